@@ -1,0 +1,21 @@
+// Builds dist/: the compiled library and command line, and the two programs that run inside a guest as single files.
+import { execFileSync } from 'node:child_process';
+import { chmodSync, rmSync } from 'node:fs';
+import { build } from 'esbuild';
+
+rmSync('dist', { recursive: true, force: true });
+execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json'], { stdio: 'inherit' });
+chmodSync('dist/cli/main.js', 0o755);
+
+await build({
+  entryPoints: { agentd: 'src/guest/agentd/main.ts', runner: 'src/guest/runner/main.ts', program: 'src/guest/program/main.ts' },
+  outdir: 'dist/guest',
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node22',
+  minifySyntax: true,
+  // The optional native half of cbor-x cannot be bundled; its JavaScript half does the same.
+  alias: { 'cbor-extract': './src/guest/absent.ts' },
+});

@@ -1,0 +1,82 @@
+import type { CustomerId, ExecutionId, SessionId } from './ids.ts';
+import type { Selection } from './selection.ts';
+
+/** How strongly a guest is separated from the host: own hardware-backed VM, software-emulated VM, or namespaces only. */
+export type Isolation = 'hardware' | 'emulated' | 'process';
+
+/** `completed` and `failed` are the program's own doing; the rest were ended from outside. */
+export type ExecutionStatus = 'completed' | 'failed' | 'timed_out' | 'killed' | 'limit_exceeded';
+
+/** What the program threw, with positions in the lines that the author wrote. */
+export interface ProgramError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string;
+  /** 1-based line of the author's program, when the error came from there. */
+  readonly line?: number;
+  /** Further enumerable fields of the error, such as `server`, `tool` and `code` of a ToolError. */
+  readonly fields?: Readonly<Record<string, unknown>>;
+}
+
+/** One tool call that the broker answered, or refused. */
+export interface ToolCallRecord {
+  readonly seq: number;
+  readonly server: string;
+  readonly tool: string;
+  readonly ms: number;
+  readonly ok: boolean;
+  /** Why not, when `ok` is false. */
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+export interface SandboxInfo {
+  readonly id: string;
+  readonly driver: string;
+  readonly isolation: Isolation;
+  /** How this execution got its sandbox: an already running one, a restored template, or a full boot. */
+  readonly boot: 'warm' | 'restored' | 'cold';
+}
+
+/** Wall-clock milliseconds of each phase. `acquireMs` covers boot and connect; `runMs` starts when the program starts. */
+export interface ExecutionTiming {
+  readonly selectMs: number;
+  readonly generateMs: number;
+  readonly acquireMs: number;
+  readonly runMs: number;
+  readonly totalMs: number;
+}
+
+/** The outcome of one program run. Whatever the program did is a result; only infrastructure failures are thrown. */
+export interface ExecutionResult {
+  readonly executionId: ExecutionId;
+  readonly customer: CustomerId;
+  readonly sessionId: SessionId;
+  readonly status: ExecutionStatus;
+  /** What the program returned, as JSON; null when it returned nothing. */
+  readonly value: unknown;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** Bytes that the program wrote; larger than the text when it was cut. */
+  readonly output: { readonly stdoutBytes: number; readonly stderrBytes: number; readonly truncated: boolean };
+  readonly error: ProgramError | null;
+  /** Which limit ended the run, for `limit_exceeded` and `timed_out`. */
+  readonly limit: 'time' | 'memory' | 'output' | null;
+  readonly exitCode: number | null;
+  readonly selection: Selection;
+  /** Who wrote the program: the caller, or the planner that filled a single tool call from the task. */
+  readonly planner: 'none' | 'literal';
+  /** The program as it ran: generated imports and the body. */
+  readonly program: string;
+  readonly sandbox: SandboxInfo | null;
+  readonly calls: readonly ToolCallRecord[];
+  readonly timing: ExecutionTiming;
+}
+
+/** What happens during a run, in order; `seq` starts at 1 and has no gaps. */
+export type ExecutionEvent = { readonly seq: number } & (
+  | { readonly type: 'started'; readonly executionId: ExecutionId; readonly sandbox: SandboxInfo }
+  | { readonly type: 'stdout' | 'stderr'; readonly text: string }
+  | { readonly type: 'tool.called'; readonly call: number; readonly server: string; readonly tool: string }
+  | { readonly type: 'tool.returned'; readonly record: ToolCallRecord }
+  | { readonly type: 'finished'; readonly result: ExecutionResult }
+);

@@ -1,0 +1,18 @@
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Defaults for one execution. Every one of them is enforced; `config.yaml` may change those that it names. */
+export const DEFAULT_LIMITS = {
+  /** Wall-clock milliseconds from the start of the program. */
+  timeoutMs: 30_000,
+  /** Bytes kept of stdout and of stderr each; more is counted, dropped and marked. */
+  outputBytes: 1 * MIB,
+  /** Tool calls that one execution may make. */
+  toolCalls: 50,
+  /** Bytes of a program's source. */
+  codeBytes: 256 * KIB,
+  /** Bytes of the JSON of a returned value, and of one tool call's arguments. */
+  valueBytes: 1 * MIB,
+} as const;
+
+export type ExecutionLimits = { readonly [Name in keyof typeof DEFAULT_LIMITS]: number };

@@ -1,0 +1,29 @@
+/** One tool that was chosen, and why. */
+export interface SelectedTool {
+  readonly server: string;
+  readonly tool: string;
+  /** 0 to 1: the share of the request's weight that this tool covers. 1 when the tool was named explicitly. */
+  readonly score: number;
+  /** What matched, readable: `name: create, entity`, `description: knowledge graph`. */
+  readonly reasons: readonly string[];
+}
+
+/** Said instead of a guess when no tool fits. */
+export interface NoMatch {
+  readonly reason: string;
+  readonly nearMisses: readonly SelectedTool[];
+}
+
+/**
+ * The tools chosen for one run.
+ *
+ * `explicit`: the caller named them. `imports`: the program's own import statements name them. `lexical`: the selector
+ * chose them for the task. `none`: nothing was asked for.
+ */
+export interface Selection {
+  readonly mode: 'explicit' | 'imports' | 'lexical' | 'none';
+  /** How many tools were looked at. */
+  readonly considered: number;
+  readonly tools: readonly SelectedTool[];
+  readonly noMatch: NoMatch | null;
+}

@@ -1,0 +1,36 @@
+/** A JSON Schema (2020-12 or draft-07) as upstream servers send it. */
+export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
+
+/** Hints of the MCP specification about what a tool does; a server's own claim, not a guarantee. */
+export interface ToolAnnotations {
+  readonly title?: string;
+  readonly readOnlyHint?: boolean;
+  readonly destructiveHint?: boolean;
+  readonly idempotentHint?: boolean;
+  readonly openWorldHint?: boolean;
+}
+
+/**
+ * One tool as the catalog knows it.
+ *
+ * `upstream` tools belong to an MCP server and are called through the broker; `module` tools are plain code that runs
+ * inside the guest.
+ */
+export interface ToolDescriptor {
+  readonly kind: 'upstream' | 'module';
+  /** Name of the server: the folder under `servers/`. */
+  readonly server: string;
+  /** The tool's original name, as the server spells it. */
+  readonly tool: string;
+  /** The TypeScript identifier and file name of its wrapper, unique within the server. */
+  readonly identifier: string;
+  readonly description: string;
+  readonly inputSchema: JsonSchema;
+  readonly outputSchema?: JsonSchema;
+  readonly annotations?: ToolAnnotations;
+}
+
+/** `server.tool`: how a tool is named on the command line, in logs and in errors. */
+export function toolName(tool: { readonly server: string; readonly tool: string }): string {
+  return `${tool.server}.${tool.tool}`;
+}
