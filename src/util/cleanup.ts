@@ -11,8 +11,11 @@ export class Cleanup implements AsyncDisposable {
   #running: Promise<void> | undefined;
 
   add(step: Step): void {
-    if (this.#running === undefined) this.#steps.push(step);
-    else this.#running = this.#running.then(step);
+    this.#steps.push(step);
+    if (this.#running === undefined) return;
+    this.#running = this.#running.finally(() => this.#runAll());
+    // Nobody has to wait for a late step; whoever asks again learns that it failed.
+    this.#running.catch(() => {});
   }
 
   /** Rejects with an AggregateError when steps failed; all of them have run by then. */

@@ -5,6 +5,9 @@ export interface DeadlineOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Timers of more milliseconds fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * One bound on a piece of work, handed down through every call that belongs to it.
  *
@@ -28,7 +31,7 @@ export class Deadline implements Disposable {
       this.#controller.abort(
         new WorkcellError('deadline_exceeded', `${what} took longer than ${(timeoutMs / 1000).toFixed(1)} s`),
       );
-    this.#timer = setTimeout(expire, Math.max(0, timeoutMs));
+    this.#timer = setTimeout(expire, Math.min(Math.max(0, timeoutMs), MAX_TIMER_MS));
     this.#unlink = this.#follow(options.signal);
   }
 

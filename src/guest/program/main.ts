@@ -1,0 +1,78 @@
+/**
+ * The process that runs one program. It is started in advance, waits on descriptor 3 for the program, runs it once and
+ * ends. Descriptors 1 and 2 belong to the program alone.
+ */
+import { registerHooks } from 'node:module';
+import { Socket } from 'node:net';
+import { encodeLine, LineDecoder, PROGRAM_URL, type ProgramEnd } from '../../protocol/runner-frames.ts';
+import { flattenError } from './flatten-error.ts';
+import { installModuleHooks } from './module-hooks.ts';
+import { ToolCalls } from './tool-calls.ts';
+
+const channel = new Socket({ fd: 3 });
+const calls = new ToolCalls({
+  send: (call, server, tool, input) => channel.write(encodeLine({ t: 'call', run: '', call, server, tool, input })),
+  // Only an open call keeps the process alive, so that a program ends when nothing is left to do, as with `node file`.
+  onPending: (pending) => (pending ? channel.ref() : channel.unref()),
+});
+const setSource = installModuleHooks(registerHooks);
+
+let settled: ProgramEnd | undefined;
+let started = false;
+let finished = false;
+
+const lines = new LineDecoder();
+channel.setEncoding('utf8');
+channel.on('data', (text: string) => {
+  for (const frame of lines.push(text)) {
+    if (frame['t'] === 'answer') calls.answer(frame);
+    else if (frame['t'] === 'run' && !started) void run(String(frame['code']), Number(frame['valueBytes']));
+  }
+});
+channel.on('close', () => process.exit(0));
+
+// The first module that is loaded through the hooks costs several times what the next one does.
+setSource('export default 0;');
+await import(`${PROGRAM_URL}?warm`);
+channel.write('{"t":"waiting"}\n');
+
+async function run(code: string, valueBytes: number): Promise<void> {
+  started = true;
+  channel.unref();
+  process.on('uncaughtException', (error) => finish({ kind: 'error', error: flattenError(error) }));
+  process.on('beforeExit', () => finish(settled ?? neverSettled()));
+  setSource(code);
+  try {
+    const module: { default?: unknown } = await import(PROGRAM_URL);
+    settled = toEnd(module.default, valueBytes);
+  } catch (error) {
+    finish({ kind: 'error', error: flattenError(error) });
+  }
+}
+
+function toEnd(value: unknown, valueBytes: number): ProgramEnd {
+  try {
+    const json = JSON.stringify(value) ?? 'null';
+    const size = Buffer.byteLength(json);
+    if (size <= valueBytes) return { kind: 'value', value: JSON.parse(json) };
+    const message = `The returned value is ${size} bytes of JSON, over the limit of ${valueBytes}; write it to a file and return the path`;
+    return { kind: 'error', error: { name: 'LimitError', message, stack: '' } };
+  } catch (error) {
+    const message = `The returned value cannot be written as JSON: ${error instanceof Error ? error.message.split('\n')[0] : error}`;
+    return { kind: 'error', error: { name: 'TypeError', message, stack: '' } };
+  }
+}
+
+function neverSettled(): ProgramEnd {
+  const message =
+    'The program waits for something that never happens: nothing is left to run, and an await is still open';
+  return { kind: 'error', error: { name: 'Error', message, stack: '' } };
+}
+
+/** Reports and ends at once; leaving the usual way would cost more than the whole of a small program. */
+function finish(end: ProgramEnd): void {
+  if (finished) return;
+  finished = true;
+  channel.ref();
+  channel.write(`${JSON.stringify({ t: 'end', end })}\n`, () => process.kill(process.pid, 'SIGKILL'));
+}

@@ -1,0 +1,163 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Duplex, Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
+import {
+  encodeLine,
+  type HostFrame,
+  LineDecoder,
+  type ProgramEnd,
+  type RunnerFrame,
+} from '../../protocol/runner-frames.ts';
+import { Cgroup } from './cgroup.ts';
+import { makeExpendable } from './expendable.ts';
+
+export interface ProgramProcessOptions {
+  /** Command and arguments that start the program process. */
+  readonly command: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+type RunFrame = Extract<HostFrame, { t: 'run' }>;
+type Emit = (frame: RunnerFrame) => void;
+
+const HEAP_EXHAUSTED = /JavaScript heap out of memory|Reached heap limit/;
+
+/** One process for one program: waits, runs it, reports its end, and takes everything that it started with it. */
+export class ProgramProcess {
+  readonly #child: ChildProcess;
+  readonly #channel: Duplex;
+  readonly #cgroup: Cgroup | undefined;
+  readonly #closed: Promise<void>;
+  #end: ProgramEnd | undefined;
+  #exit: { code: number | null; signal: string | null } = { code: null, signal: null };
+  #spawnError: Error | undefined;
+
+  constructor(options: ProgramProcessOptions) {
+    const [command = '', ...args] = options.command;
+    this.#child = spawn(command, args, {
+      cwd: options.cwd,
+      env: options.env,
+      // A process group of its own, so that one signal reaches what the program starts too.
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    });
+    this.#channel = this.#child.stdio[3] as Duplex;
+    this.#channel.on('error', () => {});
+    this.#cgroup = this.#child.pid === undefined ? undefined : Cgroup.create(this.#child.pid);
+    if (this.#child.pid !== undefined) makeExpendable(this.#child.pid);
+    this.#child.on('error', (error) => {
+      this.#spawnError = error;
+    });
+    this.#child.on('exit', (code, signal) => {
+      this.#exit = { code, signal };
+      // What the program left running would hold its output open, and outlive it.
+      this.#killAll();
+    });
+    this.#closed = new Promise((resolve) => {
+      this.#child.once('close', () => resolve());
+      this.#child.once('error', () => resolve());
+    });
+  }
+
+  onDeath(listener: () => void): void {
+    void this.#closed.then(listener);
+  }
+
+  /** Runs the program; resolves when all of its processes are gone and all of its output was emitted. */
+  async run(frame: RunFrame, emit: Emit): Promise<Extract<RunnerFrame, { t: 'done' }>> {
+    const started = performance.now();
+    const stdout = new OutputPipe(this.#child.stdout, frame, 'stdout', emit);
+    const stderr = new OutputPipe(this.#child.stderr, frame, 'stderr', emit);
+    this.#listen(frame.run, emit);
+    emit({ t: 'started', run: frame.run });
+    this.#channel.write(`${JSON.stringify({ t: 'run', code: frame.code, valueBytes: frame.valueBytes })}\n`);
+    await this.#closed;
+    stdout.flush();
+    stderr.flush();
+    const outOfMemory = (this.#cgroup?.ranOutOfMemory() ?? false) || HEAP_EXHAUSTED.test(stderr.tail);
+    await this.#cgroup?.remove();
+    return {
+      t: 'done',
+      run: frame.run,
+      end: this.#end ?? this.#exitEnd(outOfMemory),
+      usage: { stdoutBytes: stdout.bytes, stderrBytes: stderr.bytes, ms: performance.now() - started },
+    };
+  }
+
+  answer(frame: Extract<HostFrame, { t: 'answer' }>): void {
+    this.#channel.write(encodeLine(frame));
+  }
+
+  kill(): void {
+    this.#end = undefined;
+    this.#killAll();
+  }
+
+  #exitEnd(outOfMemory: boolean): ProgramEnd {
+    if (this.#spawnError === undefined) return { kind: 'exit', ...this.#exit, outOfMemory };
+    return {
+      kind: 'error',
+      error: {
+        name: 'Error',
+        message: `The program process cannot be started: ${this.#spawnError.message}`,
+        stack: '',
+      },
+    };
+  }
+
+  #listen(run: string, emit: Emit): void {
+    const lines = new LineDecoder();
+    this.#channel.setEncoding('utf8');
+    this.#channel.on('data', (text: string) => {
+      try {
+        for (const frame of lines.push(text)) {
+          if (frame['t'] === 'end') this.#end = frame['end'] as ProgramEnd;
+          else if (frame['t'] === 'call') emit({ ...(frame as unknown as Extract<RunnerFrame, { t: 'call' }>), run });
+        }
+      } catch {
+        // Only the program itself can write nonsense here; it has ended its own run.
+        this.kill();
+      }
+    });
+  }
+
+  #killAll(): void {
+    this.#cgroup?.kill();
+    try {
+      if (this.#child.pid !== undefined) process.kill(-this.#child.pid, 'SIGKILL');
+    } catch {
+      // The group is gone already.
+    }
+  }
+}
+
+/** Passes on a program's output as text up to a limit; counts all of it. */
+class OutputPipe {
+  bytes = 0;
+  /** The last text, to recognise what the engine itself prints when it dies. */
+  tail = '';
+  readonly #decoder = new StringDecoder('utf8');
+  readonly #send: (text: string) => void;
+  readonly #limit: number;
+
+  constructor(source: Readable | null, frame: RunFrame, stream: 'stdout' | 'stderr', emit: Emit) {
+    this.#limit = frame.outputBytes;
+    this.#send = (text) => {
+      if (text !== '') emit({ t: 'out', run: frame.run, stream, text });
+    };
+    source?.on('data', (chunk: Buffer) => this.#push(chunk));
+    source?.on('error', () => {});
+  }
+
+  flush(): void {
+    this.#send(this.#decoder.end());
+  }
+
+  #push(chunk: Buffer): void {
+    const room = Math.max(0, this.#limit - this.bytes);
+    this.bytes += chunk.byteLength;
+    this.tail = (this.tail + chunk.toString('latin1')).slice(-4096);
+    if (room > 0) this.#send(this.#decoder.write(chunk.subarray(0, room)));
+  }
+}

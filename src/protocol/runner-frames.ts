@@ -1,0 +1,90 @@
+/**
+ * What the executor and the runner say to each other over the stdio of the runner: one JSON object a line. The runner
+ * serves any number of runs at once; `run` tells them apart. The program's own output never travels raw: it is in `out`.
+ */
+export type HostFrame =
+  | {
+      readonly t: 'run';
+      readonly run: string;
+      readonly code: string;
+      readonly outputBytes: number;
+      readonly valueBytes: number;
+    }
+  | { readonly t: 'answer'; readonly run: string; readonly call: number; readonly ok: true; readonly value: unknown }
+  | { readonly t: 'answer'; readonly run: string; readonly call: number; readonly ok: false; readonly error: unknown }
+  /** Ends every process of the run at once; `done` follows. */
+  | { readonly t: 'kill'; readonly run: string };
+
+export type RunnerFrame =
+  | { readonly t: 'hello'; readonly version: number }
+  | { readonly t: 'started'; readonly run: string }
+  | { readonly t: 'out'; readonly run: string; readonly stream: 'stdout' | 'stderr'; readonly text: string }
+  | {
+      readonly t: 'call';
+      readonly run: string;
+      readonly call: number;
+      readonly server: string;
+      readonly tool: string;
+      readonly input: unknown;
+    }
+  | { readonly t: 'done'; readonly run: string; readonly end: ProgramEnd; readonly usage: ProgramUsage };
+
+/** How the program ended, as far as the guest can tell. */
+export type ProgramEnd =
+  | { readonly kind: 'value'; readonly value: unknown }
+  | { readonly kind: 'error'; readonly error: GuestError }
+  | {
+      readonly kind: 'exit';
+      readonly code: number | null;
+      readonly signal: string | null;
+      readonly outOfMemory: boolean;
+    };
+
+/** A thrown value, flattened. `stack` has positions of the transpiled program. */
+export interface GuestError {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string;
+  readonly fields?: Readonly<Record<string, unknown>>;
+}
+
+export interface ProgramUsage {
+  readonly stdoutBytes: number;
+  readonly stderrBytes: number;
+  /** Milliseconds from the start of the program to its end, on the guest's clock. */
+  readonly ms: number;
+}
+
+export const RUNNER_VERSION = 1;
+
+/** Characters of one line; a longer one is a violation of the protocol. */
+export const MAX_LINE_CHARS: number = 16 * 1024 * 1024;
+
+/** Under this URL a program is loaded in the guest, so that `./x` means a file of the workspace. */
+export const PROGRAM_URL = 'file:///workspace/program.ts';
+
+/** Cuts text into JSON lines. A line that is not a JSON object, or is too long, throws. */
+export class LineDecoder {
+  #buffered = '';
+
+  *push(text: string): Generator<Record<string, unknown>> {
+    this.#buffered += text;
+    for (let end = this.#buffered.indexOf('\n'); end >= 0; end = this.#buffered.indexOf('\n')) {
+      const line = this.#buffered.slice(0, end);
+      this.#buffered = this.#buffered.slice(end + 1);
+      if (line !== '') yield parseLine(line);
+    }
+    if (this.#buffered.length > MAX_LINE_CHARS) throw new RangeError('A runner frame is over the limit');
+  }
+}
+
+export function encodeLine(frame: HostFrame | RunnerFrame): string {
+  return `${JSON.stringify(frame)}\n`;
+}
+
+function parseLine(line: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(line);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new TypeError('A runner frame is not an object');
+  return value as Record<string, unknown>;
+}

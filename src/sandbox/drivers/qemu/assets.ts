@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { WorkcellError } from '../../../core/errors.ts';
+import type { Deadline } from '../../../util/deadline.ts';
+import type { OnProgress } from '../../driver.ts';
+import { findCommand } from './host-tools.ts';
+import { initScript, writeInitramfs } from './initramfs.ts';
+import { type GuestKernel, obtainKernel } from './kernel.ts';
+import { writeRuntimeImage } from './runtime-image.ts';
+
+/** What every guest boots from; the same for all customers. */
+export interface GuestAssets {
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly runtime: string;
+  readonly kernelVersion: string;
+  /** Changes when anything that a guest boots from changes. */
+  readonly key: string;
+}
+
+const BUNDLES = fileURLToPath(new URL('../../../../dist/guest/', import.meta.url));
+
+/** The assets in `cache`, made when they are not there yet or when something that they are made of has changed. */
+export async function obtainAssets(cache: string, deadline: Deadline, onProgress: OnProgress): Promise<GuestAssets> {
+  const kernel = await obtainKernel(cache, deadline, onProgress);
+  const key = await assetsKey(kernel);
+  const folder = join(cache, `guest-${key}`);
+  if ((await stat(folder).catch(() => undefined)) === undefined) await build(kernel, folder, onProgress);
+  return {
+    kernel: kernel.image,
+    initramfs: join(folder, 'initramfs.cpio'),
+    runtime: join(folder, 'runtime.img'),
+    kernelVersion: kernel.version,
+    key,
+  };
+}
+
+async function build(kernel: GuestKernel, folder: string, onProgress: OnProgress): Promise<void> {
+  const mke2fs = await findCommand('mke2fs');
+  if (mke2fs === undefined)
+    throw new WorkcellError(
+      'driver_unavailable',
+      'Cannot make the guest runtime: mke2fs is missing; install e2fsprogs',
+    );
+  onProgress('building the guest runtime');
+  await mkdir(join(folder, '..'), { recursive: true });
+  const staging = await mkdtemp(`${folder}-`);
+  try {
+    await writeInitramfs(kernel, join(staging, 'initramfs.cpio'));
+    await writeRuntimeImage(
+      { node: process.execPath, busybox: kernel.busybox, bundles: BUNDLES },
+      join(staging, 'runtime.img'),
+      mke2fs,
+    );
+    await rename(staging, folder).catch((error: NodeJS.ErrnoException) => {
+      // Another process was quicker; what it made is as good.
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+    });
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+async function assetsKey(kernel: GuestKernel): Promise<string> {
+  const hash = createHash('sha256');
+  hash.update(`${kernel.version}\n${initScript(kernel.modules)}\n${process.version}\n`);
+  for (const file of [kernel.image, kernel.busybox, process.execPath]) {
+    const { size, mtimeMs } = await stat(file);
+    hash.update(`${size} ${Math.floor(mtimeMs)}\n`);
+  }
+  for (const name of ['agentd', 'runner', 'program']) hash.update(await readBundle(name));
+  return hash.digest('hex').slice(0, 16);
+}
+
+async function readBundle(name: string): Promise<Buffer> {
+  try {
+    return await readFile(join(BUNDLES, `${name}.mjs`));
+  } catch (cause) {
+    throw new WorkcellError('driver_unavailable', 'The guest programs are not built; run `npm run build`', { cause });
+  }
+}

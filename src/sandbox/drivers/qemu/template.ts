@@ -1,0 +1,114 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { WorkcellError } from '../../../core/errors.ts';
+import { type Deadline, poll } from '../../../util/deadline.ts';
+import { awaitWaiting } from './agent-link.ts';
+import { Child } from './child.ts';
+import { agentSocket, type MachineOptions, machineCommand, machineIdentity, qmpSocket } from './machine.ts';
+import { Qmp } from './qmp.ts';
+import { connectUnix, receiveFile, sendFile } from './unix-socket.ts';
+
+/** A saved machine that belongs to nobody: kernel and guest runtime, booted, waiting to be claimed. */
+export interface Template {
+  readonly memory: string;
+  readonly state: string;
+}
+
+type TemplateOptions = Omit<MachineOptions, 'folder' | 'memory' | 'incoming' | 'share'>;
+
+// Memory that is a shared file stays where it is; only the devices' state is written.
+const CAPABILITIES = { capabilities: [{ capability: 'x-ignore-shared', state: true }] };
+
+const run = promisify(execFile);
+
+/** The template in `cache` for exactly this machine, or undefined when there is none yet. */
+export async function findTemplate(
+  cache: string,
+  options: TemplateOptions,
+  version: string,
+): Promise<Template | undefined> {
+  const folder = templateFolder(cache, options, version);
+  return (await stat(folder).catch(() => undefined)) === undefined ? undefined : filesOf(folder);
+}
+
+/** Boots a machine up to the point where it waits for a customer, and saves it. */
+export async function makeTemplate(
+  cache: string,
+  options: TemplateOptions,
+  version: string,
+  runDirectory: string,
+  deadline: Deadline,
+): Promise<Template> {
+  const folder = templateFolder(cache, options, version);
+  await mkdir(dirname(folder), { recursive: true });
+  const staging = await mkdtemp(`${folder}-`);
+  const sockets = await mkdtemp(join(runDirectory, 'template-'));
+  const files = filesOf(staging);
+  const machine = await Child.start(
+    machineCommand({ ...options, folder: sockets, memory: files.memory, incoming: false }),
+    join(sockets, 'qemu.log'),
+  );
+  try {
+    const qmp = await Qmp.connect(qmpSocket(sockets), deadline);
+    const agent = await connectUnix(agentSocket(sockets), deadline);
+    await awaitWaiting(agent, deadline);
+    await qmp.execute('stop', {}, deadline);
+    await qmp.execute('migrate-set-capabilities', CAPABILITIES, deadline);
+    const channel = join(sockets, 'state.sock');
+    await receiveFile(channel, files.state, deadline, async () => {
+      await qmp.execute('migrate', { uri: `unix:${channel}` }, deadline);
+      await awaitMigration(qmp, deadline);
+    });
+    agent.destroy();
+    qmp.close();
+    await machine.kill();
+    // Another process may have been quicker; what it made is as good.
+    await rename(staging, folder).catch(() => {});
+    return filesOf(folder);
+  } finally {
+    await machine.kill();
+    await rm(sockets, { recursive: true, force: true });
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+/** A copy of the template's memory: by reference where the file system can, without its holes otherwise. */
+export async function copyMemory(template: Template, to: string, deadline: Deadline): Promise<void> {
+  await run('cp', ['--sparse=always', '--reflink=auto', template.memory, to], { signal: deadline.signal });
+}
+
+/** Loads the template's state into a machine that waits for it; the machine stays paused. */
+export async function restoreState(template: Template, qmp: Qmp, folder: string, deadline: Deadline): Promise<void> {
+  await qmp.execute('migrate-set-capabilities', CAPABILITIES, deadline);
+  const channel = join(folder, 'state.sock');
+  await qmp.execute('migrate-incoming', { uri: `unix:${channel}` }, deadline);
+  await sendFile(template.state, channel, deadline);
+  await poll(
+    deadline,
+    async () => {
+      const { status } = (await qmp.execute('query-status', {}, deadline)) as { status: string };
+      return status === 'inmigrate' ? undefined : status;
+    },
+    2,
+  );
+}
+
+async function awaitMigration(qmp: Qmp, deadline: Deadline): Promise<void> {
+  const status = await poll(deadline, async () => {
+    const answer = (await qmp.execute('query-migrate', {}, deadline)) as { status?: string };
+    return answer.status === 'completed' || answer.status === 'failed' ? answer.status : undefined;
+  });
+  if (status === 'failed') throw new WorkcellError('sandbox_boot_failed', 'QEMU cannot save the template');
+}
+
+function templateFolder(cache: string, options: TemplateOptions, version: string): string {
+  const identity = [version, options.assets.key, machineIdentity(options.accelerator, options)].join('\n');
+  return join(cache, 'templates', createHash('sha256').update(identity).digest('hex').slice(0, 16));
+}
+
+function filesOf(folder: string): Template {
+  return { memory: join(folder, 'memory'), state: join(folder, 'state') };
+}
