@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { messageOf, WorkcellError } from '../core/errors.ts';
+import { errnoOf } from './errno.ts';
 
 /** Bytes of one line, the newline included. Neither written nor read beyond that. */
 export const MAX_LINE_BYTES = 8 * 1024 * 1024;
@@ -26,12 +27,13 @@ export function encodeJsonLine(value: object): Buffer {
 
 /**
  * Reads the lines of a file up to the last newline; what comes after it has not been written to its end yet. Throws
- * `storage_failed`, naming the line, for one that is not JSON in UTF-8 or is beyond {@link MAX_LINE_BYTES}.
+ * `storage_failed`, naming the line, for one that is not JSON in UTF-8 or is beyond {@link MAX_LINE_BYTES}, and for a file
+ * that cannot be opened or is a symbolic link.
  *
  * `what` names the file in errors, `end` is the byte to stop at.
  */
 export async function* readJsonLines(path: string, what: string, end = Infinity): AsyncGenerator<JsonLine> {
-  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  await using file = await openFile(path, what);
   let number = 0;
   for await (const bytes of splitLines(file, end)) {
     number++;
@@ -54,6 +56,16 @@ export async function readTail(file: FileHandle, what: string): Promise<Tail> {
   const subject = `Cannot read ${what}: the last line`;
   if (end - start > MAX_LINE_BYTES) throw tooLong(subject);
   return { end, last: parse(await readFully(file, start, end - 1 - start), subject) };
+}
+
+async function openFile(path: string, what: string): Promise<FileHandle> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    throw new WorkcellError('storage_failed', `Cannot read ${what}: it failed with ${errnoOf(error)}`, {
+      cause: error,
+    });
+  }
 }
 
 async function* splitLines(file: FileHandle, end: number): AsyncGenerator<Buffer> {

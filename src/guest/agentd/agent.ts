@@ -1,21 +1,8 @@
 import type { RawFrame } from '../../protocol/agent-frames.ts';
 import { type AgentErrorKind, type AgentMessage, decodeMessage, encodeMessage } from '../../protocol/agent-messages.ts';
-import type { Supervisor } from '../runner/supervisor.ts';
+import type { AgentLink, AgentOptions } from './agent-options.ts';
 import { ExecSessions } from './exec-sessions.ts';
 import { FsSessions } from './fs-sessions.ts';
-
-export interface AgentLink {
-  /** False when the host does not read fast enough; `onDrain` tells when to go on. */
-  send(frame: RawFrame): boolean;
-  onDrain(listener: () => void): void;
-}
-
-export interface AgentOptions {
-  readonly link: AgentLink;
-  readonly supervisor: Supervisor;
-  readonly env: Readonly<Record<string, string>>;
-  readonly workdir: string;
-}
 
 /** Answers the frames of the relay's clients. */
 export class Agent {

@@ -4,7 +4,8 @@ import { promisify } from 'node:util';
 import { type GuestClaim, type GuestMount, RUNTIME_DIRECTORY } from '../../protocol/guest-bootstrap.ts';
 import { programProcessOptions } from '../runner/options.ts';
 import { Supervisor } from '../runner/supervisor.ts';
-import { Agent, type AgentLink } from './agent.ts';
+import { Agent } from './agent.ts';
+import type { AgentLink } from './agent-options.ts';
 
 const VIEW = '/.workcell/view';
 const OVERLAY = '/.workcell/overlay';
@@ -116,7 +117,7 @@ function environment(claim: GuestClaim): Record<string, string> {
 /** One process for many commands: starting each from here would cost more than the mounts do. `$bb` is busybox. */
 async function shell(commands: readonly string[]): Promise<void> {
   const busybox = `${RUNTIME}/bin/busybox`;
-  const rr = await run(busybox, ['sh', '-ec', [`bb=${busybox}`, ...commands].join('\n')]);
+  await run(busybox, ['sh', '-ec', [`bb=${busybox}`, ...commands].join('\n')]);
 }
 
 function word(text: string): string {

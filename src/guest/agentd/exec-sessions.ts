@@ -12,7 +12,7 @@ import {
 import { RUNNER_COMMAND } from '../../protocol/guest-bootstrap.ts';
 import { makeExpendable } from '../runner/expendable.ts';
 import type { Supervisor } from '../runner/supervisor.ts';
-import type { AgentLink, AgentOptions } from './agent.ts';
+import type { AgentLink, AgentOptions } from './agent-options.ts';
 import { errnoNameOf, errnoOf, messageOfError } from './errno.ts';
 
 /** How long output is awaited after a command has ended while something that it started still holds the pipe. */

@@ -9,7 +9,7 @@ import {
   type FsOpenOptions,
   type FsResponseData,
 } from '../../protocol/agent-messages.ts';
-import type { AgentLink } from './agent.ts';
+import type { AgentLink } from './agent-options.ts';
 import { messageOfError } from './errno.ts';
 
 const openFile = promisify(open);

@@ -2,7 +2,7 @@
  * The process that runs one program. It is started in advance, waits on descriptor 3 for the program, runs it once and
  * ends. Descriptors 1 and 2 belong to the program alone.
  */
-import { registerHooks } from 'node:module';
+import { createRequire, registerHooks } from 'node:module';
 import { Socket } from 'node:net';
 import { encodeLine, LineDecoder, PROGRAM_URL, type ProgramEnd } from '../../protocol/runner-frames.ts';
 import { flattenError } from './flatten-error.ts';
@@ -15,6 +15,8 @@ const calls = new ToolCalls({
   // Only an open call keeps the process alive, so that a program ends when nothing is left to do, as with `node file`.
   onPending: (pending) => (pending ? channel.ref() : channel.unref()),
 });
+// Programs are ES modules, and models write `require` all the same.
+Object.defineProperty(globalThis, 'require', { value: createRequire(PROGRAM_URL), writable: true });
 const setSource = installModuleHooks(registerHooks);
 
 let settled: ProgramEnd | undefined;
@@ -44,7 +46,7 @@ async function run(code: string, valueBytes: number): Promise<void> {
   setSource(code);
   try {
     const module: { default?: unknown } = await import(PROGRAM_URL);
-    settled = toEnd(module.default, valueBytes);
+    settled = toEnd(await module.default, valueBytes);
   } catch (error) {
     finish({ kind: 'error', error: flattenError(error) });
   }

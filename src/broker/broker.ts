@@ -1,0 +1,199 @@
+/**
+ * The line between a guest and the upstream servers, whose credentials live on this side.
+ *
+ * Everything in a request comes from the guest and is untrusted: which tool it names, what its arguments hold, how large
+ * and how often. Whatever it is, a call gets an outcome, never an exception.
+ */
+import { WorkcellError } from '../core/errors.ts';
+import type { ToolCallRecord } from '../core/execution.ts';
+import type { ExecutionLimits } from '../core/limits.ts';
+import { type ToolDescriptor, toolName } from '../core/tool.ts';
+import { type ToolFailure, type ToolOutcome, toolFailed } from '../core/tool-error.ts';
+import { formatSize } from '../core/units.ts';
+import type { UpstreamHub } from '../upstream/upstream-hub.ts';
+import { checkArguments } from './check-arguments.ts';
+
+export interface BrokerOptions {
+  /** What the run may call: its selection. Tools of kind `module` run in the guest and are not called through here. */
+  readonly tools: readonly ToolDescriptor[];
+  readonly hub: Pick<UpstreamHub, 'callTool'>;
+  readonly limits: Pick<ExecutionLimits, 'toolCalls' | 'valueBytes'>;
+  /** Bounds each call; default: the server's own timeout. */
+  readonly timeoutMs?: number;
+  /** With what the program sent, unchecked. */
+  readonly onCalled?: (call: CalledTool, sent: unknown) => void;
+  readonly onReturned?: (record: ToolCallRecord) => void;
+}
+
+/** What a program asked for, as it came. */
+export interface ToolRequest {
+  readonly server: unknown;
+  /** The tool's original name. */
+  readonly tool: unknown;
+  readonly arguments: unknown;
+}
+
+export interface CalledTool {
+  /** Starts at 1, without gaps, in the order in which calls were made. */
+  readonly seq: number;
+  readonly server: string;
+  readonly tool: string;
+}
+
+/**
+ * One run's scope: what it may call, how often, how much at a time, and what it did.
+ *
+ * A call passes, in this order, scope, size and schema of its arguments, and the budget, which only a call that gets
+ * that far spends.
+ */
+export class Broker implements AsyncDisposable {
+  readonly #options: BrokerOptions;
+  readonly #tools: ReadonlyMap<string, ToolDescriptor>;
+  readonly #records: (ToolCallRecord | undefined)[] = [];
+  readonly #inFlight = new Set<Promise<ToolOutcome>>();
+  readonly #closed = new AbortController();
+  #spent = 0;
+
+  constructor(options: BrokerOptions) {
+    this.#options = options;
+    this.#tools = new Map(
+      options.tools.filter(({ kind }) => kind === 'upstream').map((tool) => [toolName(tool), tool]),
+    );
+  }
+
+  /** The calls that have an outcome, refused ones too, in the order in which they were made. */
+  get records(): readonly ToolCallRecord[] {
+    return this.#records.filter((record) => record !== undefined);
+  }
+
+  /** Performs the call, or says why not. Never rejects. */
+  async call(request: ToolRequest, signal?: AbortSignal): Promise<ToolOutcome> {
+    const seq = this.#records.push(undefined);
+    const called = { seq, server: nameText(request.server), tool: nameText(request.tool) };
+    const startedAt = performance.now();
+    this.#options.onCalled?.(called, request.arguments);
+
+    const answer = this.#answer(called, request.arguments, signal);
+    this.#inFlight.add(answer);
+    const outcome = await answer;
+    this.#inFlight.delete(answer);
+
+    const record = { ...called, ms: Math.round(performance.now() - startedAt), ...resultOf(outcome) };
+    this.#records[seq - 1] = record;
+    this.#options.onReturned?.(record);
+    return outcome;
+  }
+
+  /** Cancels the calls in flight, waits until they are, and refuses later ones. */
+  async close(): Promise<void> {
+    this.#closed.abort(new WorkcellError('cancelled', 'The run is over'));
+    await Promise.all(this.#inFlight);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #answer(called: CalledTool, args: unknown, signal: AbortSignal | undefined): Promise<ToolOutcome> {
+    const tool = this.#tools.get(toolName(called));
+    if (tool === undefined) return toolFailed(called, this.#notSelected(called));
+    const checked = this.#checkArguments(tool, args);
+    if ('code' in checked) return toolFailed(called, checked);
+    const refusal = this.#closed.signal.aborted ? RUN_IS_OVER : this.#spendBudget();
+    if (refusal !== undefined) return toolFailed(called, refusal);
+
+    const outcome = await this.#options.hub.callTool({
+      server: tool.server,
+      tool: tool.tool,
+      arguments: checked.args,
+      timeoutMs: this.#options.timeoutMs,
+      signal: signal === undefined ? this.#closed.signal : AbortSignal.any([signal, this.#closed.signal]),
+    });
+    return outcome.ok ? this.#checkResult(called, outcome.value) : outcome;
+  }
+
+  #notSelected(called: CalledTool): ToolFailure {
+    const selected = [...this.#tools.keys()];
+    const list = selected.slice(0, 20).join(', ') || 'none';
+    const more = selected.length > 20 ? ` and ${selected.length - 20} more` : '';
+    return {
+      code: 'not_selected',
+      message: `${toolName(called)} is not selected for this run; selected tools: ${list}${more}`,
+      details: { selected },
+    };
+  }
+
+  #checkArguments(tool: ToolDescriptor, args: unknown): { readonly args: Record<string, unknown> } | ToolFailure {
+    const name = toolName(tool);
+    const { valueBytes } = this.#options.limits;
+    // What was measured and checked is what is sent: plain data that nothing can change in between.
+    const json = jsonOf(args ?? {});
+    if (json === undefined) return { code: 'invalid_arguments', message: `${name}: the arguments are not JSON` };
+    if (json.bytes > valueBytes) {
+      const message = `${name}: the arguments have ${sizes(json.bytes, valueBytes)}; send less in one call`;
+      return { code: 'arguments_too_large', message, details: { bytes: json.bytes, limit: valueBytes } };
+    }
+    const plain: unknown = JSON.parse(json.text);
+    if (!isObject(plain)) return { code: 'invalid_arguments', message: `${name}: the arguments must be an object` };
+
+    const check = checkArguments(tool.inputSchema, plain);
+    if (check.kind === 'invalid') return { code: 'invalid_arguments', message: `${name}: ${check.problem}` };
+    if (check.kind === 'valid') return { args: plain };
+    return {
+      code: 'schema_unusable',
+      message: `${name} cannot be called: the input schema that its server publishes is broken (${check.reason})`,
+    };
+  }
+
+  #spendBudget(): ToolFailure | undefined {
+    const { toolCalls } = this.#options.limits;
+    if (this.#spent < toolCalls) {
+      this.#spent++;
+      return undefined;
+    }
+    const message = `The run has used its ${toolCalls} tool calls; do more in each call, or in another run`;
+    return { code: 'budget_exhausted', message, details: { limit: toolCalls } };
+  }
+
+  #checkResult(called: CalledTool, value: unknown): ToolOutcome {
+    const { valueBytes } = this.#options.limits;
+    const bytes = jsonOf(value ?? null)?.bytes;
+    if (bytes !== undefined && bytes <= valueBytes) return { ok: true, value: value ?? null };
+    const size = bytes === undefined ? 'no size that can be measured' : sizes(bytes, valueBytes);
+    return toolFailed(called, {
+      code: 'result_too_large',
+      message: `${toolName(called)}: the result has ${size}; ask for less. The call did take effect`,
+      details: { bytes: bytes ?? null, limit: valueBytes },
+    });
+  }
+}
+
+const RUN_IS_OVER: ToolFailure = { code: 'cancelled', message: 'The run is over' };
+
+function resultOf(outcome: ToolOutcome): Pick<ToolCallRecord, 'ok' | 'error'> {
+  if (outcome.ok) return { ok: true };
+  return { ok: false, error: { code: outcome.error.code, message: outcome.error.message } };
+}
+
+/** A name as it may be shown and recorded. */
+function nameText(value: unknown): string {
+  if (typeof value !== 'string') return `(${typeof value})`;
+  return value.length <= 200 ? value : `${value.slice(0, 200)}…`;
+}
+
+function jsonOf(value: unknown): { readonly text: string; readonly bytes: number } | undefined {
+  try {
+    const text: string | undefined = JSON.stringify(value);
+    return text === undefined ? undefined : { text, bytes: Buffer.byteLength(text) };
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function sizes(bytes: number, limit: number): string {
+  return `${formatSize(bytes)} of JSON, more than the ${formatSize(limit)} allowed`;
+}

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { WorkcellError } from '../core/errors.ts';
+import type { ToolDescriptor } from '../core/tool.ts';
+import { readTextIfExists } from '../util/atomic-file.ts';
+
+const schema = z.union([z.boolean(), z.record(z.string(), z.unknown())]);
+
+const tool = z.object({
+  tool: z.string().min(1),
+  identifier: z.string().regex(/^[A-Za-z_$][\w$]*$/, 'is not an identifier'),
+  description: z.string(),
+  inputSchema: schema,
+  outputSchema: schema.exactOptional(),
+  annotations: z
+    .object({
+      title: z.string().exactOptional(),
+      readOnlyHint: z.boolean().exactOptional(),
+      destructiveHint: z.boolean().exactOptional(),
+      idempotentHint: z.boolean().exactOptional(),
+      openWorldHint: z.boolean().exactOptional(),
+    })
+    .exactOptional(),
+  /** Of the tool as its server listed it; generated manifests have it. */
+  schemaHash: z.string().exactOptional(),
+});
+
+const manifestSchema = z.object({
+  server: z.string(),
+  kind: z.enum(['upstream', 'module']),
+  description: z.string().exactOptional(),
+  /** Version of the generator that wrote the folder; generated manifests have it. */
+  generator: z.number().exactOptional(),
+  tools: z.array(tool),
+});
+
+/** `servers/<server>/manifest.json`: what is known of one server's tools. */
+export type ToolManifest = z.output<typeof manifestSchema>;
+
+/**
+ * Reads the manifest in a server's folder; undefined when there is none. Throws `invalid_state` that says what is wrong
+ * with it.
+ */
+export async function readManifest(folder: string, server: string): Promise<ToolManifest | undefined> {
+  const text = await readTextIfExists(join(folder, 'manifest.json'));
+  if (text === undefined) return undefined;
+  const manifest = parse(text, server);
+  if (manifest.server !== server) throw broken(server, `it names the server ${JSON.stringify(manifest.server)}`);
+  for (const key of ['tool', 'identifier'] as const) {
+    const values = manifest.tools.map((entry) => entry[key]);
+    const twice = values.find((value, index) => values.indexOf(value) !== index);
+    if (twice !== undefined) throw broken(server, `the ${key} ${JSON.stringify(twice)} is there twice`);
+  }
+  return manifest;
+}
+
+/** The same manifest is always the same text. */
+export function renderManifest(manifest: ToolManifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/** The tools of a manifest as the rest of Workcell knows them. */
+export function descriptorsOf(manifest: ToolManifest): readonly ToolDescriptor[] {
+  const { kind, server } = manifest;
+  return manifest.tools.map(({ schemaHash: _, ...entry }) => ({ kind, server, ...entry }));
+}
+
+/** SHA-256 of what a program can tell of a tool: its name, description and schemas, whatever the order of their keys. */
+export function schemaHash(
+  tool: Pick<ToolDescriptor, 'tool' | 'description' | 'inputSchema' | 'outputSchema'>,
+): string {
+  const { tool: name, description, inputSchema, outputSchema } = tool;
+  return createHash('sha256')
+    .update(canonicalJson([name, description, inputSchema, outputSchema ?? null]))
+    .digest('hex');
+}
+
+function parse(text: string, server: string): ToolManifest {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw broken(server, 'it is not JSON', error);
+  }
+  const { data, error } = manifestSchema.safeParse(json);
+  if (data !== undefined) return data;
+  const [issue] = error.issues;
+  throw broken(server, `${issue?.path.join('.')}: ${issue?.message}`, error);
+}
+
+function broken(server: string, reason: string, cause?: unknown): WorkcellError {
+  return new WorkcellError('invalid_state', `Cannot read servers/${server}/manifest.json: ${reason}`, { cause });
+}
+
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, nested: unknown) => {
+    if (typeof nested !== 'object' || nested === null || Array.isArray(nested)) return nested;
+    return Object.fromEntries(Object.entries(nested).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}

@@ -1,0 +1,52 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { DEFAULT_LIMITS } from '../core/limits.ts';
+import type { Entry } from './layer.ts';
+
+const ORIGIN = 'default';
+
+/** What holds when nothing else is said, in the language of `config.yaml`. */
+export function defaultLayer(env: Readonly<Record<string, string | undefined>>): readonly Entry[] {
+  const cache = join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), '.cache'), 'workcell');
+  const sections = {
+    paths: { workspaces: './workspaces', servers: './servers', skills: './skills', cache },
+    sandbox: {
+      driver: 'auto',
+      image: 'host',
+      memory: '512M',
+      cpus: 1,
+      bootTimeout: '60s',
+      idleTimeout: '5m',
+      template: true,
+    },
+    server: { host: '127.0.0.1', port: 5555 },
+    selector: { limit: 5 },
+    limits: {
+      timeout: DEFAULT_LIMITS.timeoutMs,
+      output: DEFAULT_LIMITS.outputBytes,
+      toolCalls: DEFAULT_LIMITS.toolCalls,
+      code: DEFAULT_LIMITS.codeBytes,
+      value: DEFAULT_LIMITS.valueBytes,
+    },
+    log: { level: 'warn' },
+  };
+  return [
+    entryOf(['mcpServers'], {}),
+    ...Object.entries(sections).flatMap(([section, values]) =>
+      Object.entries(values).map(([key, value]) => entryOf([section, key], value)),
+    ),
+  ];
+}
+
+/** The defaults of each MCP server that `entries` name. */
+export function serverDefaults(entries: readonly Entry[]): readonly Entry[] {
+  return entries.flatMap(({ path: [section, name, key] }) => {
+    if (section !== 'mcpServers' || name === undefined) return [];
+    const values = key === 'command' ? { timeout: '60s', args: [], cwd: '.' } : { timeout: '60s' };
+    return Object.entries(values).map(([child, value]) => entryOf([section, name, child], value));
+  });
+}
+
+function entryOf(path: readonly string[], value: unknown): Entry {
+  return { path, value, written: value, origin: ORIGIN };
+}

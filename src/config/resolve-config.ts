@@ -1,0 +1,51 @@
+import { access, constants } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config, McpServerConfig } from './config.ts';
+import type { FileConfig } from './schema.ts';
+
+/** What was parsed, with its units in the names of its fields; `folder` is where the file is. */
+export async function resolveConfig(parsed: FileConfig, folder: string): Promise<Config> {
+  const { paths, sandbox, server, selector, limits, log } = parsed;
+  const servers = Object.entries(parsed.mcpServers).map(async ([name, entry]) => [name, await toServer(entry, folder)]);
+  return {
+    paths,
+    mcpServers: Object.fromEntries(await Promise.all(servers)),
+    sandbox: {
+      driver: sandbox.driver,
+      url: sandbox.url,
+      apiKey: sandbox.apiKey,
+      image: sandbox.image,
+      memoryBytes: sandbox.memory,
+      cpus: sandbox.cpus,
+      bootTimeoutMs: sandbox.bootTimeout,
+      idleTimeoutMs: sandbox.idleTimeout,
+      template: sandbox.template,
+    },
+    server: { host: server.host, port: server.port, apiKey: server.apiKey },
+    selector: { limit: selector.limit, threshold: selector.threshold },
+    limits: {
+      timeoutMs: limits.timeout,
+      outputBytes: limits.output,
+      toolCalls: limits.toolCalls,
+      codeBytes: limits.code,
+      valueBytes: limits.value,
+    },
+    log,
+  };
+}
+
+async function toServer(entry: FileConfig['mcpServers'][string], folder: string): Promise<McpServerConfig> {
+  const { command, args = [], env = {}, cwd = folder, url = '', headers = {}, timeout: timeoutMs } = entry;
+  if (command === undefined) return { kind: 'http', url, headers, timeoutMs };
+  return { kind: 'stdio', command: await findCommand(command, folder), args, env, cwd, timeoutMs };
+}
+
+/** A bare name means the one that npm installed beside the configuration, before the one in PATH. */
+async function findCommand(command: string, folder: string): Promise<string> {
+  if (command.includes('/')) return command;
+  const installed = join(folder, 'node_modules', '.bin', command);
+  return access(installed, constants.X_OK).then(
+    () => installed,
+    () => command,
+  );
+}

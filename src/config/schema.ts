@@ -1,0 +1,107 @@
+import { z } from 'zod';
+import { serverNameProblem } from '../core/server-name.ts';
+import { DRIVERS, LOG_LEVELS } from './config.ts';
+import { choice, duration, secret, share, size, switchValue, text, url, whole } from './values.ts';
+
+const EXPECTS_KEYS = 'must hold keys and values';
+
+const mcpServer = section({
+  command: text.optional(),
+  args: z.array(text).optional(),
+  env: z.record(z.string(), secret).optional(),
+  cwd: text.optional(),
+  url: url.optional(),
+  headers: z.record(z.string(), secret).optional(),
+  timeout: duration,
+})
+  .refine(...rule('needs "command" (stdio) or "url" (streamable HTTP), and not both', hasOneTransport))
+  .refine(...rule('has "url", with which "args", "env" and "cwd" mean nothing', hasNoStdioKeys))
+  .refine(...rule('has "command", with which "headers" mean nothing', hasNoHttpKeys));
+
+/**
+ * The language of `config.yaml`, and of the values that the environment and flags give: strict, and without defaults,
+ * which are a layer of their own.
+ */
+export const fileSchema = section({
+  paths: section({ workspaces: text, servers: text, skills: text, cache: text }),
+  mcpServers: z.record(z.string().check(checkServerName), mcpServer, { error: EXPECTS_KEYS }),
+  sandbox: section({
+    driver: choice(DRIVERS),
+    url: url.optional(),
+    apiKey: secret.optional(),
+    image: text,
+    memory: size,
+    cpus: whole(1, 1024),
+    bootTimeout: duration,
+    idleTimeout: duration,
+    template: switchValue,
+  }),
+  server: section({ host: text, port: whole(0, 65_535), apiKey: secret.optional() }),
+  selector: section({ limit: whole(1, 1000), threshold: share.optional() }),
+  limits: section({ timeout: duration, output: size, toolCalls: whole(0, 1_000_000), code: size, value: size }),
+  log: section({ level: choice(LOG_LEVELS) }),
+});
+
+export type FileConfig = z.output<typeof fileSchema>;
+
+/** Every key that a configuration can set, dotted; `*` stands for the name of an MCP server. */
+export function configKeys(): readonly string[] {
+  return keysBelow(fileSchema, '');
+}
+
+/** The keys that are valid directly below `path`. */
+export function keysAt(path: readonly PropertyKey[]): readonly string[] {
+  let schema: unknown = fileSchema;
+  for (const key of path) schema = childOf(schema, key);
+  return schema instanceof z.ZodObject ? Object.keys(schema.shape) : [];
+}
+
+function keysBelow(schema: unknown, prefix: string): string[] {
+  if (schema instanceof z.ZodObject) {
+    return Object.entries(schema.shape).flatMap(([key, child]) =>
+      keysBelow(child, prefix === '' ? key : `${prefix}.${key}`),
+    );
+  }
+  if (schema instanceof z.ZodRecord && schema.valueType instanceof z.ZodObject) {
+    return keysBelow(schema.valueType, `${prefix}.*`);
+  }
+  return [prefix];
+}
+
+function childOf(schema: unknown, key: PropertyKey): unknown {
+  if (schema instanceof z.ZodObject) return schema.shape[String(key)];
+  return schema instanceof z.ZodRecord ? schema.valueType : undefined;
+}
+
+function section<Shape extends z.ZodRawShape>(shape: Shape): ReturnType<typeof z.strictObject<Shape>> {
+  return z.strictObject(shape, { error: EXPECTS_KEYS });
+}
+
+function checkServerName(payload: z.core.ParsePayload<string>): void {
+  const message = serverNameProblem(payload.value);
+  if (message !== undefined) payload.issues.push({ code: 'custom', input: payload.value, message });
+}
+
+type Keyed = Readonly<Record<string, unknown>>;
+
+interface RuleOptions {
+  readonly error: string;
+  readonly when: (payload: { readonly value: unknown }) => boolean;
+}
+
+/** A rule that is checked also when other rules are broken, so that one run reports every problem. */
+function rule(error: string, holds: (value: Keyed) => boolean): [(value: Keyed) => boolean, RuleOptions] {
+  return [holds, { error, when: ({ value }) => typeof value === 'object' && value !== null }];
+}
+
+function hasOneTransport(server: Keyed): boolean {
+  return 'command' in server !== 'url' in server;
+}
+
+function hasNoStdioKeys(server: Keyed): boolean {
+  return 'command' in server || !('url' in server && ['args', 'env', 'cwd'].some((key) => key in server));
+}
+
+function hasNoHttpKeys(server: Keyed): boolean {
+  return 'url' in server || !('command' in server && 'headers' in server);
+}

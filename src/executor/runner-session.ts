@@ -1,0 +1,119 @@
+import { StringDecoder } from 'node:string_decoder';
+import { messageOf, WorkcellError } from '../core/errors.ts';
+import type { ToolOutcome } from '../core/tool-error.ts';
+import { RUNNER_COMMAND } from '../protocol/guest-bootstrap.ts';
+import {
+  encodeLine,
+  type HostFrame,
+  LineDecoder,
+  RUNNER_VERSION,
+  type RunnerFrame,
+} from '../protocol/runner-frames.ts';
+import type { AgentConnection, ExecHandle } from './agent-connection.ts';
+import { runnerFrameSchema } from './runner-frame-schema.ts';
+
+export type RunnerEnd = Extract<RunnerFrame, { t: 'done' }>;
+
+export interface RunHandlers {
+  readonly onStarted: () => void;
+  readonly onOutput: (stream: 'stdout' | 'stderr', text: string) => void;
+  readonly onCall: (call: { server: string; tool: string; input: unknown }) => Promise<ToolOutcome>;
+}
+
+export interface ProgramToRun {
+  readonly id: string;
+  readonly code: string;
+  readonly outputBytes: number;
+  readonly valueBytes: number;
+}
+
+interface Run {
+  readonly handlers: RunHandlers;
+  readonly done: PromiseWithResolvers<RunnerEnd>;
+}
+
+/** The runner of one sandbox: takes programs, any number at once, and carries their tool calls. */
+export class RunnerSession {
+  readonly #runs = new Map<string, Run>();
+  readonly #exec: ExecHandle;
+  #ended: WorkcellError | undefined;
+
+  constructor(connection: AgentConnection) {
+    const lines = new LineDecoder();
+    const decoder = new StringDecoder('utf8');
+    this.#exec = connection.exec(
+      { cmd: RUNNER_COMMAND },
+      {
+        onStdout: (data) => {
+          try {
+            for (const frame of lines.push(decoder.write(Buffer.from(data))))
+              this.#handle(runnerFrameSchema.parse(frame));
+          } catch (error) {
+            this.#end(
+              new WorkcellError('protocol_error', `The runner sent nonsense: ${messageOf(error)}`, { cause: error }),
+            );
+            this.#exec.signal(9);
+          }
+        },
+        onEnd: (end) =>
+          this.#end(
+            end instanceof WorkcellError
+              ? end
+              : new WorkcellError('sandbox_lost', 'The runner of the sandbox has ended'),
+          ),
+      },
+    );
+  }
+
+  get ended(): WorkcellError | undefined {
+    return this.#ended;
+  }
+
+  /** Resolves with how the program ended, whatever it did; rejects when the sandbox is lost under it. */
+  run(program: ProgramToRun, handlers: RunHandlers): Promise<RunnerEnd> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    const done = Promise.withResolvers<RunnerEnd>();
+    this.#runs.set(program.id, { handlers, done });
+    const { id: run, code, outputBytes, valueBytes } = program;
+    this.#send({ t: 'run', run, code, outputBytes, valueBytes });
+    return done.promise;
+  }
+
+  /** Ends the program's processes at once; its end comes as usual. */
+  kill(id: string): void {
+    this.#send({ t: 'kill', run: id });
+  }
+
+  #send(frame: HostFrame): void {
+    this.#exec.write(Buffer.from(encodeLine(frame)));
+  }
+
+  #handle(frame: RunnerFrame): void {
+    if (frame.t === 'hello') {
+      if (frame.version !== RUNNER_VERSION)
+        throw new Error(`it speaks version ${frame.version}, not ${RUNNER_VERSION}`);
+      return;
+    }
+    const run = this.#runs.get(frame.run);
+    if (run === undefined) return;
+    if (frame.t === 'started') run.handlers.onStarted();
+    else if (frame.t === 'out') run.handlers.onOutput(frame.stream, frame.text);
+    else if (frame.t === 'call') void this.#answer(frame, run);
+    else {
+      this.#runs.delete(frame.run);
+      run.done.resolve(frame);
+    }
+  }
+
+  async #answer(frame: Extract<RunnerFrame, { t: 'call' }>, run: Run): Promise<void> {
+    const { server, tool, input } = frame;
+    const outcome = await run.handlers.onCall({ server, tool, input });
+    this.#send({ t: 'answer', run: frame.run, call: frame.call, ...outcome });
+  }
+
+  #end(error: WorkcellError): void {
+    this.#ended ??= error;
+    for (const run of this.#runs.values()) run.done.reject(this.#ended);
+    this.#runs.clear();
+  }
+}

@@ -1,0 +1,196 @@
+import { randomBytes } from 'node:crypto';
+import type { SandboxInfo } from '../core/execution.ts';
+import type { CreateSandboxInput, SandboxResponse } from '../protocol/rest.ts';
+import { Deadline } from '../util/deadline.ts';
+import { AgentConnection } from './agent-connection.ts';
+import { BoundedText } from './bounded-text.ts';
+import { MicrosandboxClient, type MicrosandboxClientOptions } from './microsandbox-client.ts';
+import { type HostStop, judge, type ProgramOutcome } from './program-outcome.ts';
+import { type ProgramToRun, type RunHandlers, type RunnerEnd, RunnerSession } from './runner-session.ts';
+
+export interface SandboxExecutorOptions extends MicrosandboxClientOptions {
+  /** What every sandbox is like. */
+  readonly sandbox: { readonly image: string; readonly cpus: number; readonly memoryMib: number };
+  readonly bootTimeoutMs: number;
+  /** How long a sandbox waits for a customer's next program before it ends. */
+  readonly idleTimeoutMs: number;
+}
+
+export interface ExecuteProgram {
+  /** Whose sandbox; programs of one customer share it, nobody else ever does. */
+  readonly customer: string;
+  readonly mounts: NonNullable<CreateSandboxInput['mounts']>;
+  readonly program: ProgramToRun;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onSandbox?: (sandbox: SandboxInfo) => void;
+  readonly handlers: RunHandlers;
+}
+
+export interface ProgramRun extends ProgramOutcome {
+  readonly sandbox: SandboxInfo;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly output: { readonly stdoutBytes: number; readonly stderrBytes: number; readonly truncated: boolean };
+  readonly acquireMs: number;
+  readonly runMs: number;
+}
+
+interface Warm {
+  readonly sandbox: SandboxResponse;
+  readonly connection: AgentConnection;
+  readonly runner: RunnerSession;
+}
+
+/** How long a killed program's end may take to arrive; after that its sandbox is ended instead. */
+const KILL_GRACE_MS = 700;
+const REMOVE_TIMEOUT_MS = 15_000;
+
+/**
+ * Runs programs in sandboxes of a Microsandbox server.
+ *
+ * Each customer has one sandbox, started for the first program and kept for the next. A sandbox that was lost, or that does
+ * not obey, is replaced. Dispose it to remove the sandboxes that it has started.
+ */
+export class SandboxExecutor implements AsyncDisposable {
+  readonly #options: SandboxExecutorOptions;
+  readonly #client: MicrosandboxClient;
+  readonly #warm = new Map<string, Promise<Warm>>();
+
+  constructor(options: SandboxExecutorOptions) {
+    this.#options = options;
+    this.#client = new MicrosandboxClient(options);
+  }
+
+  /** Whatever the program does is in the result; rejects when there is no sandbox for it, or it is lost on the way. */
+  async execute(request: ExecuteProgram): Promise<ProgramRun> {
+    const started = performance.now();
+    const { warm, fresh, starting } = await this.#acquire(request);
+    const sandbox = describe(warm.sandbox, fresh);
+    request.onSandbox?.(sandbox);
+    const acquired = performance.now();
+    const run = await this.#run(request, warm, starting);
+    return { sandbox, ...run, acquireMs: acquired - started, runMs: performance.now() - acquired };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#warm].map(([customer, starting]) => this.#discard(customer, starting)));
+  }
+
+  async #acquire(request: ExecuteProgram): Promise<{ warm: Warm; fresh: boolean; starting: Promise<Warm> }> {
+    const { customer, mounts, signal } = request;
+    using deadline = new Deadline(`Starting a sandbox for customer "${customer}"`, this.#options.bootTimeoutMs, {
+      signal,
+    });
+    for (;;) {
+      const current = this.#warm.get(customer);
+      const starting = current ?? this.#start(customer, mounts);
+      if (current === undefined) {
+        this.#warm.set(customer, starting);
+        starting.catch(() => this.#forget(customer, starting));
+      }
+      const warm = await deadline.race(starting);
+      if (warm.runner.ended === undefined) return { warm, fresh: current === undefined, starting };
+      await this.#discard(customer, starting);
+    }
+  }
+
+  /** Bounded by itself: the caller that has begun it may leave while others wait for it. */
+  async #start(customer: string, mounts: ExecuteProgram['mounts']): Promise<Warm> {
+    const { image, cpus, memoryMib } = this.#options.sandbox;
+    using deadline = new Deadline(`Starting a sandbox for customer "${customer}"`, this.#options.bootTimeoutMs);
+    const sandbox = await this.#client.start(
+      {
+        name: `workcell-${customer}-${randomBytes(4).toString('hex')}`,
+        image: { type: 'oci', reference: image },
+        resources: { vcpus: cpus, memory_mib: memoryMib },
+        network: { enabled: false },
+        labels: { 'workcell.customer': customer },
+        lifecycle: { ephemeral: true, idle_timeout_secs: Math.ceil(this.#options.idleTimeoutMs / 1000) },
+        mounts,
+      },
+      deadline,
+    );
+    const connection = await AgentConnection.open(this.#client, sandbox.id, deadline);
+    return { sandbox, connection, runner: new RunnerSession(connection) };
+  }
+
+  async #run(
+    request: ExecuteProgram,
+    warm: Warm,
+    starting: Promise<Warm>,
+  ): Promise<Omit<ProgramRun, 'sandbox' | 'acquireMs' | 'runMs'>> {
+    const { program, handlers, timeoutMs } = request;
+    const texts = { stdout: new BoundedText(program.outputBytes), stderr: new BoundedText(program.outputBytes) };
+    const ended = warm.runner.run(program, {
+      ...handlers,
+      onOutput: (stream, text) => {
+        const kept = texts[stream].append(text);
+        if (kept !== '') handlers.onOutput(stream, kept);
+      },
+    });
+    const { end, stop } = await this.#supervise(request, warm, ended, () => this.#discard(request.customer, starting));
+    const { stdoutBytes, stderrBytes } = end.usage;
+    return {
+      ...judge(end.end, stop, timeoutMs),
+      stdout: texts.stdout.text,
+      stderr: texts.stderr.text,
+      output: { stdoutBytes, stderrBytes, truncated: Math.max(stdoutBytes, stderrBytes) > program.outputBytes },
+    };
+  }
+
+  /** Ends the program when its time is up or its caller leaves; first its processes, then, if need be, its sandbox. */
+  async #supervise(
+    request: ExecuteProgram,
+    warm: Warm,
+    ended: Promise<RunnerEnd>,
+    discard: () => Promise<void>,
+  ): Promise<{ end: RunnerEnd; stop: HostStop }> {
+    using deadline = new Deadline('Running the program', request.timeoutMs, { signal: request.signal });
+    ended.catch(() => {});
+    try {
+      return { end: await deadline.race(ended), stop: undefined };
+    } catch (error) {
+      if (!deadline.signal.aborted) throw error;
+      const stop = request.signal?.aborted === true ? 'killed' : 'timed_out';
+      warm.runner.kill(request.program.id);
+      using grace = new Deadline('Ending the program', KILL_GRACE_MS);
+      const end = await grace.race(ended).catch(() => undefined);
+      if (end !== undefined) return { end, stop };
+      await discard();
+      const usage = { stdoutBytes: 0, stderrBytes: 0, ms: request.timeoutMs };
+      return {
+        end: {
+          t: 'done',
+          run: request.program.id,
+          end: { kind: 'exit', code: null, signal: 'SIGKILL', outOfMemory: false },
+          usage,
+        },
+        stop,
+      };
+    }
+  }
+
+  #forget(customer: string, starting: Promise<Warm>): void {
+    if (this.#warm.get(customer) === starting) this.#warm.delete(customer);
+  }
+
+  async #discard(customer: string, starting: Promise<Warm>): Promise<void> {
+    this.#forget(customer, starting);
+    const warm = await starting.catch(() => undefined);
+    if (warm === undefined) return;
+    warm.connection[Symbol.dispose]();
+    using deadline = new Deadline('Removing a sandbox', REMOVE_TIMEOUT_MS);
+    // Ephemeral sandboxes that have ended are gone already.
+    await this.#client.remove(warm.sandbox.id, deadline).catch(() => {});
+  }
+}
+
+function describe(sandbox: SandboxResponse, fresh: boolean): SandboxInfo {
+  return {
+    id: sandbox.id,
+    driver: sandbox.driver ?? 'unknown',
+    isolation: sandbox.isolation ?? 'hardware',
+    boot: fresh ? (sandbox.boot ?? 'cold') : 'warm',
+  };
+}

@@ -1,0 +1,16 @@
+import type { RawFrame } from '../../protocol/agent-frames.ts';
+import type { Supervisor } from '../runner/supervisor.ts';
+
+/** Where frames to the host go. */
+export interface AgentLink {
+  /** False when the host does not read fast enough; `onDrain` tells when to go on. */
+  send(frame: RawFrame): boolean;
+  onDrain(listener: () => void): void;
+}
+
+export interface AgentOptions {
+  readonly link: AgentLink;
+  readonly supervisor: Supervisor;
+  readonly env: Readonly<Record<string, string>>;
+  readonly workdir: string;
+}

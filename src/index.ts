@@ -1,0 +1,41 @@
+/** Workcell: runs code that language models write, for many customers, in microVMs on hardware you own. */
+
+// The four parts by themselves.
+export { ToolCatalog } from './catalog/tool-catalog.ts';
+export { CodeGenerator, type GeneratedProgram } from './codegen/program.ts';
+// Configuration, results, errors.
+export { type LoadedConfig, loadConfig } from './config/load-config.ts';
+export { ERRORS, type ErrorCode, isWorkcellError, WorkcellError } from './core/errors.ts';
+export type {
+  ExecutionEvent,
+  ExecutionResult,
+  ExecutionStatus,
+  ExecutionTiming,
+  Isolation,
+  ProgramError,
+  SandboxInfo,
+  ToolCallRecord,
+} from './core/execution.ts';
+export type { CustomerId, ExecutionId, SessionId } from './core/ids.ts';
+export { DEFAULT_LIMITS, type ExecutionLimits } from './core/limits.ts';
+export type { NoMatch, SelectedTool, Selection } from './core/selection.ts';
+export type { JsonSchema, ToolDescriptor } from './core/tool.ts';
+export {
+  type ExecuteProgram,
+  type ProgramRun,
+  SandboxExecutor,
+  type SandboxExecutorOptions,
+} from './executor/sandbox-executor.ts';
+export type { DriverProbe, SandboxDriver } from './sandbox/driver.ts';
+export { QemuDriver, type QemuDriverOptions } from './sandbox/drivers/qemu/driver.ts';
+// A Microsandbox server of one's own.
+export { SandboxServer, type SandboxServerOptions } from './sandbox/server.ts';
+export { ToolSelector } from './selector/tool-selector.ts';
+export type { SessionView } from './sessions/session-view.ts';
+export { Secret } from './util/secret.ts';
+export type { Customer } from './workcell/customer.ts';
+export type { ExecuteRequest } from './workcell/execute.ts';
+export type { SyncReport } from './workcell/sync-tools.ts';
+// Everything together.
+export { createWorkcell, type Workcell, type WorkcellOptions } from './workcell/workcell.ts';
+export type { Workspace } from './workspaces/workspace-store.ts';

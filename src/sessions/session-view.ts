@@ -1,0 +1,119 @@
+import type { CustomerId, SessionId } from '../core/ids.ts';
+import type { StoredEvent } from './events.ts';
+
+type Finished = Extract<StoredEvent, { readonly type: 'execution.finished' }>;
+type Started = Extract<StoredEvent, { readonly type: 'execution.started' }>;
+
+/** One execution, as a task of the session. */
+export interface TaskView {
+  readonly task_id: string;
+  readonly description: string;
+  /** The program as it ran. */
+  readonly code: string;
+  /** What the program returned; null when it returned nothing or did not get that far. */
+  readonly result: unknown;
+  /** What the program wrote to stdout and stderr, in the order in which it arrived. */
+  readonly output: string;
+  /** When the task started, ISO 8601. */
+  readonly timestamp: string;
+  /** `interrupted`: it started and has no outcome, because its host or its sandbox died. */
+  readonly status: Finished['status'] | 'running';
+  /** `name: message` of what ended the task, or null. */
+  readonly error: string | null;
+}
+
+export interface CheckpointView {
+  readonly step: number | string;
+  readonly last_task: string | null;
+  readonly context: unknown;
+  readonly timestamp: string;
+}
+
+/** A session as its log tells it; the field names are those of the JSON that users see. */
+export interface SessionView {
+  readonly session_id: string;
+  readonly customer_uid: string;
+  readonly started_at: string | null;
+  /** When the session was closed; null while it is open, also after it was resumed. */
+  readonly ended_at: string | null;
+  readonly tasks: readonly TaskView[];
+  readonly state_files: readonly string[];
+  readonly checkpoint: CheckpointView | null;
+}
+
+export interface SessionViewOptions {
+  readonly sessionId: SessionId;
+  readonly customer: CustomerId;
+  readonly events: Iterable<StoredEvent>;
+  /** Executions that are under way; without it every unfinished one counts as interrupted. */
+  readonly running?: ReadonlySet<string>;
+  /** Names of the files in the workspace's `state/`, which no event tells. */
+  readonly stateFiles?: readonly string[];
+}
+
+/** Derives the view of a session from its events. Pure. */
+export function viewSession(options: SessionViewOptions): SessionView {
+  const view = {
+    session_id: options.sessionId,
+    customer_uid: options.customer,
+    started_at: null as string | null,
+    ended_at: null as string | null,
+    checkpoint: null as CheckpointView | null,
+  };
+  const runs = new Map<string, Run>();
+  for (const event of options.events) {
+    switch (event.type) {
+      case 'session.created':
+        view.started_at = event.at;
+        break;
+      case 'session.resumed':
+        view.ended_at = null;
+        break;
+      case 'session.closed':
+        view.ended_at = event.at;
+        break;
+      case 'checkpoint.set':
+        view.checkpoint = { step: event.step, last_task: event.lastTask, context: event.context, timestamp: event.at };
+        break;
+      case 'execution.started':
+        runs.set(event.executionId, { started: event, output: [], finished: undefined });
+        break;
+      case 'output':
+        runs.get(event.executionId)?.output.push(event.text);
+        break;
+      case 'execution.finished': {
+        const run = runs.get(event.executionId);
+        if (run !== undefined) run.finished = event;
+        break;
+      }
+      case 'tool.called':
+      case 'tool.returned':
+        break;
+      default:
+        event satisfies never;
+    }
+  }
+  const tasks = [...runs.values()].map((run) => viewTask(run, options.running));
+  return { ...view, tasks, state_files: options.stateFiles ?? [] };
+}
+
+interface Run {
+  readonly started: Started;
+  readonly output: string[];
+  finished: Finished | undefined;
+}
+
+function viewTask({ started, output, finished }: Run, running: ReadonlySet<string> | undefined): TaskView {
+  const unfinished = running?.has(started.executionId) ? 'running' : 'interrupted';
+  const error = finished?.error ?? null;
+  return {
+    task_id: started.executionId,
+    description: started.description ?? started.task ?? '',
+    code: started.program,
+    result: finished?.value ?? null,
+    output: output.join(''),
+    timestamp: started.at,
+    status: finished?.status ?? unfinished,
+    error: error === null ? null : `${error.name}: ${error.message}`,
+  };
+}

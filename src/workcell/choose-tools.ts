@@ -1,0 +1,55 @@
+import type { ToolCatalog } from '../catalog/tool-catalog.ts';
+import { importedTools } from '../codegen/tool-imports.ts';
+import type { Config } from '../config/config.ts';
+import { WorkcellError } from '../core/errors.ts';
+import type { SelectedTool, Selection } from '../core/selection.ts';
+import type { ToolDescriptor } from '../core/tool.ts';
+import type { ToolSelector } from '../selector/tool-selector.ts';
+
+interface Wish {
+  readonly task?: string | undefined;
+  readonly code?: string | undefined;
+  readonly tools?: readonly string[] | undefined;
+}
+
+interface Sources {
+  readonly catalog: ToolCatalog;
+  readonly selector: ToolSelector;
+  readonly config: Pick<Config, 'selector'>;
+}
+
+/**
+ * The tools that a run may call: those that were named; else those that the program imports itself; else those that fit
+ * the task. Throws `not_found` for a name that no tool has.
+ */
+export async function chooseTools(
+  wish: Wish,
+  { catalog, selector, config }: Sources,
+): Promise<{ selection: Selection; tools: readonly ToolDescriptor[] }> {
+  if (wish.task === undefined && wish.code === undefined) {
+    throw new WorkcellError('invalid_argument', 'There is nothing to run: give a task, a program, or both');
+  }
+  const known = catalog.list();
+  if (wish.tools !== undefined)
+    return named(
+      'explicit',
+      wish.tools.map((name) => catalog.get(name)),
+      known.length,
+    );
+  const imported = wish.code === undefined ? [] : importedTools(wish.code, known);
+  if (imported.length > 0 || wish.task === undefined)
+    return named(imported.length > 0 ? 'imports' : 'none', imported, known.length);
+  const { limit, threshold } = config.selector;
+  const selection = await selector.select(wish.task, threshold === undefined ? { limit } : { limit, threshold });
+  return { selection, tools: selection.tools.map(({ server, tool }) => catalog.get(`${server}.${tool}`)) };
+}
+
+function named(
+  mode: 'explicit' | 'imports' | 'none',
+  tools: readonly ToolDescriptor[],
+  considered: number,
+): { selection: Selection; tools: readonly ToolDescriptor[] } {
+  const reason = mode === 'explicit' ? 'named by the caller' : 'imported by the program';
+  const selected: SelectedTool[] = tools.map(({ server, tool }) => ({ server, tool, score: 1, reasons: [reason] }));
+  return { selection: { mode, considered, tools: selected, noMatch: null }, tools };
+}

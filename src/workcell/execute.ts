@@ -1,0 +1,132 @@
+import { Broker } from '../broker/broker.ts';
+import type { ToolCatalog } from '../catalog/tool-catalog.ts';
+import type { CodeGenerator } from '../codegen/program.ts';
+import { locateError } from '../codegen/source-positions.ts';
+import { transpile } from '../codegen/transpile.ts';
+import type { Config } from '../config/config.ts';
+import { WorkcellError } from '../core/errors.ts';
+import type { ExecutionEvent, ExecutionResult, SandboxInfo } from '../core/execution.ts';
+import { newExecutionId } from '../core/ids.ts';
+import type { SandboxExecutor } from '../executor/sandbox-executor.ts';
+import type { ToolSelector } from '../selector/tool-selector.ts';
+import type { SessionLog } from '../sessions/session-log.ts';
+import type { UpstreamHub } from '../upstream/upstream-hub.ts';
+import type { Workspace } from '../workspaces/workspace-store.ts';
+import { assembleResult } from './assemble-result.ts';
+import { chooseTools } from './choose-tools.ts';
+import { customerMounts } from './customer-mounts.ts';
+import { ExecutionLog } from './execution-log.ts';
+import { planProgram } from './plan-program.ts';
+import { Stopwatch } from './stopwatch.ts';
+
+/** One program, given as code or as a task in words. */
+export interface ExecuteRequest {
+  /** What is to be done; chooses the tools, and alone is turned into a call of the one that fits best. */
+  readonly task?: string | undefined;
+  /** The program, in TypeScript. */
+  readonly code?: string | undefined;
+  /** `server.tool` each: exactly these tools may be called, whatever the task says. */
+  readonly tools?: readonly string[] | undefined;
+  /** The session to record it in; one that does not exist is created. Default: a new one. */
+  readonly session?: string | undefined;
+  /** Ends the program; its result is `killed`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds of running; default `limits.timeout` of the configuration. */
+  readonly timeoutMs?: number | undefined;
+  readonly onEvent?: ((event: ExecutionEvent) => void) | undefined;
+}
+
+/** What executions share. */
+export interface ExecutionContext {
+  readonly config: Config;
+  readonly catalog: ToolCatalog;
+  readonly selector: ToolSelector;
+  readonly generator: CodeGenerator;
+  readonly hub: UpstreamHub;
+  readonly executor: () => Promise<SandboxExecutor>;
+  /** Ids of this customer's executions that are under way. */
+  readonly running: Set<string>;
+}
+
+/** Runs one program of a customer. Whatever the program does is the result; rejects when something under it fails. */
+export async function execute(
+  request: ExecuteRequest,
+  workspace: Workspace,
+  session: SessionLog,
+  context: ExecutionContext,
+): Promise<ExecutionResult> {
+  const { config, catalog, generator, hub } = context;
+  const id = newExecutionId();
+  const watch = new Stopwatch();
+  assertSize(request.code, config.limits.codeBytes);
+  const { selection, tools } = await chooseTools(request, context);
+  const selectMs = watch.lap();
+  const { body, called, planner } = planProgram(request, selection, tools);
+  const program = await generator.compose({ tools: called, body });
+  const transpiled = await transpile(program, catalog);
+  const generateMs = watch.lap();
+  const facts = {
+    id,
+    customer: workspace.customer,
+    sessionId: session.id,
+    selection,
+    planner,
+    program: program.source,
+  };
+  const log = await ExecutionLog.start(session, { ...facts, task: request.task ?? null }, request.onEvent);
+  let sandbox: SandboxInfo | null = null;
+  context.running.add(id);
+  try {
+    if (!transpiled.ok)
+      return await log.finish(
+        assembleResult({ facts, refused: transpiled.error, timing: { selectMs, generateMs, totalMs: watch.total() } }),
+      );
+    const executor = await context.executor();
+    const waitMs = watch.lap();
+    await using broker = new Broker({ tools, limits: config.limits, hub: log.recordCalls(hub), ...log.brokerHooks });
+    const run = await executor.execute({
+      customer: workspace.customer,
+      mounts: customerMounts(workspace, config.paths),
+      program: {
+        id,
+        code: transpiled.code,
+        outputBytes: config.limits.outputBytes,
+        valueBytes: config.limits.valueBytes,
+      },
+      timeoutMs: request.timeoutMs ?? config.limits.timeoutMs,
+      signal: request.signal,
+      onSandbox: (info) => {
+        sandbox = info;
+      },
+      handlers: {
+        onStarted: () => {
+          if (sandbox !== null) log.started(sandbox);
+        },
+        onOutput: (stream, text) => log.output(stream, text),
+        onCall: ({ server, tool, input }) => broker.call({ server, tool, arguments: input }, request.signal),
+      },
+    });
+    const error = run.error === null ? null : locateError(run.error, program, transpiled);
+    const timing = {
+      selectMs,
+      generateMs,
+      acquireMs: waitMs + run.acquireMs,
+      runMs: run.runMs,
+      totalMs: watch.total(),
+    };
+    return await log.finish(assembleResult({ facts, run: { ...run, error }, calls: broker.records, timing }));
+  } catch (error) {
+    throw await log.interrupt(error);
+  } finally {
+    context.running.delete(id);
+  }
+}
+
+function assertSize(code: string | undefined, limit: number): void {
+  const bytes = Buffer.byteLength(code ?? '');
+  if (bytes > limit)
+    throw new WorkcellError(
+      'invalid_argument',
+      `The program is ${bytes} bytes, over the limit of ${limit}; put data into files of the workspace`,
+    );
+}

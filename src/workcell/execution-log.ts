@@ -1,0 +1,106 @@
+import type { BrokerOptions } from '../broker/broker.ts';
+import type { ExecutionEvent, ExecutionResult, SandboxInfo } from '../core/execution.ts';
+import type { SessionEvent } from '../sessions/events.ts';
+import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
+import type { SessionLog } from '../sessions/session-log.ts';
+import type { ExecutionFacts } from './assemble-result.ts';
+
+type Hub = BrokerOptions['hub'];
+type Listener = ((event: ExecutionEvent) => void) | undefined;
+type Unnumbered = ExecutionEvent extends infer Event
+  ? Event extends ExecutionEvent
+    ? Omit<Event, 'seq'>
+    : never
+  : never;
+
+/** Tells what happens during one execution to two: the session, durably, and the caller, at once. */
+export class ExecutionLog {
+  readonly brokerHooks: Required<Pick<BrokerOptions, 'onCalled' | 'onReturned'>>;
+  readonly #session: SessionLog;
+  readonly #facts: ExecutionFacts;
+  readonly #listener: Listener;
+  readonly #pending = new Set<Promise<unknown>>();
+  #failure: unknown;
+  #seq = 0;
+
+  private constructor(session: SessionLog, facts: ExecutionFacts, listener: Listener) {
+    this.#session = session;
+    this.#facts = facts;
+    this.#listener = listener;
+    const executionId = facts.id;
+    this.brokerHooks = {
+      onCalled: ({ seq: call, server, tool }, sent) => {
+        this.#append({ type: 'tool.called', executionId, call, server, tool, arguments: sent });
+        this.#tell({ type: 'tool.called', call, server, tool });
+      },
+      onReturned: (record) => {
+        const { seq: call, ok, ms, error } = record;
+        this.#append({ type: 'tool.returned', executionId, call, ok, ms, ...(error === undefined ? {} : { error }) });
+        this.#tell({ type: 'tool.returned', record });
+      },
+    };
+  }
+
+  /** Resolves when the start is on disk: what is about to run is known before it runs. */
+  static async start(
+    session: SessionLog,
+    facts: ExecutionFacts & { readonly task: string | null },
+    listener: Listener,
+  ): Promise<ExecutionLog> {
+    const { id: executionId, task, program, selection, planner } = facts;
+    await session.append({ type: 'execution.started', executionId, task, program, selection, planner });
+    return new ExecutionLog(session, facts, listener);
+  }
+
+  started(sandbox: SandboxInfo): void {
+    this.#tell({ type: 'started', executionId: this.#facts.id, sandbox });
+  }
+
+  output(stream: 'stdout' | 'stderr', text: string): void {
+    this.#append({ type: 'output', executionId: this.#facts.id, stream, text });
+    this.#tell({ type: stream, text });
+  }
+
+  /** The hub, but a call leaves the host only when it is on disk that it was made. */
+  recordCalls(hub: Hub): Hub {
+    return {
+      callTool: async (call) => {
+        await this.#settled();
+        return hub.callTool(call);
+      },
+    };
+  }
+
+  async finish(result: ExecutionResult): Promise<ExecutionResult> {
+    await this.#settled();
+    await this.#session.append(finishedEvent(result));
+    this.#tell({ type: 'finished', result });
+    return result;
+  }
+
+  /** Records that what is under the program failed; gives back the failure. */
+  async interrupt(error: unknown): Promise<unknown> {
+    await this.#settled().catch(() => {});
+    await this.#session.append(interruptedEvent(this.#facts.id, error)).catch(() => {});
+    return error;
+  }
+
+  #append(event: SessionEvent): void {
+    const appended = this.#session.append(event).catch((error) => {
+      this.#failure ??= error;
+    });
+    this.#pending.add(appended);
+    void appended.then(() => this.#pending.delete(appended));
+  }
+
+  /** Resolves when all that was recorded so far is on disk; throws when something could not be. */
+  async #settled(): Promise<void> {
+    await Promise.all(this.#pending);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #tell(event: Unnumbered): void {
+    this.#seq += 1;
+    this.#listener?.({ ...event, seq: this.#seq } as ExecutionEvent);
+  }
+}

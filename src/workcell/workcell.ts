@@ -1,0 +1,159 @@
+import { mkdir } from 'node:fs/promises';
+import { pino } from 'pino';
+import { type CatalogServer, ToolCatalog } from '../catalog/tool-catalog.ts';
+import { CodeGenerator } from '../codegen/program.ts';
+import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config/load-config.ts';
+import { processEnvironment } from '../config/process-environment.ts';
+import type { SelectedTool } from '../core/selection.ts';
+import type { ToolDescriptor } from '../core/tool.ts';
+import { SandboxExecutor } from '../executor/sandbox-executor.ts';
+import { ToolSelector } from '../selector/tool-selector.ts';
+import { UpstreamHub } from '../upstream/upstream-hub.ts';
+import { Cleanup } from '../util/cleanup.ts';
+import { WorkspaceStore } from '../workspaces/workspace-store.ts';
+import { Customer } from './customer.ts';
+import { MIB, openBackend } from './sandbox-backend.ts';
+import { type SyncReport, syncTools } from './sync-tools.ts';
+
+export interface WorkcellOptions {
+  /** A configuration file, or one that is loaded already. Default `config.yaml` in the current folder. */
+  readonly config?: string | LoadedConfig;
+  /** Stands above the file, as `loadConfig` describes. Default: the environment of the process. */
+  readonly env?: LoadConfigOptions['env'];
+  /** Told, in words for people, of whatever takes longer than a moment. */
+  readonly onProgress?: (text: string) => void;
+}
+
+const SYNC_TIMEOUT_MS = 60_000;
+
+/** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
+export async function createWorkcell(options: WorkcellOptions = {}): Promise<Workcell> {
+  const { config, env = processEnvironment(), onProgress = () => {} } = options;
+  const loaded =
+    typeof config === 'object' ? config : await loadConfig({ env, ...(config === undefined ? {} : { path: config }) });
+  return Workcell.open(loaded, onProgress);
+}
+
+/** The facade: customers run programs, tools are found and synced. Dispose it to end every sandbox and server it started. */
+export class Workcell implements AsyncDisposable {
+  readonly loaded: LoadedConfig;
+  readonly #catalog: ToolCatalog;
+  readonly #hub: UpstreamHub;
+  readonly #onProgress: (text: string) => void;
+  readonly #customers = new Map<string, Customer>();
+  readonly #workspaces: WorkspaceStore;
+  readonly #cleanup = new Cleanup();
+  #selector: ToolSelector;
+  #executor: Promise<SandboxExecutor> | undefined;
+
+  private constructor(loaded: LoadedConfig, catalog: ToolCatalog, onProgress: (text: string) => void) {
+    const { config } = loaded;
+    const log = pino({ level: config.log.level }, pino.destination(2));
+    this.loaded = loaded;
+    this.#catalog = catalog;
+    this.#onProgress = onProgress;
+    this.#selector = new ToolSelector(catalog.list());
+    this.#workspaces = new WorkspaceStore({ root: config.paths.workspaces });
+    this.#hub = new UpstreamHub({
+      servers: config.mcpServers,
+      onProblem: (server, error) => log.warn({ server, code: error.code }, error.message),
+    });
+    this.#cleanup.add(() => this.#hub.close());
+  }
+
+  static async open(loaded: LoadedConfig, onProgress: (text: string) => void): Promise<Workcell> {
+    const { workspaces, servers, skills } = loaded.config.paths;
+    for (const folder of [workspaces, servers, skills]) await mkdir(folder, { recursive: true });
+    const cell = new Workcell(loaded, await ToolCatalog.open({ servers }), onProgress);
+    try {
+      await cell.#syncUnknown();
+      return cell;
+    } catch (error) {
+      await cell.close();
+      throw error;
+    }
+  }
+
+  /** Throws `invalid_argument` for an id that is none. */
+  customer(id: string): Customer {
+    const customer = this.#customers.get(id) ?? new Customer(id, this.#workspaces, () => this.#context());
+    this.#customers.set(id, customer);
+    return customer;
+  }
+
+  listTools(): readonly ToolDescriptor[] {
+    return this.#catalog.list();
+  }
+
+  /** Also those whose manifest cannot be read, and why. */
+  listServers(): readonly CatalogServer[] {
+    return this.#catalog.servers();
+  }
+
+  searchTools(query: string, options: { readonly limit?: number } = {}): Promise<readonly SelectedTool[]> {
+    return this.#selector.search(query, options);
+  }
+
+  /** Writes the tools of the configured MCP servers as modules. A server that is down is in the reports; it stops no other. */
+  async syncTools(servers?: readonly string[]): Promise<readonly SyncReport[]> {
+    const reports = await syncTools({ hub: this.#hub, catalog: this.#catalog, servers, deadlineMs: SYNC_TIMEOUT_MS });
+    this.#selector = new ToolSelector(this.#catalog.list());
+    return reports;
+  }
+
+  /** Opens what sandboxes need now instead of with the first program. */
+  async warmUp(): Promise<void> {
+    await this.#openExecutor();
+  }
+
+  /** Safe to call again. */
+  close(): Promise<void> {
+    return this.#cleanup.run();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #context() {
+    return {
+      config: this.loaded.config,
+      catalog: this.#catalog,
+      selector: this.#selector,
+      generator: new CodeGenerator(),
+      hub: this.#hub,
+      executor: () => this.#openExecutor(),
+    };
+  }
+
+  /** Servers that were configured and never synced would look as if they had no tools. */
+  async #syncUnknown(): Promise<void> {
+    const known = new Set(this.#catalog.servers().map(({ name }) => name));
+    const unknown = this.#hub.servers.filter((server) => !known.has(server));
+    if (unknown.length === 0) return;
+    this.#onProgress(`reading the tools of ${unknown.join(', ')}`);
+    for (const report of await this.syncTools(unknown)) {
+      if (!report.ok) this.#onProgress(`${report.server} is not available: ${report.error.message}`);
+    }
+  }
+
+  #openExecutor(): Promise<SandboxExecutor> {
+    this.#executor ??= this.#startExecutor().catch((error) => {
+      this.#executor = undefined;
+      throw error;
+    });
+    return this.#executor;
+  }
+
+  async #startExecutor(): Promise<SandboxExecutor> {
+    const { config } = this.loaded;
+    const { image, cpus, memoryBytes, bootTimeoutMs, idleTimeoutMs } = config.sandbox;
+    const backend = await openBackend(config, this.#onProgress);
+    this.#cleanup.add(async () => backend[Symbol.asyncDispose]());
+    const sandbox = { image, cpus, memoryMib: Math.floor(memoryBytes / MIB) };
+    const { url, apiKey } = backend;
+    const executor = new SandboxExecutor({ url, apiKey, sandbox, bootTimeoutMs, idleTimeoutMs });
+    this.#cleanup.add(() => executor[Symbol.asyncDispose]());
+    return executor;
+  }
+}

@@ -1,0 +1,130 @@
+import type { Dirent } from 'node:fs';
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { WorkcellError } from '../core/errors.ts';
+import { type CustomerId, parseCustomerId } from '../core/ids.ts';
+import { Deadline } from '../util/deadline.ts';
+import { errnoOf, succeeds } from '../util/errno.ts';
+import { FileLock } from '../util/file-lock.ts';
+import { GatedFiles } from '../util/gated-files.ts';
+import { explainGateError, Pin, walk } from '../util/path-gate.ts';
+import { Turns } from '../util/turns.ts';
+
+/** The durable directory tree of one customer. */
+export interface Workspace {
+  readonly customer: CustomerId;
+  /** Host paths, for mounting. Host code touches what is in `filesPath` and `skillsPath` through `files` and `skills` only. */
+  readonly filesPath: string;
+  /** Only the host writes here. */
+  readonly sessionsPath: string;
+  readonly skillsPath: string;
+  readonly files: GatedFiles;
+  readonly skills: GatedFiles;
+}
+
+const FOLDERS = ['files', 'sessions', 'skills'] as const;
+const PRIVATE = 0o700;
+const CREATE_TIMEOUT_MS = 10_000;
+
+/**
+ * The workspaces of all customers: `<root>/<customer>/{files,sessions,skills}`, for the host's user alone.
+ *
+ * An entry of the root that starts with a dot is not a customer.
+ */
+export class WorkspaceStore {
+  readonly #root: string;
+  /** Within this process nobody has to contend for the lock on the root. */
+  readonly #turns = new Turns();
+
+  /** `root` is made on first use; its owner may have put a link in its place. */
+  constructor(options: { readonly root: string }) {
+    this.#root = options.root;
+  }
+
+  /**
+   * The workspace of a customer, made when there is none. Throws `invalid_argument` for an id that differs from an existing one
+   * only in case, since some file systems could not tell the two apart, and `invalid_state` when a link or a file is in
+   * the place of one of the folders.
+   */
+  open(customer: CustomerId): Promise<Workspace> {
+    return this.#guard(customer, async () => {
+      await mkdir(this.#root, { recursive: true, mode: PRIVATE });
+      if (!(await this.#names()).includes(customer)) await this.#turns.take(() => this.#create(customer));
+      return await this.#enter(customer);
+    });
+  }
+
+  /** The workspace of a customer who has one; undefined otherwise. Throws as {@link open} does. */
+  find(customer: CustomerId): Promise<Workspace | undefined> {
+    return this.#guard(customer, async () => {
+      if (!(await this.#names()).includes(customer)) return undefined;
+      return await this.#enter(customer);
+    });
+  }
+
+  /** The customers who have a workspace, sorted. */
+  async list(): Promise<readonly CustomerId[]> {
+    const folders = (await this.#entries()).filter((entry) => entry.isDirectory());
+    return folders.flatMap((folder) => idOf(folder.name)).sort();
+  }
+
+  /** Completes the layout; a folder that went missing is made again, empty. */
+  async #enter(customer: CustomerId): Promise<Workspace> {
+    for (const folder of FOLDERS) {
+      await using pin = await walk(await Pin.root(this.#root), [customer, folder], { makeMode: PRIVATE });
+      pin.assertDirectory();
+    }
+    return {
+      customer,
+      filesPath: join(this.#root, customer, 'files'),
+      sessionsPath: join(this.#root, customer, 'sessions'),
+      skillsPath: join(this.#root, customer, 'skills'),
+      files: new GatedFiles(this.#root, [customer, 'files']),
+      skills: new GatedFiles(this.#root, [customer, 'skills']),
+    };
+  }
+
+  async #create(customer: CustomerId): Promise<void> {
+    using deadline = new Deadline('Waiting for another workspace to be made', CREATE_TIMEOUT_MS);
+    // Two processes that make ids which differ only in case must not both find the place free.
+    await using _lock = await FileLock.wait({ path: join(this.#root, '.lock'), what: 'The workspace root' }, deadline);
+    const twin = (await this.#names()).find((name) => name.toLowerCase() === customer.toLowerCase());
+    if (twin !== undefined && twin !== customer) {
+      throw new WorkcellError(
+        'invalid_argument',
+        `the existing id "${twin}" differs from it only in case; use that one`,
+      );
+    }
+    await succeeds(mkdir(join(this.#root, customer), { mode: PRIVATE }), ['EEXIST']);
+  }
+
+  async #names(): Promise<readonly string[]> {
+    return (await this.#entries()).map((entry) => entry.name);
+  }
+
+  async #entries(): Promise<readonly Dirent[]> {
+    try {
+      return (await readdir(this.#root, { withFileTypes: true })).filter((entry) => !entry.name.startsWith('.'));
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return [];
+      throw error;
+    }
+  }
+
+  async #guard<T>(customer: CustomerId, work: () => Promise<T>): Promise<T> {
+    parseCustomerId(customer);
+    try {
+      return await work();
+    } catch (error) {
+      throw explainGateError(`Cannot open the workspace of "${customer}"`, error);
+    }
+  }
+}
+
+function idOf(name: string): readonly CustomerId[] {
+  try {
+    return [parseCustomerId(name)];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,52 @@
+import type { SessionEvent } from '../../../src/sessions/events.ts';
+
+/** One event of each type, with every field that it can have. */
+export const SAMPLE_EVENTS: readonly SessionEvent[] = [
+  { type: 'session.created', sessionId: 's1', customer: 'acme' },
+  {
+    type: 'execution.started',
+    executionId: 'e1',
+    task: 'Say hello',
+    description: 'A greeting',
+    program: 'return "hello"',
+    selection: {
+      mode: 'lexical',
+      considered: 12,
+      tools: [{ server: 'memory', tool: 'create_entities', score: 0.5, reasons: ['name: create'] }],
+      noMatch: { reason: 'nothing fits', nearMisses: [{ server: 'm', tool: 't', score: 0.1, reasons: [] }] },
+    },
+    planner: 'literal',
+  },
+  { type: 'tool.called', executionId: 'e1', call: 1, server: 'memory', tool: 'create', arguments: { name: 'a\nb' } },
+  { type: 'tool.returned', executionId: 'e1', call: 1, ok: true, ms: 1.5, value: ['v', null, { deep: true }] },
+  { type: 'tool.returned', executionId: 'e1', call: 2, ok: false, ms: 0, error: { code: 'denied', message: 'No' } },
+  { type: 'output', executionId: 'e1', stream: 'stderr', text: 'ünïcödé 🦀 \u2028\n\0' },
+  {
+    type: 'execution.finished',
+    executionId: 'e1',
+    status: 'failed',
+    value: null,
+    error: { name: 'TypeError', message: 'broken', stack: 'at 1:1', line: 3, fields: { code: 'x' } },
+    limit: 'time',
+    exitCode: 1,
+    output: { stdoutBytes: 0, stderrBytes: 12, truncated: false },
+    sandbox: { id: 'sb', driver: 'qemu', isolation: 'emulated', boot: 'restored' },
+    timing: { selectMs: 1, generateMs: 2, acquireMs: 3, runMs: 4, totalMs: 10 },
+  },
+  {
+    type: 'execution.finished',
+    executionId: 'e2',
+    status: 'interrupted',
+    value: null,
+    error: { name: 'WorkcellError', message: 'The sandbox died', stack: '', fields: { code: 'sandbox_lost' } },
+    limit: null,
+    exitCode: null,
+    output: { stdoutBytes: 0, stderrBytes: 0, truncated: false },
+    sandbox: null,
+    timing: null,
+  },
+  { type: 'checkpoint.set', step: 3, lastTask: 'e1', context: { cursor: 'abc' } },
+  { type: 'checkpoint.set', step: 'download', lastTask: null, context: null },
+  { type: 'session.resumed', interrupted: ['e2'] },
+  { type: 'session.closed' },
+];
