@@ -40,7 +40,7 @@ interface Position {
 }
 
 const FRAME = /file:\/\/\/workspace\/program\.ts:(\d+):(\d+)/g;
-const INTERNAL = /\/opt\/workcell\/|node:internal/;
+const INTERNAL = /\/opt\/workcell\/|\/\.workcell\/|node:internal/;
 
 /** Where a position of the transpiled code comes from; undefined when it comes from nothing that anyone wrote. */
 function locator({ bodyLines }: GeneratedProgram, map: string): (row: number, column: number) => Position | undefined {

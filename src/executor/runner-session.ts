@@ -46,8 +46,7 @@ export class RunnerSession {
       {
         onStdout: (data) => {
           try {
-            for (const frame of lines.push(decoder.write(Buffer.from(data))))
-              this.#handle(runnerFrameSchema.parse(frame));
+            for (const frame of lines.push(decoder.write(Buffer.from(data)))) this.#receive(frame);
           } catch (error) {
             this.#end(
               new WorkcellError('protocol_error', `The runner sent nonsense: ${messageOf(error)}`, { cause: error }),
@@ -86,6 +85,24 @@ export class RunnerSession {
 
   #send(frame: HostFrame): void {
     this.#exec.write(Buffer.from(encodeLine(frame)));
+  }
+
+  /** A program can write to the channel of its runner: what one forges there ends that program and nothing else. */
+  #receive(frame: Record<string, unknown>): void {
+    const parsed = runnerFrameSchema.safeParse(frame);
+    if (parsed.success) return this.#handle(parsed.data);
+    const id = String(frame['run']);
+    const run = this.#runs.get(id);
+    if (run === undefined) throw parsed.error;
+    this.kill(id);
+    this.#runs.delete(id);
+    const message = 'The program wrote to the channel of its runner what is not for it to write';
+    run.done.resolve({
+      t: 'done',
+      run: id,
+      end: { kind: 'error', error: { name: 'ProtocolError', message, stack: '' } },
+      usage: { stdoutBytes: 0, stderrBytes: 0, ms: 0 },
+    });
   }
 
   #handle(frame: RunnerFrame): void {

@@ -83,6 +83,8 @@ export class SandboxExecutor implements AsyncDisposable {
       signal,
     });
     for (;;) {
+      // A warm sandbox is there at once; the race below would not notice that the caller has left already.
+      deadline.check();
       const current = this.#warm.get(customer);
       const starting = current ?? this.#start(customer, mounts);
       if (current === undefined) {

@@ -106,6 +106,8 @@ export async function execute(
         onCall: ({ server, tool, input }) => broker.call({ server, tool, arguments: input }, request.signal),
       },
     });
+    // The calls that the program left open belong to its result, and into the log before its end.
+    await broker.close();
     const error = run.error === null ? null : locateError(run.error, program, transpiled);
     const timing = {
       selectMs,

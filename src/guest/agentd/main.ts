@@ -10,7 +10,6 @@ import type { Agent } from './agent.ts';
 import { claimGuest } from './claim.ts';
 import { messageOfError, uptimeNs } from './errno.ts';
 
-console.error('A0');
 const startedAt = uptimeNs();
 const port = readdirSync('/dev').find((name) => name.startsWith('vport'));
 if (port === undefined) throw new Error('This guest has no virtio-serial port');
@@ -27,7 +26,6 @@ let agent: Agent | undefined;
 
 const frames = new FrameDecoder();
 input.on('data', (chunk) => {
-  console.error('D', chunk.length);
   for (const frame of frames.push(chunk as Buffer)) {
     if (agent !== undefined && frame.id !== 0) agent.receive(frame);
     else receiveFromDriver(frame);
@@ -38,7 +36,6 @@ link.send(encodeAnyMessage(0, GUEST_MESSAGE.waiting, {}));
 
 function receiveFromDriver(frame: RawFrame): void {
   const message = decodeMessage(frame);
-  console.error('M', message);
   if (message?.type === GUEST_MESSAGE.claim && agent === undefined) void claim(message.payload as GuestClaim);
   else if (message !== undefined && agent !== undefined) agent.receive(frame);
 }

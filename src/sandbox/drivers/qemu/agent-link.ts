@@ -45,6 +45,7 @@ async function nextMessage(socket: Socket, types: readonly string[], deadline: D
     found.reject(new WorkcellError('sandbox_boot_failed', 'The virtual machine ended while it was starting'));
   socket.on('data', onData);
   socket.on('close', onClose);
+  socket.resume();
   try {
     return await deadline.race(found.promise);
   } finally {

@@ -1,0 +1,94 @@
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { Command } from 'commander';
+import { type ExitCode, messageOf, WorkcellError } from '../../core/errors.ts';
+import type { ExecutionEvent, ExecutionStatus } from '../../core/execution.ts';
+import { onInterrupt } from '../interrupt.ts';
+import { openCell } from '../open-cell.ts';
+import { print, printJson, say } from '../output.ts';
+import { renderResult } from '../render-result.ts';
+
+interface RunOptions {
+  readonly file?: string;
+  readonly customer: string;
+  readonly session?: string;
+  readonly tools?: string;
+  readonly timeout?: string;
+  readonly json?: true;
+}
+
+const EXIT: { readonly [Status in ExecutionStatus]: ExitCode } = {
+  completed: 0,
+  failed: 1,
+  killed: 1,
+  limit_exceeded: 1,
+  timed_out: 3,
+};
+
+export function runCommand(done: (code: ExitCode) => void): Command {
+  return new Command('run')
+    .description('run a program in a microVM: a task in words, a file, or standard input (-)')
+    .argument(
+      '[task]',
+      'what to do; chooses the tools, and alone becomes a call of the best one. "-" reads a program from standard input',
+    )
+    .option('-f, --file <program>', 'the program, in TypeScript')
+    .option('--customer <id>', 'whose workspace', 'default')
+    .option('--session <id>', 'record it in this session (default: a new one)')
+    .option('--tools <names>', 'exactly these tools, such as memory.create_entities,calculator.add')
+    .option('--timeout <duration>', 'how long the program may run, such as 30s')
+    .option('--json', 'print the result as one JSON object')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  workcell run "Calculate 5 + 3"\n  workcell run --file report.ts --customer acme\n  echo "return process.version" | workcell run -',
+    )
+    .action(async (task: string | undefined, options: RunOptions, command: Command) => {
+      const request = { ...(await readRequest(task, options)), ...wishes(options) };
+      const signal = onInterrupt();
+      await using cell = await openCell(command, [
+        { key: 'limits.timeout', flag: '--timeout', value: options.timeout },
+      ]);
+      const result = await cell.customer(options.customer).execute({
+        ...request,
+        signal,
+        onEvent: options.json === true ? undefined : stream,
+      });
+      if (options.json === true) printJson(result);
+      else {
+        if (result.value !== null)
+          print(typeof result.value === 'string' ? result.value : JSON.stringify(result.value, null, 2));
+        say(renderResult(result));
+      }
+      done(EXIT[result.status]);
+    });
+}
+
+function stream(event: ExecutionEvent): void {
+  if (event.type === 'stdout') process.stdout.write(event.text);
+  else if (event.type === 'stderr') process.stderr.write(event.text);
+}
+
+async function readRequest(task: string | undefined, { file }: RunOptions): Promise<{ task?: string; code?: string }> {
+  if (task === '-') return { code: await text(process.stdin) };
+  const wish = task === undefined ? {} : { task };
+  if (file === undefined) return wish;
+  try {
+    return { ...wish, code: await readFile(file, 'utf8') };
+  } catch (cause) {
+    throw new WorkcellError('invalid_argument', `Cannot read the program: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function wishes({ session, tools }: RunOptions): { session?: string; tools?: string[] } {
+  return {
+    ...(session === undefined ? {} : { session }),
+    ...(tools === undefined
+      ? {}
+      : {
+          tools: tools
+            .split(',')
+            .map((name) => name.trim())
+            .filter(Boolean),
+        }),
+  };
+}

@@ -1,0 +1,42 @@
+import { styleText } from 'node:util';
+
+/** Data: for the next program in the pipe. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, process.stdout.isTTY ? 2 : 0));
+}
+
+/** Talk: for the person in front of the screen. */
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** Talk about something that takes a while. */
+export function sayProgress(text: string): void {
+  say(dim(`… ${text}`));
+}
+
+/** Quieter, where the screen can show it and `NO_COLOR` is not set. */
+export function dim(text: string): string {
+  return styleText('dim', text, { stream: process.stderr });
+}
+
+export function bold(text: string): string {
+  return styleText('bold', text, { stream: process.stderr });
+}
+
+/** Rows with aligned columns; the last column is as wide as it wants. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows.reduce<number[]>((all, row) => row.map((cell, i) => Math.max(all[i] ?? 0, cell.length)), []);
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

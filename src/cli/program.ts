@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { ERRORS, type ExitCode, toWorkcellError } from '../core/errors.ts';
+import { configCommand } from './commands/config.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { quickstartCommand } from './commands/quickstart.ts';
+import { runCommand } from './commands/run.ts';
+import { serveCommand } from './commands/serve.ts';
+import { sessionCommand } from './commands/session.ts';
+import { setupCommand } from './commands/setup.ts';
+import { toolsCommand } from './commands/tools.ts';
+import { printJson, say } from './output.ts';
+
+/** Runs the command line; gives the exit code. stdout is data, stderr is talk. */
+export async function main(args: readonly string[]): Promise<ExitCode> {
+  let exit: ExitCode = 0;
+  const done = (code: ExitCode) => {
+    exit = code;
+  };
+  const program = new Command('workcell')
+    .description('Runs code that language models write, for many customers, in microVMs on hardware you own.')
+    .version(packageVersion())
+    .option('-c, --config <file>', 'configuration file (default: config.yaml in the current folder)')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 completed, 1 the program failed, 2 usage or configuration, 3 timed out, 4 infrastructure.',
+    );
+  const commands = [
+    quickstartCommand(done),
+    setupCommand(),
+    doctorCommand(done),
+    toolsCommand(done),
+    runCommand(done),
+    sessionCommand(),
+    serveCommand(),
+    configCommand(),
+  ];
+  for (const command of commands) program.addCommand(command);
+  everywhere(program, (command) => command.exitOverride().showHelpAfterError('(add --help for what there is)'));
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exit;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const known = toWorkcellError(error);
+    if (args.includes('--json')) printJson({ error: known.toJSON() });
+    else say(`error: ${known.message}`);
+    return ERRORS[known.code].exit;
+  }
+}
+
+function everywhere(command: Command, apply: (command: Command) => void): void {
+  apply(command);
+  for (const sub of command.commands) everywhere(sub, apply);
+}
+
+function packageVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return version;
+}
