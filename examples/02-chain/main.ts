@@ -19,7 +19,7 @@ const created = await createEntities({
   ],
 });
 const found = await searchNodes({ query: created.entities[0].entityType });
-const lines = found.entities.map(({ name, observations }) => \`- \${name} \${observations.join(', ')}\`);
+const lines = found.entities.map(({ name, observations }) => '- ' + name + ' ' + observations.join(', '));
 await writeFile({ path: 'example-02-chain/engineers.md', content: ['# Engineers', ...lines, ''].join('\\n') });
 return { created: created.entities.length, found: found.entities.length };
 `;

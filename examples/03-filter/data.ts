@@ -24,7 +24,7 @@ export async function readData(path: string | undefined): Promise<Data> {
 }
 
 /** As many rows as the real file has and about as many bytes; some fields hold commas, quotes and line ends. */
-export function makeUpData(): Buffer {
+function makeUpData(): Buffer {
   const rows = Array.from({ length: ROWS }, (_, index) => {
     // Squaring a uniform number makes low ones frequent, as a few tools are asked for far more than the others.
     const share = ((index * 7_919) % ROWS) / ROWS;

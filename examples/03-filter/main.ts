@@ -21,8 +21,10 @@ function parseCsv(text: string): string[][] {
   let quoted = false;
   for (let at = 0; at < text.length; at += 1) {
     const char = text[at];
-    if (char === '"' && quoted && text[at + 1] === '"') at += 1, (field += '"');
-    else if (char === '"') quoted = !quoted;
+    if (quoted && char === '"' && text[at + 1] === '"') {
+      field += char;
+      at += 1;
+    } else if (char === '"') quoted = !quoted;
     else if (quoted || (char !== ',' && char !== '\n')) field += char;
     else {
       rows.at(-1)?.push(field);

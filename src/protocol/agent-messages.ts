@@ -78,7 +78,10 @@ export interface ExecFailed {
 export type FsOperation =
   | { RealPath: { path: string } }
   | { Stat: { path: string; follow_symlink: boolean } }
+  | { SetStat: { path: string; follow_symlink: boolean; attrs: FsAttributes } }
   | { List: { path: string } }
+  | { Copy: { src: string; dst: string } }
+  | { Symlink: { target: string; link_path: string } }
   | { ReadLink: { path: string } }
   | { Mkdir: { path: string; mode?: number | null } }
   | { Remove: { path: string } }
@@ -88,6 +91,16 @@ export type FsOperation =
   | { CloseHandle: { handle: number } }
   | { Read: { handle: number; offset: number; len?: number | null } }
   | { Write: { handle: number; offset: number; len?: number | null } };
+
+/** What is absent or null stays as it is; times are seconds since the epoch. */
+export interface FsAttributes {
+  mode?: number | null;
+  uid?: number | null;
+  gid?: number | null;
+  size?: number | null;
+  atime?: number | null;
+  mtime?: number | null;
+}
 
 export interface FsOpenOptions {
   read: boolean;

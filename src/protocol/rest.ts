@@ -66,7 +66,9 @@ export const createSandboxSchema = z.object({
       enabled: z.boolean().default(true),
       max_connections: count.nullish(),
       policy: z.unknown().nullish(),
-      secrets: z.unknown().nullish(),
+      /** Sent empty by the stock clients when networking is configured at all. */
+      secrets: z.looseObject({ entries: z.array(z.unknown()).default([]) }).nullish(),
+      strict: z.boolean().default(false),
     })
     .prefault({}),
   runtime: z

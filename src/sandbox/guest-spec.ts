@@ -46,7 +46,7 @@ function refuseUnsupported(request: CreateSandboxRequest): void {
     patches: request.patches.length > 0,
     init: request.init,
     'resources.disk_size_mib': request.resources.disk_size_mib,
-    'network.secrets': request.network.secrets,
+    'network.secrets': request.network.secrets?.entries.length,
     'runtime.user': request.runtime.user,
     'runtime.cmd': request.runtime.cmd?.length,
     'runtime.entrypoint': request.runtime.entrypoint?.length,

@@ -58,7 +58,9 @@ describe('a program that fails', () => {
       error: { name: 'ExitError', message: 'The program ended itself with exit code 7' },
     });
     expect(await run('process.exit(0);')).toMatchObject({ status: 'completed', exitCode: 0, value: null });
-    expect(await run("process.kill(process.pid, 'SIGTERM'); await new Promise(() => setInterval(() => {}, 9));")).toMatchObject({
+    expect(
+      await run("process.kill(process.pid, 'SIGTERM'); await new Promise(() => setInterval(() => {}, 9));"),
+    ).toMatchObject({
       status: 'failed',
       exitCode: null,
       error: { name: 'ExitError', message: 'The program ended itself by SIGTERM' },
@@ -142,7 +144,9 @@ const SLEEPERS = `
 
 describe('a caller', () => {
   it('that has cancelled before the start gets an error, and no program runs', async () => {
-    await expect(run("require('node:fs').writeFileSync('ran', '')", { signal: AbortSignal.abort() })).rejects.toMatchObject({
+    await expect(
+      run("require('node:fs').writeFileSync('ran', '')", { signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({
       code: 'cancelled',
     });
     expect(await run("return require('node:fs').existsSync('ran')")).toMatchObject({ value: false });

@@ -43,7 +43,9 @@ describe('a guest', () => {
   it('has no network device but the loopback, and no route', async () => {
     const interfaces = (await valueOf("return require('node:fs').readdirSync('/sys/class/net')")) as string[];
     expect(interfaces).toEqual(['lo']);
-    const routes = String(await valueOf(READ('/proc/net/route'))).trim().split('\n');
+    const routes = String(await valueOf(READ('/proc/net/route')))
+      .trim()
+      .split('\n');
     expect(routes).toHaveLength(1);
     expect(routes[0]).toMatch(/^Iface\s+Destination/);
   });
@@ -83,7 +85,9 @@ describe('the workspace', () => {
       .split('\n')
       .map((line) => line.split(' '));
     const options = Object.fromEntries(
-      mounts.filter(([, , type]) => type === 'virtiofs').map(([, target = '', , flags = '']) => [target, flags.split(',')]),
+      mounts
+        .filter(([, , type]) => type === 'virtiofs')
+        .map(([, target = '', , flags = '']) => [target, flags.split(',')]),
     );
     expect(options['/workspace']).toEqual(expect.arrayContaining(['rw', 'nodev', 'nosuid']));
     expect(options['/workspace/servers']).toContain('ro');
@@ -97,6 +101,14 @@ describe('the workspace', () => {
     const { files } = await cell.workcell.customer('ann').workspace();
     await files.writeFile('from-host.txt', 'hällo');
     expect(await valueOf(READ('/workspace/from-host.txt'))).toBe('hällo');
+  });
+
+  it('is where also the first program of a new guest stands', async () => {
+    const { sandbox, status } = await cell.workcell.customer('first').execute({
+      code: "require('node:fs').writeFileSync('relative.txt', 'kept')",
+    });
+    expect({ boot: sandbox?.boot, status }).toEqual({ boot: 'restored', status: 'completed' });
+    expect(await readFile(cell.hostPath('first', 'relative.txt'), 'utf8')).toBe('kept');
   });
 
   it.each([
@@ -127,16 +139,23 @@ describe('the workspace', () => {
   });
 
   it('takes no device nodes', async () => {
-    const { status, stderr } = (await valueOf(shell('mknod /workspace/disk b 8 0'))) as { status: number; stderr: string };
+    const { status, stderr } = (await valueOf(shell('mknod /workspace/disk b 8 0'))) as {
+      status: number;
+      stderr: string;
+    };
     expect(status).not.toBe(0);
     expect(stderr).toMatch(/not permitted/i);
   });
 
   it('has no link that the host follows', async () => {
-    await valueOf("require('node:fs').symlinkSync('/etc/hostname', 'link'); require('node:fs').symlinkSync('/etc', 'folder')");
+    await valueOf(
+      "require('node:fs').symlinkSync('/etc/hostname', 'link'); require('node:fs').symlinkSync('/etc', 'folder')",
+    );
     const { files } = await cell.workcell.customer('ann').workspace();
     await expect(files.readFile('link', { maxBytes: 1000 })).rejects.toMatchObject({ code: 'invalid_state' });
-    await expect(files.readFile('folder/hostname', { maxBytes: 1000 })).rejects.toMatchObject({ code: 'invalid_state' });
+    await expect(files.readFile('folder/hostname', { maxBytes: 1000 })).rejects.toMatchObject({
+      code: 'invalid_state',
+    });
     await expect(files.writeFile('folder/workcell-test', 'x')).rejects.toMatchObject({ code: 'invalid_state' });
   });
 

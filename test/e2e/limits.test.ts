@@ -66,7 +66,9 @@ describe('output', () => {
   });
 
   it('of 100 MB is counted, bounded and marked', async () => {
-    const result = await run("const line = 'x'.repeat(99_999) + '\\n'; for (let i = 0; i < 1000; i++) process.stdout.write(line);");
+    const result = await run(
+      "const line = 'x'.repeat(99_999) + '\\n'; for (let i = 0; i < 1000; i++) process.stdout.write(line);",
+    );
     expect(result).toMatchObject({ status: 'completed', output: { stdoutBytes: 100_000_000, truncated: true } });
     expect(result.stdout).toBe('x'.repeat(OUTPUT));
   });
@@ -89,8 +91,10 @@ describe('memory', () => {
   });
 
   it('that a child of the program uses counts too', async () => {
-    const hungry = "a = []\\nwhile True: a.append(bytearray(8 << 20))";
-    expect(await run(`return require('node:child_process').spawnSync('python3', ['-c', "${hungry}"]).signal`)).toMatchObject({
+    const hungry = 'a = []\\nwhile True: a.append(bytearray(8 << 20))';
+    expect(
+      await run(`return require('node:child_process').spawnSync('python3', ['-c', "${hungry}"]).signal`),
+    ).toMatchObject({
       status: 'limit_exceeded',
       limit: 'memory',
     });
@@ -101,8 +105,11 @@ describe('memory', () => {
 describe('processes', () => {
   it('are bounded in number', async () => {
     // Shells that wait for a named pipe: starting another program in each would take an emulated guest too long.
-    const loop = 'mkfifo /tmp/pipe; i=0; while [ $i -lt 1000 ]; do (exec 2> /dev/null; read x < /tmp/pipe) & i=$((i+1)); done';
-    const result = await run(`return String(require('node:child_process').spawnSync('sh', ['-c', '${loop}'], { stdio: ['ignore', 'ignore', 'pipe'] }).stderr)`);
+    const loop =
+      'mkfifo /tmp/pipe; i=0; while [ $i -lt 1000 ]; do (exec 2> /dev/null; read x < /tmp/pipe) & i=$((i+1)); done';
+    const result = await run(
+      `return String(require('node:child_process').spawnSync('sh', ['-c', '${loop}'], { stdio: ['ignore', 'ignore', 'pipe'] }).stderr)`,
+    );
     expect(result).toMatchObject({ status: 'completed', value: expect.stringMatching(/cannot fork/i) });
     await worksAgain();
   });
@@ -129,7 +136,12 @@ describe('values and code', () => {
     const result = await run(`return 'x'.repeat(${bytes} - 2)`);
     expect(result.status).toBe(status);
     if (status === 'completed') expect(result.value).toBe('x'.repeat(bytes - 2));
-    else expect(result).toMatchObject({ value: null, limit: 'output', error: { message: expect.stringContaining(`${bytes} bytes`) } });
+    else
+      expect(result).toMatchObject({
+        value: null,
+        limit: 'output',
+        error: { message: expect.stringContaining(`${bytes} bytes`) },
+      });
   });
 
   it.each([
@@ -138,6 +150,10 @@ describe('values and code', () => {
   ])('a program of %i bytes runs: %s', async (bytes, runs) => {
     const running = run('return 1;'.padEnd(bytes));
     if (runs) expect(await running).toMatchObject({ status: 'completed', value: 1 });
-    else await expect(running).rejects.toMatchObject({ code: 'invalid_argument', message: expect.stringContaining('2001') });
+    else
+      await expect(running).rejects.toMatchObject({
+        code: 'invalid_argument',
+        message: expect.stringContaining('2001'),
+      });
   });
 });

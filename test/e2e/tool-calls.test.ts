@@ -72,20 +72,30 @@ describe('a tool call', () => {
     expect((await log()).length).toBe(before);
   });
 
-  it.each([["{ n: 'one' }"], ['{}'], ['{ n: 1, extra: 2 }']])('with arguments that do not fit can be caught: %s', async (input) => {
-    const result = await run(caught(`typed(${input} as any)`));
-    expect(result.value).toMatchObject({ isToolError: true, tool: 'typed', code: 'invalid_arguments' });
-  });
+  it.each([["{ n: 'one' }"], ['{}'], ['{ n: 1, extra: 2 }']])(
+    'with arguments that do not fit can be caught: %s',
+    async (input) => {
+      const result = await run(caught(`typed(${input} as any)`));
+      expect(result.value).toMatchObject({ isToolError: true, tool: 'typed', code: 'invalid_arguments' });
+    },
+  );
 
   it('with arguments beyond the limit can be caught', async () => {
-    expect((await run(caught("echo({ text: 'x'.repeat(1000) })"))).value).toMatchObject({ code: 'arguments_too_large' });
+    expect((await run(caught("echo({ text: 'x'.repeat(1000) })"))).value).toMatchObject({
+      code: 'arguments_too_large',
+    });
   });
 
   it('that fails and is not caught is the error of the program, at the line of the author', async () => {
     const result = await run("import { fail } from 'servers/double';\n\nawait fail({ text: 'no such file' });");
     expect(result).toMatchObject({
       status: 'failed',
-      error: { name: 'ToolError', message: 'no such file', line: 3, fields: { server: 'double', tool: 'fail', code: 'tool_failed' } },
+      error: {
+        name: 'ToolError',
+        message: 'no such file',
+        line: 3,
+        fields: { server: 'double', tool: 'fail', code: 'tool_failed' },
+      },
     });
   });
 

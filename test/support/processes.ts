@@ -36,3 +36,21 @@ export function isAlive(pid: number): boolean {
     return false;
   }
 }
+
+/** The ids of living processes below this one that run a program of this name. */
+export async function descendantsNamed(name: string): Promise<readonly number[]> {
+  const named = await Promise.all(
+    (await descendants()).map(async (pid) => {
+      // The kernel keeps 15 characters of a name.
+      const comm = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
+      return comm === name.slice(0, 15) ? [pid] : [];
+    }),
+  );
+  return named.flat();
+}
+
+/** False also for a process that has ended and that nobody has asked about yet. */
+export async function isRunning(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ') Z');
+  return !stat.slice(stat.lastIndexOf(')') + 2).startsWith('Z');
+}

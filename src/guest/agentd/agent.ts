@@ -33,7 +33,8 @@ export class Agent {
     else if (type === 'core.touch')
       this.#link.send(encodeMessage(id, 'core.touched', { activity_seq: ++this.#activity }));
     else if (type === 'core.shutdown') process.exit(0);
-    else if (type === 'core.relay.client.disconnected')
+    // The relay says it with the id that no client has; a client shall not end what is another's.
+    else if (type === 'core.relay.client.disconnected' && id === 0)
       this.#forget(Number(payload['id_start']), Number(payload['id_end_exclusive']));
     else if (type.startsWith('core.exec.')) this.#exec.receive(id, type, payload);
     else if (type.startsWith('core.fs.')) this.#fs.receive(id, type, payload);

@@ -1,6 +1,6 @@
-import { execFile, execFileSync } from 'node:child_process';
-import { lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
-import { promisify } from 'node:util';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { type GuestClaim, type GuestMount, RUNTIME_DIRECTORY } from '../../protocol/guest-bootstrap.ts';
 import { programProcessOptions } from '../runner/options.ts';
 import { Supervisor } from '../runner/supervisor.ts';
@@ -12,9 +12,7 @@ const OVERLAY = '/.workcell/overlay';
 /** The runtime again, where no image can cover it. */
 const RUNTIME = '/.workcell/runtime';
 /** Folders that the guest makes itself; an image never covers them. */
-const OWN = new Set(['proc', 'sys', 'dev', 'tmp', 'run', 'workspace', '.workcell']);
-
-const run = promisify(execFile);
+const OWN = ['proc', 'sys', 'dev', 'tmp', 'run', 'workspace'];
 
 /**
  * Makes the waiting guest one customer's: its clock and randomness first, then its files.
@@ -23,81 +21,80 @@ const run = promisify(execFile);
  * could see is started before that.
  */
 export async function claimGuest(claim: GuestClaim, link: AgentLink): Promise<Agent> {
-  setClockAndRandomness(claim);
-
   const env = environment(claim);
   const supervisor = new Supervisor(programProcessOptions(env, RUNTIME));
+  writeFileSync('/dev/urandom', claim.seed);
   mkdirSync('/workspace', { recursive: true });
-  // Its start overlaps with the arrival of the share, which it does not need before it runs a program.
-  supervisor.prefork();
-
-  await mountView(claim.tag);
-
-  await shell([...imageMounts(), ...claim.mounts.flatMap(volumeMount)]);
-
+  // The next process for a program starts while the share arrives, which it does not need before it runs something.
+  await runScript(claim, () => supervisor.prefork());
   writeFileSync('/proc/sys/kernel/hostname', claim.hostname);
   return new Agent({ link, supervisor, env, workdir: claim.workdir });
 }
 
-function setClockAndRandomness(claim: GuestClaim): void {
-  writeFileSync('/dev/urandom', claim.seed);
-  const time = Buffer.alloc(16);
-  time.writeBigInt64LE(BigInt(Math.floor(claim.time)), 0);
-  time.writeBigInt64LE(BigInt(Math.floor((claim.time % 1) * 1e9)), 8);
-  execFileSync(`${RUNTIME_DIRECTORY}/bin/reseed`, { input: time });
+/** One shell for everything: under emulation, starting processes one by one would take longer than what they do. */
+async function runScript(claim: GuestClaim, onReseeded: () => void): Promise<void> {
+  const script = [RESEED, mountView(claim.tag), IMAGE, ...claim.mounts.map(volume)].join('\n');
+  const shell = spawn(`${RUNTIME}/bin/busybox`, ['sh', '-euc', script], { stdio: 'pipe' });
+  let said = '';
+  shell.stderr.on('data', (chunk: Buffer) => {
+    said = (said + chunk).slice(-500);
+  });
+  shell.stdout.once('data', onReseeded);
+  shell.stdin.on('error', () => {});
+  shell.stdin.end(timespec(claim.time));
+  const [code] = (await once(shell, 'close')) as [number | null];
+  if (code !== 0) throw new Error(said.trim() || `The set-up ended with code ${code}`);
 }
 
+/** Without a PATH, busybox uses its own commands, and starts nothing to do so. */
+const RESEED = `PATH=
+${RUNTIME}/bin/reseed
+echo reseeded`;
+
 /** The device may still be on its way: it is plugged in while the guest runs. The driver's deadline bounds the wait. */
-async function mountView(tag: string): Promise<void> {
-  mkdirSync(VIEW, { recursive: true });
-  mkdirSync(OVERLAY, { recursive: true });
-  await shell([
-    `until $bb mount -t virtiofs ${word(tag)} ${VIEW} ; do $bb usleep 5000; done`,
-    `$bb mount -t tmpfs overlay ${OVERLAY}`,
-  ]);
+function mountView(tag: string): string {
+  return `mkdir -p ${VIEW} ${OVERLAY}
+until mount -t virtiofs ${word(tag)} ${VIEW} 2>/dev/null; do usleep 2000; done
+mount -t tmpfs overlay ${OVERLAY}`;
 }
 
 /** Lays the image over the guest's own root, folder by folder, each under an overlay that the guest may write to. */
-function imageMounts(): string[] {
-  const commands: string[] = [];
-  for (const name of readdirSync(`${VIEW}/root`)) {
-    if (OWN.has(name)) continue;
-    const source = `${VIEW}/root/${name}`;
-    const stat = lstatSync(source);
-    if (stat.isSymbolicLink()) linkUnlessThere(readlinkSync(source), `/${name}`);
-    else if (stat.isDirectory()) commands.push(overlayMount(source, `/${name}`, `${OVERLAY}/${name}`));
-  }
-  return [...commands, `$bb mkdir -p ${RUNTIME_DIRECTORY}`, `$bb mount --bind ${RUNTIME} ${RUNTIME_DIRECTORY}`];
-}
+const IMAGE = `for path in ${VIEW}/root/*; do
+  name=\${path##*/}
+  case " ${OWN.join(' ')} " in *" $name "*) continue ;; esac
+  if [ -h "$path" ]; then
+    [ -e "/$name" ] || ln -s "$(readlink "$path")" "/$name"
+  # The dot makes the kernel mount the part of the share that begins here, which an overlay would not do.
+  elif [ -d "$path/." ]; then
+    scratch=${OVERLAY}/$name
+    mkdir -p "$scratch/upper" "$scratch/work" "/$name"
+    mount -t overlay -o "lowerdir=$path:/$name,upperdir=$scratch/upper,workdir=$scratch/work" overlay "/$name"
+  fi
+done
+mkdir -p ${RUNTIME_DIRECTORY}
+mount --bind ${RUNTIME} ${RUNTIME_DIRECTORY}`;
 
-/** The image first, what the guest brings itself below it. */
-function overlayMount(image: string, target: string, scratch: string): string {
-  for (const folder of [`${scratch}/upper`, `${scratch}/work`, target]) mkdirSync(folder, { recursive: true });
-  const layers = `lowerdir=${image}:${target},upperdir=${scratch}/upper,workdir=${scratch}/work`;
-  return `$bb mount -t overlay -o ${word(layers)} overlay ${word(target)}`;
-}
-
-function linkUnlessThere(to: string, path: string): void {
-  try {
-    symlinkSync(to, path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
-}
-
-function volumeMount(mount: GuestMount): string[] {
+function volume(mount: GuestMount): string {
   const target = word(mount.target);
   const options = mount.options.join(',');
   if (mount.source === undefined) {
     const size = mount.sizeMib === undefined ? [] : [`size=${mount.sizeMib}m`];
-    return [
-      `$bb mkdir -p ${target}`,
-      `$bb mount -t tmpfs -o ${word(['rw', ...size, options].filter(Boolean).join(','))} tmpfs ${target}`,
-    ];
+    return `mkdir -p ${target}
+mount -t tmpfs -o ${word(['rw', ...size, options].filter(Boolean).join(','))} tmpfs ${target}`;
   }
   // Options here are comfort only: what makes a volume read-only is the host's side of the share.
-  const remount = options === '' ? [] : [`$bb mount -o ${word(`remount,bind,${options}`)} ${target}`];
-  return [`$bb mkdir -p ${target}`, `$bb mount --bind ${word(`${VIEW}/mounts/${mount.source}`)} ${target}`, ...remount];
+  const remount = options === '' ? '' : `mount -o ${word(`remount,bind,${options}`)} ${target}`;
+  return `mkdir -p ${target}
+mount --bind ${word(`${VIEW}/mounts/${mount.source}`)} ${target}
+${remount}`;
+}
+
+/** A `struct timespec`: seconds and nanoseconds. */
+function timespec(time: number): Buffer {
+  const bytes = Buffer.alloc(16);
+  bytes.writeBigInt64LE(BigInt(Math.floor(time)), 0);
+  bytes.writeBigInt64LE(BigInt(Math.floor((time % 1) * 1e9)), 8);
+  return bytes;
 }
 
 function environment(claim: GuestClaim): Record<string, string> {
@@ -112,12 +109,6 @@ function environment(claim: GuestClaim): Record<string, string> {
     if (at > 0) env[entry.slice(0, at)] = entry.slice(at + 1);
   }
   return env;
-}
-
-/** One process for many commands: starting each from here would cost more than the mounts do. `$bb` is busybox. */
-async function shell(commands: readonly string[]): Promise<void> {
-  const busybox = `${RUNTIME}/bin/busybox`;
-  await run(busybox, ['sh', '-ec', [`bb=${busybox}`, ...commands].join('\n')]);
 }
 
 function word(text: string): string {

@@ -49,10 +49,19 @@ export class ExecSessions {
     const send: Send = (type, payload) => this.#options.link.send(encodeMessage(id, type, payload));
     const end = () => this.#sessions.delete(id);
     const command = String(request['cmd'] ?? '');
+    const refusal = refuse(request);
     if (command === RUNNER_COMMAND) this.#sessions.set(id, attachRunner(this.#options.supervisor, send, end));
-    else if (request['tty'] === true)
-      send('core.exec.failed', unsupported('pty_setup_failed', 'This agent has no terminals yet; run without a tty'));
-    else this.#sessions.set(id, new Command(command, request, { ...this.#options, send, end }).session);
+    else if (refusal !== undefined) send('core.exec.failed', refusal);
+    else this.#run(id, command, request, { ...this.#options, send, end });
+  }
+
+  #run(id: number, command: string, request: Record<string, unknown>, context: CommandContext): void {
+    try {
+      this.#sessions.set(id, new Command(command, request, context).session);
+    } catch (error) {
+      // Some failures to start a process are thrown at once, such as arguments that are too long or hold a NUL.
+      context.send('core.exec.failed', classify(error, workingDirectory(request, context)));
+    }
   }
 }
 
@@ -69,7 +78,15 @@ function attachRunner(supervisor: Supervisor, send: Send, end: () => void): Sess
     send('core.exec.exited', { code: 0 });
   };
   return {
-    stdin: (data) => (data.byteLength === 0 ? finish() : connection.receive(decoder.write(Buffer.from(data)))),
+    stdin: (data) => {
+      if (data.byteLength === 0) return finish();
+      try {
+        connection.receive(decoder.write(Buffer.from(data)));
+      } catch {
+        // Not the language of the runner: the client has ended its session.
+        finish();
+      }
+    },
     signal: finish,
   };
 }
@@ -92,7 +109,7 @@ class Command {
 
   constructor(command: string, request: Record<string, unknown>, context: CommandContext) {
     this.#context = context;
-    this.#cwd = typeof request['cwd'] === 'string' ? request['cwd'] : context.workdir;
+    this.#cwd = workingDirectory(request, context);
     this.#child = spawn(command, strings(request['args']), {
       cwd: this.#cwd,
       env: { ...context.env, ...parseEnv(strings(request['env'])) },
@@ -173,18 +190,47 @@ const KINDS: Readonly<Record<string, ExecFailed['kind']>> = {
   ENOMEM: 'out_of_memory',
 };
 
-function classify(error: Error, cwd: string): ExecFailed {
+function workingDirectory(request: Record<string, unknown>, { workdir }: CommandContext): string {
+  return typeof request['cwd'] === 'string' ? request['cwd'] : workdir;
+}
+
+function classify(error: unknown, cwd: string): ExecFailed {
   const name = errnoNameOf(error);
   // spawn reports a missing working directory as if the command were missing.
-  const badCwd = statSync(cwd, { throwIfNoEntry: false })?.isDirectory() !== true;
+  const badCwd = !isDirectory(cwd);
   return {
-    kind: badCwd ? 'bad_cwd' : ((name === undefined ? undefined : KINDS[name]) ?? 'other'),
+    kind: badCwd ? 'bad_cwd' : kindOf(error, name),
     errno: errnoOf(error) ?? null,
     errno_name: name ?? null,
     message: badCwd ? `The working directory "${cwd}" does not exist in the guest` : messageOfError(error),
     stage: badCwd ? 'chdir' : 'execvp',
   };
 }
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+function kindOf(error: unknown, errnoName: string | undefined): ExecFailed['kind'] {
+  if ((error as NodeJS.ErrnoException).code === 'ERR_INVALID_ARG_VALUE') return 'bad_args';
+  return (errnoName === undefined ? undefined : KINDS[errnoName]) ?? 'other';
+}
+
+/** What this agent cannot do is said, never left out. */
+function refuse({ tty, user, rlimits }: Record<string, unknown>): ExecFailed | undefined {
+  if (tty === true) return unsupported('pty_setup_failed', 'This agent has no terminals yet; run without a tty');
+  if (typeof user === 'string' && !ROOT.includes(user))
+    return unsupported('user_setup_failed', 'This agent runs commands as root only; leave the user out');
+  if (Array.isArray(rlimits) && rlimits.length > 0)
+    return unsupported('resource_limit', 'This agent sets no resource limits; leave them out');
+  return undefined;
+}
+
+const ROOT = ['', 'root', '0', 'root:root', '0:0'];
 
 function unsupported(kind: ExecFailed['kind'], message: string): ExecFailed {
   return { kind, errno: null, errno_name: null, message, stage: null };

@@ -1,16 +1,31 @@
 import { close, constants, fstat, open, read, write } from 'node:fs';
-import { lstat, mkdir, readdir, readlink, realpath, rename, rm, rmdir, stat, unlink } from 'node:fs/promises';
+import {
+  cp,
+  lstat,
+  mkdir,
+  readdir,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  symlink,
+  unlink,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
   DATA_CHUNK_BYTES,
   encodeMessage,
+  type FsAttributes,
   type FsEntryInfo,
   type FsOpenOptions,
   type FsResponseData,
 } from '../../protocol/agent-messages.ts';
 import type { AgentLink } from './agent-options.ts';
 import { messageOfError } from './errno.ts';
+import { setAttributes } from './set-attributes.ts';
 
 const openFile = promisify(open);
 const closeFile = promisify(close);
@@ -78,6 +93,15 @@ export class FsSessions {
         return { Path: await realpath(path) };
       case 'Stat':
         return { Stat: await describe(path, args['follow_symlink'] === true) };
+      case 'SetStat':
+        await setAttributes(path, args['follow_symlink'] === true, (args['attrs'] ?? {}) as FsAttributes);
+        return null;
+      case 'Copy':
+        await cp(String(args['src']), String(args['dst']), { recursive: true });
+        return null;
+      case 'Symlink':
+        await symlink(String(args['target']), String(args['link_path']));
+        return null;
       case 'List':
         return { List: await list(path) };
       case 'ReadLink':

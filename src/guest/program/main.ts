@@ -41,6 +41,10 @@ channel.write('{"t":"waiting"}\n');
 async function run(code: string, valueBytes: number): Promise<void> {
   started = true;
   channel.unref();
+  // The folder that this process was started in is covered by now: the share was mounted while it waited.
+  process.chdir(process.cwd());
+  // This process may be older than the mounts, and stand in the folder that the workspace now covers.
+  process.chdir(process.cwd());
   process.on('uncaughtException', (error) => finish({ kind: 'error', error: flattenError(error) }));
   process.on('beforeExit', () => finish(settled ?? neverSettled()));
   setSource(code);
@@ -71,10 +75,10 @@ function neverSettled(): ProgramEnd {
   return { kind: 'error', error: { name: 'Error', message, stack: '' } };
 }
 
-/** Reports and ends at once; leaving the usual way would cost more than the whole of a small program. */
+/** Reports, and is killed for it: leaving the usual way would cost more than the whole of a small program. */
 function finish(end: ProgramEnd): void {
   if (finished) return;
   finished = true;
   channel.ref();
-  channel.write(`${JSON.stringify({ t: 'end', end })}\n`, () => process.kill(process.pid, 'SIGKILL'));
+  channel.write(`${JSON.stringify({ t: 'end', end })}\n`);
 }

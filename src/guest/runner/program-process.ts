@@ -76,7 +76,7 @@ export class ProgramProcess {
     stdout.flush();
     stderr.flush();
     const outOfMemory = (this.#cgroup?.ranOutOfMemory() ?? false) || HEAP_EXHAUSTED.test(stderr.tail);
-    await this.#cgroup?.remove();
+    void this.#cgroup?.remove();
     return {
       t: 'done',
       run: frame.run,
@@ -87,6 +87,12 @@ export class ProgramProcess {
 
   answer(frame: Extract<HostFrame, { t: 'answer' }>): void {
     this.#channel.write(encodeLine(frame));
+  }
+
+  /** All that the program wrote before is in the pipes already, and they are read to their end. */
+  #finish(end: ProgramEnd): void {
+    this.#end = end;
+    this.#killAll();
   }
 
   kill(): void {
@@ -112,7 +118,7 @@ export class ProgramProcess {
     this.#channel.on('data', (text: string) => {
       try {
         for (const frame of lines.push(text)) {
-          if (frame['t'] === 'end') this.#end = frame['end'] as ProgramEnd;
+          if (frame['t'] === 'end') this.#finish(frame['end'] as ProgramEnd);
           else if (frame['t'] === 'call') emit({ ...(frame as unknown as Extract<RunnerFrame, { t: 'call' }>), run });
         }
       } catch {

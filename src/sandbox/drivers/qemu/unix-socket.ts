@@ -39,8 +39,12 @@ export async function receiveFile(
   }
 }
 
-/** Sends a file to whoever listens at `path`. */
+/** Sends a file to whoever listens at `path`, who may hang up as soon as it has what it needs. */
 export async function sendFile(file: string, path: string, deadline: Deadline): Promise<void> {
   const socket = await connectUnix(path, deadline);
-  await deadline.race(pipeline(createReadStream(file), socket));
+  try {
+    await deadline.race(pipeline(createReadStream(file), socket));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+  }
 }
