@@ -118,7 +118,7 @@ export class Broker implements AsyncDisposable {
     const more = selected.length > 20 ? ` and ${selected.length - 20} more` : '';
     return {
       code: 'not_selected',
-      message: `${toolName(called)} is not selected for this run; selected tools: ${list}${more}`,
+      message: `${toolName(called)} is not selected for this run; selected tools: ${list}${more}; import it in the program, or name it, to select it`,
       details: { selected },
     };
   }

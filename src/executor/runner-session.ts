@@ -90,7 +90,10 @@ export class RunnerSession {
   /** A program can write to the channel of its runner: what one forges there ends that program and nothing else. */
   #receive(frame: Record<string, unknown>): void {
     const parsed = runnerFrameSchema.safeParse(frame);
-    if (parsed.success) return this.#handle(parsed.data);
+    if (parsed.success) {
+      this.#handle(parsed.data);
+      return;
+    }
     const id = String(frame['run']);
     const run = this.#runs.get(id);
     if (run === undefined) throw parsed.error;

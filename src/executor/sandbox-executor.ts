@@ -192,7 +192,8 @@ function describe(sandbox: SandboxResponse, fresh: boolean): SandboxInfo {
   return {
     id: sandbox.id,
     driver: sandbox.driver ?? 'unknown',
-    isolation: sandbox.isolation ?? 'hardware',
+    // A server that does not say gets no credit for what it may do.
+    isolation: sandbox.isolation ?? 'process',
     boot: fresh ? (sandbox.boot ?? 'cold') : 'warm',
   };
 }

@@ -23,6 +23,8 @@ const count = z
   .int()
   .nonnegative()
   .max(2 ** 31 - 1);
+/** As long as a timer can be: 24 days. */
+const seconds = z.int().nonnegative().max(2_147_483);
 
 const mountSchema = z.discriminatedUnion('type', [
   z.object({
@@ -39,8 +41,8 @@ const mountSchema = z.discriminatedUnion('type', [
 
 const lifecycleSchema = z.object({
   ephemeral: z.boolean().default(false),
-  idle_timeout_secs: count.nullish().default(null),
-  max_duration_secs: count.nullish().default(null),
+  idle_timeout_secs: seconds.nullish().default(null),
+  max_duration_secs: seconds.nullish().default(null),
 });
 
 export const createSandboxSchema = z.object({

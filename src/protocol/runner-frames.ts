@@ -72,14 +72,19 @@ export class LineDecoder {
     for (let end = this.#buffered.indexOf('\n'); end >= 0; end = this.#buffered.indexOf('\n')) {
       const line = this.#buffered.slice(0, end);
       this.#buffered = this.#buffered.slice(end + 1);
+      assertLength(line);
       if (line !== '') yield parseLine(line);
     }
-    if (this.#buffered.length > MAX_LINE_CHARS) throw new RangeError('A runner frame is over the limit');
+    assertLength(this.#buffered);
   }
 }
 
 export function encodeLine(frame: HostFrame | RunnerFrame): string {
   return `${JSON.stringify(frame)}\n`;
+}
+
+function assertLength(line: string): void {
+  if (line.length > MAX_LINE_CHARS) throw new RangeError('A runner frame is over the limit');
 }
 
 function parseLine(line: string): Record<string, unknown> {

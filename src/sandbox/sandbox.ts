@@ -127,6 +127,7 @@ export class Sandbox {
       this.#stoppedAt = null;
       this.#armTimers();
     } catch (error) {
+      await this.#guest?.stop(0);
       if (this.#status === 'starting') this.#ended('failed', messageOf(error));
       throw error;
     }
@@ -139,6 +140,7 @@ export class Sandbox {
     this.#stoppedAt = new Date();
     clearTimeout(this.#lifeTimer);
     clearTimeout(this.#idleTimer);
+    this.#idleTimer = undefined;
     this.#relay?.close(failure ?? 'The sandbox was stopped');
     this.#relay = undefined;
     this.#guest = undefined;
@@ -166,7 +168,7 @@ function describeSpec(request: CreateSandboxRequest): unknown {
     image: request.image.reference,
     resources: request.resources,
     runtime: request.runtime,
-    env: request.env,
+    env: request.env.map(({ key }) => ({ key, value: '[redacted]' })),
     labels: request.labels,
     rlimits: [],
     lifecycle: request.lifecycle,

@@ -53,6 +53,12 @@ export class SandboxServer implements AsyncDisposable {
     const volumes = new VolumeStore(options.volumes);
     const registry = new SandboxRegistry({ driver, volumes, bindRoots, bootTimeoutMs, orgId: ORG_ID });
     const app = fastify({ bodyLimit: BODY_BYTES, forceCloseConnections: true });
+    // Clients announce JSON with requests that have no body, too.
+    const parseJson = app.getDefaultJsonParser('error', 'error');
+    app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+      if (body === '') done(null, undefined);
+      else parseJson(request, String(body), done);
+    });
     app.setErrorHandler((error, _request, reply) => {
       const { status, body } = toErrorResponse(error);
       void reply.status(status).send(body);

@@ -7,7 +7,7 @@ import type { Deadline } from '../util/deadline.ts';
 import { HttpLink } from './http-link.ts';
 import type { Link, Trouble } from './link.ts';
 import { listTools, toolPageSchema } from './list-tools.ts';
-import { redactor } from './redact.ts';
+import { redactor, withoutHostPath } from './redact.ts';
 import { StdioLink } from './stdio-link.ts';
 import { callResultSchema, resultFailure, resultValue, shortened } from './tool-result.ts';
 import type { ServerInfo, UpstreamServer, UpstreamTool } from './upstream-server.ts';
@@ -157,7 +157,7 @@ export class Connection {
   }
 
   #redacted(failure: ToolFailure): ToolFailure {
-    return { ...failure, message: this.#redact(failure.message) };
+    return { ...failure, message: withoutHostPath(this.#options.server, this.#redact(failure.message)) };
   }
 }
 

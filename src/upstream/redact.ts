@@ -13,3 +13,8 @@ export function redactor(server: UpstreamServer): (text: string) => string {
   const longestFirst = [...parts].sort((a, b) => b.length - a.length);
   return (text) => longestFirst.reduce((redacted, part) => redacted.replaceAll(part, '[redacted]'), text);
 }
+
+/** Hides where on the host a server works: what a program reads names files as the server's own folder has them. */
+export function withoutHostPath(server: UpstreamServer, text: string): string {
+  return server.kind === 'stdio' ? text.replaceAll(server.cwd, '.') : text;
+}

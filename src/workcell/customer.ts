@@ -37,25 +37,31 @@ export class Customer {
   }
 
   async listSessions(): Promise<readonly SessionId[]> {
-    return (await this.#open()).sessions.list();
+    return (await this.#find())?.sessions.list() ?? [];
   }
 
   /** What happened in a session, for people and programs. Throws `not_found`. */
   async session(id: string): Promise<SessionView> {
-    const { workspace, sessions } = await this.#open();
     const sessionId = parseSessionId(id);
-    const history = await sessions.find(sessionId);
-    if (history === undefined)
-      throw new WorkcellError(
-        'not_found',
-        `Customer "${this.id}" has no session "${sessionId}"; see \`workcell session list\``,
-      );
+    const found = await this.#find();
+    const history = await found?.sessions.find(sessionId);
+    if (found === undefined || history === undefined) {
+      const message = `Customer "${this.id}" has no session "${sessionId}"; see \`workcell session list\``;
+      throw new WorkcellError('not_found', message);
+    }
     const events = await Array.fromAsync(history);
-    const stateFiles = await workspace.files.list('state').then(
+    const stateFiles = await found.workspace.files.list('state').then(
       ({ entries }) => entries.map(({ name }) => `state/${name}`),
       () => [],
     );
     return viewSession({ sessionId, customer: this.id, events, running: this.#running, stateFiles });
+  }
+
+  /** Looking at a customer must not make one. */
+  async #find(): Promise<{ workspace: Workspace; sessions: SessionStore } | undefined> {
+    return this.#opened !== undefined || (await this.#workspaces.find(this.id)) !== undefined
+      ? await this.#open()
+      : undefined;
   }
 
   #open(): Promise<{ workspace: Workspace; sessions: SessionStore }> {

@@ -58,7 +58,7 @@ export async function execute(
   const { config, catalog, generator, hub } = context;
   const id = newExecutionId();
   const watch = new Stopwatch();
-  assertSize(request.code, config.limits.codeBytes);
+  assertRequest(request, config.limits.codeBytes);
   const { selection, tools } = await chooseTools(request, context);
   const selectMs = watch.lap();
   const { body, called, planner } = planProgram(request, selection, tools);
@@ -124,11 +124,14 @@ export async function execute(
   }
 }
 
-function assertSize(code: string | undefined, limit: number): void {
+function assertRequest({ code, timeoutMs }: ExecuteRequest, codeBytes: number): void {
+  if (timeoutMs !== undefined && !(timeoutMs > 0)) {
+    throw new WorkcellError('invalid_argument', `A timeout of ${timeoutMs} ms is none; give more than 0`);
+  }
   const bytes = Buffer.byteLength(code ?? '');
-  if (bytes > limit)
-    throw new WorkcellError(
-      'invalid_argument',
-      `The program is ${bytes} bytes, over the limit of ${limit}; put data into files of the workspace`,
-    );
+  if (bytes <= codeBytes) return;
+  throw new WorkcellError(
+    'invalid_argument',
+    `The program is ${bytes} bytes, over the limit of ${codeBytes}; put data into files of the workspace`,
+  );
 }

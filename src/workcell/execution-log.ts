@@ -1,4 +1,5 @@
 import type { BrokerOptions } from '../broker/broker.ts';
+import { messageOf } from '../core/errors.ts';
 import type { ExecutionEvent, ExecutionResult, SandboxInfo } from '../core/execution.ts';
 import type { SessionEvent } from '../sessions/events.ts';
 import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
@@ -101,6 +102,11 @@ export class ExecutionLog {
 
   #tell(event: Unnumbered): void {
     this.#seq += 1;
-    this.#listener?.({ ...event, seq: this.#seq } as ExecutionEvent);
+    try {
+      this.#listener?.({ ...event, seq: this.#seq } as ExecutionEvent);
+    } catch (error) {
+      // The caller's mistake must not look like the program's, or the sandbox's.
+      process.emitWarning(`onEvent threw: ${messageOf(error)}`, 'WorkcellWarning');
+    }
   }
 }

@@ -13,6 +13,7 @@ import { Cleanup } from '../util/cleanup.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { Customer } from './customer.ts';
 import { MIB, openBackend } from './sandbox-backend.ts';
+import { seedServers } from './seed-servers.ts';
 import { type SyncReport, syncTools } from './sync-tools.ts';
 
 export interface WorkcellOptions {
@@ -63,7 +64,8 @@ export class Workcell implements AsyncDisposable {
 
   static async open(loaded: LoadedConfig, onProgress: (text: string) => void): Promise<Workcell> {
     const { workspaces, servers, skills } = loaded.config.paths;
-    for (const folder of [workspaces, servers, skills]) await mkdir(folder, { recursive: true });
+    for (const folder of [workspaces, skills]) await mkdir(folder, { recursive: true });
+    await seedServers(servers);
     const cell = new Workcell(loaded, await ToolCatalog.open({ servers }), onProgress);
     try {
       await cell.#syncUnknown();

@@ -55,7 +55,8 @@ function report(what: string, value: number, baseline: string, base: number, aim
 
 async function serve(template: boolean) {
   const driver = await QemuDriver.create({ cache: CACHE, template, defaults: MACHINE });
-  await driver.prepare(new Deadline('Preparing', 600_000), (text) => console.error('…', text));
+  using deadline = new Deadline('Preparing', 600_000);
+  await driver.prepare(deadline, (text) => console.error('…', text));
   const key = new Secret('msb_bench');
   const server = await SandboxServer.listen({
     driver,

@@ -20,7 +20,7 @@ afterAll(async () => {
 });
 
 /** The value that a program of `customer` returns; it must complete. */
-async function valueOf(code: string, customer = 'ann'): Promise<unknown> {
+async function resultOf(code: string, customer = 'ann'): Promise<unknown> {
   const { status, value, error, stderr } = await cell.workcell.customer(customer).execute({ code });
   expect({ status, error, stderr }).toEqual({ status: 'completed', error: null, stderr: '' });
   return value;
@@ -35,15 +35,15 @@ const READ = (path: string) => `return require('node:fs').readFileSync(${JSON.st
 
 describe('a guest', () => {
   it('runs a kernel of its own', async () => {
-    const guest = (await valueOf("return require('node:os').release()")) as string;
+    const guest = (await resultOf("return require('node:os').release()")) as string;
     expect(guest).toMatch(/^\d+\.\d+/);
     expect(guest).not.toBe(release());
   });
 
   it('has no network device but the loopback, and no route', async () => {
-    const interfaces = (await valueOf("return require('node:fs').readdirSync('/sys/class/net')")) as string[];
+    const interfaces = (await resultOf("return require('node:fs').readdirSync('/sys/class/net')")) as string[];
     expect(interfaces).toEqual(['lo']);
-    const routes = String(await valueOf(READ('/proc/net/route')))
+    const routes = String(await resultOf(READ('/proc/net/route')))
       .trim()
       .split('\n');
     expect(routes).toHaveLength(1);
@@ -52,16 +52,16 @@ describe('a guest', () => {
 
   it('has the clock of the host', async () => {
     const before = Date.now();
-    const guest = Number(await valueOf('return Date.now()'));
+    const guest = Number(await resultOf('return Date.now()'));
     expect(guest).toBeGreaterThan(before - 2_000);
     expect(guest).toBeLessThan(Date.now() + 2_000);
   });
 
   it('knows nothing of the environment of the host', async () => {
-    const environment = await valueOf('return process.env');
+    const environment = await resultOf('return process.env');
     expect(environment).toMatchObject({ HOME: '/root' });
     expect(JSON.stringify(environment)).not.toContain(SECRET);
-    const { stdout } = (await valueOf(shell('cat /proc/*/environ'))) as { stdout: string };
+    const { stdout } = (await resultOf(shell('cat /proc/*/environ'))) as { stdout: string };
     expect(stdout).toContain('HOME=/root');
     expect(stdout).not.toContain(SECRET);
   });
@@ -73,7 +73,7 @@ describe('the randomness of two restored copies', () => {
       const { randomBytes, randomUUID } = require('node:crypto');
       return [Math.random(), randomBytes(16).toString('hex'), randomUUID(), crypto.getRandomValues(new Uint32Array(4)).join()]
         .concat(require('node:fs').readFileSync('/proc/sys/kernel/random/uuid', 'utf8'));`;
-    const [ann, bob] = (await Promise.all([valueOf(draw, 'ann'), valueOf(draw, 'bob')])) as unknown[][];
+    const [ann, bob] = (await Promise.all([resultOf(draw, 'ann'), resultOf(draw, 'bob')])) as unknown[][];
     expect(ann).toHaveLength(5);
     expect(new Set([...(ann ?? []), ...(bob ?? [])]).size).toBe(10);
   });
@@ -81,7 +81,7 @@ describe('the randomness of two restored copies', () => {
 
 describe('the workspace', () => {
   it('is mounted through virtiofs, with its read-only parts', async () => {
-    const mounts = String(await valueOf(READ('/proc/mounts')))
+    const mounts = String(await resultOf(READ('/proc/mounts')))
       .split('\n')
       .map((line) => line.split(' '));
     const options = Object.fromEntries(
@@ -96,11 +96,11 @@ describe('the workspace', () => {
   });
 
   it('shows the host what the guest writes, and the guest what the host writes', async () => {
-    await valueOf("require('node:fs').writeFileSync('from-guest.txt', 'héllo')");
+    await resultOf("require('node:fs').writeFileSync('from-guest.txt', 'héllo')");
     expect(await readFile(cell.hostPath('ann', 'from-guest.txt'), 'utf8')).toBe('héllo');
     const { files } = await cell.workcell.customer('ann').workspace();
     await files.writeFile('from-host.txt', 'hällo');
-    expect(await valueOf(READ('/workspace/from-host.txt'))).toBe('hällo');
+    expect(await resultOf(READ('/workspace/from-host.txt'))).toBe('hällo');
   });
 
   it('is where also the first program of a new guest stands', async () => {
@@ -115,11 +115,11 @@ describe('the workspace', () => {
     ['servers', () => join(cell.folder, 'servers/runtime.ts'), 'runtime.ts'],
     ['sessions', () => join(cell.folder, 'workspaces/ann/sessions/kept.jsonl'), 'kept.jsonl'],
   ])('does not let root of the guest write to %s/, also after a remount', async (mount, hostPath, name) => {
-    await valueOf('return 1');
+    await resultOf('return 1');
     if (mount === 'sessions') await writeFile(hostPath(), 'history');
     const before = await readFile(hostPath(), 'utf8');
     const target = `/workspace/${mount}`;
-    const attempt = (await valueOf(`
+    const attempt = (await resultOf(`
       const fs = require('node:fs');
       const { status } = require('node:child_process').spawnSync('mount', ['-o', 'remount,bind,rw', '${target}']);
       const failed = (work) => { try { work(); return 'done'; } catch (error) { return error.code; } };
@@ -139,7 +139,7 @@ describe('the workspace', () => {
   });
 
   it('takes no device nodes', async () => {
-    const { status, stderr } = (await valueOf(shell('mknod /workspace/disk b 8 0'))) as {
+    const { status, stderr } = (await resultOf(shell('mknod /workspace/disk b 8 0'))) as {
       status: number;
       stderr: string;
     };
@@ -148,7 +148,7 @@ describe('the workspace', () => {
   });
 
   it('has no link that the host follows', async () => {
-    await valueOf(
+    await resultOf(
       "require('node:fs').symlinkSync('/etc/hostname', 'link'); require('node:fs').symlinkSync('/etc', 'folder')",
     );
     const { files } = await cell.workcell.customer('ann').workspace();
@@ -163,6 +163,6 @@ describe('the workspace', () => {
     const outside = join(cell.folder, 'outside.txt');
     await writeFile(outside, 'of the host');
     await symlink(outside, cell.hostPath('ann', 'out'));
-    expect(await valueOf("return require('node:fs').existsSync('/workspace/out')")).toBe(false);
+    expect(await resultOf("return require('node:fs').existsSync('/workspace/out')")).toBe(false);
   });
 });

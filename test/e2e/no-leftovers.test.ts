@@ -68,7 +68,11 @@ it('a host that is killed leaves no guest, and the next one clears what it left 
   const config = await writeConfig(folder.path, { mcpServers: { double } });
   const holder = spawn(process.execPath, [HOLDER, config], { stdio: ['ignore', 'pipe', 'inherit'] });
   try {
-    await once(holder.stdout, 'data');
+    const died = once(holder, 'exit').then(() =>
+      Promise.reject(new Error('The process with the cell ended by itself')),
+    );
+    died.catch(() => {});
+    await Promise.race([once(holder.stdout, 'data'), died]);
     const below = (await ours()).filter((pid) => pid !== holder.pid);
     const guests = [...(await descendantsNamed('qemu-system-x86_64')), ...(await descendantsNamed('virtiofsd'))];
     expect(guests.length).toBeGreaterThanOrEqual(2);

@@ -65,7 +65,8 @@ describe('a tool call', () => {
       server: 'double',
       tool: 'echo',
       code: 'not_selected',
-      message: 'double.echo is not selected for this run; selected tools: double.typed',
+      message:
+        'double.echo is not selected for this run; selected tools: double.typed; import it in the program, or name it, to select it',
       retryable: false,
     });
     expect(result.calls).toMatchObject([{ ok: false, error: { code: 'not_selected' } }]);

@@ -7,7 +7,7 @@ import { encodeFrame, FrameDecoder, type RawFrame } from '../../protocol/agent-f
 import { decodeMessage, encodeAnyMessage, encodeMessage } from '../../protocol/agent-messages.ts';
 import { GUEST_MESSAGE, type GuestClaim } from '../../protocol/guest-bootstrap.ts';
 import type { Agent } from './agent.ts';
-import { claimGuest } from './claim.ts';
+import { claimGuest, startWaiting } from './claim.ts';
 import { messageOfError, uptimeNs } from './errno.ts';
 
 const startedAt = uptimeNs();
@@ -23,6 +23,7 @@ const link = {
   onDrain: (listener: () => void) => output.once('drain', listener),
 };
 let agent: Agent | undefined;
+const waiting = startWaiting();
 
 const frames = new FrameDecoder();
 input.on('data', (chunk) => {
@@ -43,7 +44,7 @@ function receiveFromDriver(frame: RawFrame): void {
 async function claim(request: GuestClaim): Promise<void> {
   const claimedAt = uptimeNs();
   try {
-    agent = await claimGuest(request, link);
+    agent = await claimGuest(request, waiting, link);
     const ready = uptimeNs();
     link.send(
       encodeMessage(0, 'core.ready', {

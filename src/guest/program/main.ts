@@ -41,8 +41,6 @@ channel.write('{"t":"waiting"}\n');
 async function run(code: string, valueBytes: number): Promise<void> {
   started = true;
   channel.unref();
-  // The folder that this process was started in is covered by now: the share was mounted while it waited.
-  process.chdir(process.cwd());
   // This process may be older than the mounts, and stand in the folder that the workspace now covers.
   process.chdir(process.cwd());
   process.on('uncaughtException', (error) => finish({ kind: 'error', error: flattenError(error) }));

@@ -3,7 +3,8 @@
 import { programProcessOptions } from './options.ts';
 import { Supervisor } from './supervisor.ts';
 
-const supervisor = new Supervisor(programProcessOptions(process.env));
+const supervisor = new Supervisor(programProcessOptions());
+supervisor.open(process.env);
 const connection = supervisor.attach((line) => process.stdout.write(line));
 process.stdin.setEncoding('utf8');
 process.stdin.on('data', (text: string) => connection.receive(text));

@@ -8,15 +8,19 @@ import {
   type ProgramEnd,
   type RunnerFrame,
 } from '../../protocol/runner-frames.ts';
+import { shellWord } from '../shell-word.ts';
 import { Cgroup } from './cgroup.ts';
 import { makeExpendable } from './expendable.ts';
 
 export interface ProgramProcessOptions {
+  /** The runtime's busybox. */
+  readonly shell: string;
   /** Command and arguments that start the program process. */
   readonly command: readonly string[];
   readonly cwd: string;
-  readonly env: Readonly<Record<string, string>>;
 }
+
+export type ProgramEnvironment = Readonly<Record<string, string | undefined>>;
 
 type RunFrame = Extract<HostFrame, { t: 'run' }>;
 type Emit = (frame: RunnerFrame) => void;
@@ -25,6 +29,9 @@ const HEAP_EXHAUSTED = /JavaScript heap out of memory|Reached heap limit/;
 
 /** One process for one program: waits, runs it, reports its end, and takes everything that it started with it. */
 export class ProgramProcess {
+  /** Whether a program has been promised this process. */
+  taken = false;
+  readonly #options: ProgramProcessOptions;
   readonly #child: ChildProcess;
   readonly #channel: Duplex;
   readonly #cgroup: Cgroup | undefined;
@@ -33,14 +40,18 @@ export class ProgramProcess {
   #exit: { code: number | null; signal: string | null } = { code: null, signal: null };
   #spawnError: Error | undefined;
 
+  /**
+   * Starts a shell that will become the process. It can wait in a template: nothing random has happened in it, and becoming
+   * something else is quicker than a start from here.
+   */
   constructor(options: ProgramProcessOptions) {
-    const [command = '', ...args] = options.command;
-    this.#child = spawn(command, args, {
-      cwd: options.cwd,
-      env: options.env,
+    this.#options = options;
+    this.#child = spawn(options.shell, ['sh'], {
+      cwd: '/',
+      env: {},
       // A process group of its own, so that one signal reaches what the program starts too.
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
     });
     this.#channel = this.#child.stdio[3] as Duplex;
     this.#channel.on('error', () => {});
@@ -60,8 +71,21 @@ export class ProgramProcess {
     });
   }
 
-  onDeath(listener: () => void): void {
-    void this.#closed.then(listener);
+  get gone(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  /** Lets the shell become the process that waits for a program. */
+  start(env: ProgramEnvironment): void {
+    const { command, cwd } = this.#options;
+    const variables = Object.entries(env).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
+    const lines = [
+      ...variables.map(([name, value = '']) => `export ${name}=${shellWord(value)}`),
+      `cd ${shellWord(cwd)}`,
+      `exec ${command.map(shellWord).join(' ')} </dev/null`,
+    ];
+    this.#child.stdin?.on('error', () => {});
+    this.#child.stdin?.end(`${lines.join('\n')}\n`);
   }
 
   /** Runs the program; resolves when all of its processes are gone and all of its output was emitted. */

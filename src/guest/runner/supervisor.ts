@@ -5,7 +5,7 @@ import {
   RUNNER_VERSION,
   type RunnerFrame,
 } from '../../protocol/runner-frames.ts';
-import { ProgramProcess, type ProgramProcessOptions } from './program-process.ts';
+import { type ProgramEnvironment, ProgramProcess, type ProgramProcessOptions } from './program-process.ts';
 
 /**
  * Keeps one fresh process waiting and gives each program one of its own.
@@ -15,48 +15,46 @@ import { ProgramProcess, type ProgramProcessOptions } from './program-process.ts
  */
 export class Supervisor {
   readonly #options: ProgramProcessOptions;
-  readonly #attached = new Set<RunnerConnection>();
-  #waiting: ProgramProcess | undefined;
+  #env: ProgramEnvironment | undefined;
+  #waiting: ProgramProcess;
   #running = 0;
 
+  /** Nothing of a program's process runs yet, but what will become the first one is there. */
   constructor(options: ProgramProcessOptions) {
     this.#options = options;
+    this.#waiting = new ProgramProcess(options);
   }
 
-  /** Starts the process that the next program will get, unless there is one. */
-  prefork(): void {
-    if (this.#waiting !== undefined || this.#running > 0) return;
-    const process = new ProgramProcess(this.#options);
-    this.#waiting = process;
-    process.onDeath(() => {
-      if (this.#waiting === process) this.#waiting = undefined;
-    });
+  /** From here on processes are started, with these variables. */
+  open(env: ProgramEnvironment): void {
+    this.#env = env;
+    this.#waiting.start(env);
   }
 
   /** One client; `write` gets the bytes for its standard input. */
   attach(write: (line: string) => void): RunnerConnection {
-    const connection = new RunnerConnection(this, write);
-    this.#attached.add(connection);
     write(encodeLine({ t: 'hello', version: RUNNER_VERSION }));
-    this.prefork();
-    return connection;
-  }
-
-  detach(connection: RunnerConnection): void {
-    this.#attached.delete(connection);
+    return new RunnerConnection(this, write);
   }
 
   /** The waiting process, or a new one when it is taken already. */
   take(): ProgramProcess {
-    const process = this.#waiting ?? new ProgramProcess(this.#options);
-    this.#waiting = undefined;
     this.#running += 1;
-    return process;
+    // A program may have killed it: they all are root in here.
+    if (this.#waiting.taken || this.#waiting.gone) this.#waiting = this.#startOne();
+    this.#waiting.taken = true;
+    return this.#waiting;
   }
 
   release(): void {
     this.#running -= 1;
-    this.prefork();
+    if (this.#running === 0 && this.#waiting.taken) this.#waiting = this.#startOne();
+  }
+
+  #startOne(): ProgramProcess {
+    const process = new ProgramProcess(this.#options);
+    process.start(this.#env ?? {});
+    return process;
   }
 }
 
@@ -79,7 +77,6 @@ class RunnerConnection {
 
   /** Ends every run of this client; nothing is sent any more. */
   close(): void {
-    this.#supervisor.detach(this);
     for (const process of this.#runs.values()) process.kill();
   }
 

@@ -54,7 +54,8 @@ describe('scope', () => {
         server: 'srv',
         tool: 'c',
         code: 'not_selected',
-        message: 'srv.c is not selected for this run; selected tools: srv.a, srv.b',
+        message:
+          'srv.c is not selected for this run; selected tools: srv.a, srv.b; import it in the program, or name it, to select it',
         retryable: false,
         details: { selected: ['srv.a', 'srv.b'] },
       },
@@ -64,11 +65,14 @@ describe('scope', () => {
 
   it('says so when nothing is selected, and does not list hundreds', async () => {
     expect(await brokerFor({ tools: [] }).broker.call(request({}))).toMatchObject({
-      error: { message: 'srv.t is not selected for this run; selected tools: none' },
+      error: {
+        message:
+          'srv.t is not selected for this run; selected tools: none; import it in the program, or name it, to select it',
+      },
     });
     const tools = Array.from({ length: 25 }, (_, index) => descriptor(`a${index}`));
     const outcome = await brokerFor({ tools }).broker.call(request({}));
-    expect(outcome).toMatchObject({ error: { message: expect.stringMatching(/srv\.a19 and 5 more$/) } });
+    expect(outcome).toMatchObject({ error: { message: expect.stringMatching(/srv\.a19 and 5 more;/) } });
   });
 
   it('does not perform tools that are modules of the guest', async () => {
