@@ -86,6 +86,11 @@ export class AgentConnection implements Disposable {
     };
   }
 
+  /** Tells the server that the sandbox is in use. */
+  touch(): void {
+    if (this.#lost === undefined) this.#send(this.#reserveId(), 'core.touch', {});
+  }
+
   [Symbol.dispose](): void {
     this.#socket.close();
     this.#close('the connection was closed');

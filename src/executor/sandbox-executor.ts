@@ -40,11 +40,20 @@ interface Warm {
   readonly sandbox: SandboxResponse;
   readonly connection: AgentConnection;
   readonly runner: RunnerSession;
+  /** Programs that have it now. */
+  users: number;
+  /** Closes it when nobody has come back. */
+  idleTimer?: NodeJS.Timeout;
 }
 
 /** How long a killed program's end may take to arrive; after that its sandbox is ended instead. */
 const KILL_GRACE_MS = 700;
 const REMOVE_TIMEOUT_MS = 15_000;
+/** An idle sandbox is closed from here, which cannot cross with a program; the server does it when we are gone. */
+const SERVER_IDLE_GRACE_SECONDS = 60;
+const TOUCH_EVERY_MS = 15_000;
+/** Timers of more milliseconds fire at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
  * Runs programs in sandboxes of a Microsandbox server.
@@ -69,7 +78,7 @@ export class SandboxExecutor implements AsyncDisposable {
     const sandbox = describe(warm.sandbox, fresh);
     request.onSandbox?.(sandbox);
     const acquired = performance.now();
-    const run = await this.#run(request, warm, starting);
+    const run = await this.#run(request, warm, starting).finally(() => this.#release(request.customer, starting, warm));
     return { sandbox, ...run, acquireMs: acquired - started, runMs: performance.now() - acquired };
   }
 
@@ -89,10 +98,17 @@ export class SandboxExecutor implements AsyncDisposable {
       const starting = current ?? this.#start(customer, mounts);
       if (current === undefined) {
         this.#warm.set(customer, starting);
-        starting.catch(() => this.#forget(customer, starting));
+        starting.then(
+          (warm) => this.#awaitUse(customer, starting, warm),
+          () => this.#forget(customer, starting),
+        );
       }
       const warm = await deadline.race(starting);
-      if (warm.runner.ended === undefined) return { warm, fresh: current === undefined, starting };
+      if (warm.runner.ended === undefined && this.#warm.get(customer) === starting) {
+        warm.users += 1;
+        clearTimeout(warm.idleTimer);
+        return { warm, fresh: current === undefined, starting };
+      }
       await this.#discard(customer, starting);
     }
   }
@@ -108,13 +124,28 @@ export class SandboxExecutor implements AsyncDisposable {
         resources: { vcpus: cpus, memory_mib: memoryMib },
         network: { enabled: false },
         labels: { 'workcell.customer': customer },
-        lifecycle: { ephemeral: true, idle_timeout_secs: Math.ceil(this.#options.idleTimeoutMs / 1000) },
+        lifecycle: { ephemeral: true, idle_timeout_secs: this.#serverIdleSeconds() },
         mounts,
       },
       deadline,
     );
     const connection = await AgentConnection.open(this.#client, sandbox.id, deadline);
-    return { sandbox, connection, runner: new RunnerSession(connection) };
+    return { sandbox, connection, runner: new RunnerSession(connection), users: 0 };
+  }
+
+  #serverIdleSeconds(): number {
+    return Math.ceil(this.#options.idleTimeoutMs / 1000) + SERVER_IDLE_GRACE_SECONDS;
+  }
+
+  #release(customer: string, starting: Promise<Warm>, warm: Warm): void {
+    warm.users -= 1;
+    this.#awaitUse(customer, starting, warm);
+  }
+
+  #awaitUse(customer: string, starting: Promise<Warm>, warm: Warm): void {
+    if (warm.users > 0 || this.#warm.get(customer) !== starting) return;
+    const delay = Math.min(this.#options.idleTimeoutMs, MAX_TIMER_MS);
+    warm.idleTimer = setTimeout(() => void this.#discard(customer, starting), delay).unref();
   }
 
   async #run(
@@ -131,7 +162,11 @@ export class SandboxExecutor implements AsyncDisposable {
         if (kept !== '') handlers.onOutput(stream, kept);
       },
     });
-    const { end, stop } = await this.#supervise(request, warm, ended, () => this.#discard(request.customer, starting));
+    // A program may be silent for longer than the server lets a sandbox be.
+    const touching = setInterval(() => warm.connection.touch(), TOUCH_EVERY_MS);
+    const { end, stop } = await this.#supervise(request, warm, ended, () =>
+      this.#discard(request.customer, starting),
+    ).finally(() => clearInterval(touching));
     const { stdoutBytes, stderrBytes } = end.usage;
     return {
       ...judge(end.end, stop, timeoutMs),
@@ -181,6 +216,7 @@ export class SandboxExecutor implements AsyncDisposable {
     this.#forget(customer, starting);
     const warm = await starting.catch(() => undefined);
     if (warm === undefined) return;
+    clearTimeout(warm.idleTimer);
     warm.connection[Symbol.dispose]();
     using deadline = new Deadline('Removing a sandbox', REMOVE_TIMEOUT_MS);
     // Ephemeral sandboxes that have ended are gone already.

@@ -27,9 +27,9 @@ it('a program that is silent for longer than that is not idle', async () => {
 });
 
 it('programs that come as the sandbox is being closed for idleness all run', async () => {
-  for (let attempt = 0; attempt < 8; attempt++) {
+  for (let attempt = 0; attempt < 6; attempt++) {
     // Around the moment at which the sandbox is closed.
-    await new Promise((resolve) => setTimeout(resolve, 900 + 40 * attempt));
+    await new Promise((resolve) => setTimeout(resolve, 970 + 10 * attempt));
     expect(await run('return 1')).toMatchObject({ status: 'completed' });
   }
 });
