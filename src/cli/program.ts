@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { ERRORS, type ExitCode, toWorkcellError } from '../core/errors.ts';
+import { ERRORS, type ExitCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import { configCommand } from './commands/config.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { quickstartCommand } from './commands/quickstart.ts';
@@ -37,16 +37,29 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
   ];
   for (const command of commands) program.addCommand(command);
   everywhere(program, (command) => command.exitOverride().showHelpAfterError('(add --help for what there is)'));
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', allowReaderToLeave);
+  const wantsJson = args.includes('--json');
   try {
     await program.parseAsync(args, { from: 'user' });
     return exit;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    const known = toWorkcellError(error);
-    if (args.includes('--json')) printJson({ error: known.toJSON() });
-    else say(`error: ${known.message}`);
+    const isUsage = error instanceof CommanderError;
+    if (isUsage && error.exitCode === 0) return 0;
+    const known = isUsage ? usageError(error) : toWorkcellError(error);
+    if (wantsJson) printJson({ error: known.toJSON() });
+    // Of wrong usage the parser has told already, with the help.
+    else if (!isUsage) say(`error: ${known.message}`);
     return ERRORS[known.code].exit;
   }
+}
+
+/** `head` and `less` leave before the end; the command goes on, and its exit code tells how it went. */
+function allowReaderToLeave(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}
+
+function usageError(cause: CommanderError): WorkcellError {
+  return new WorkcellError('invalid_argument', cause.message.replace(/^error: /, ''), { cause });
 }
 
 function everywhere(command: Command, apply: (command: Command) => void): void {

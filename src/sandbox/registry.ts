@@ -48,12 +48,14 @@ export class SandboxRegistry implements AsyncDisposable {
     return this.#find(name) ?? notFound();
   }
 
-  /** In the order of creation; a cursor is the id of the last one that was seen. */
+  /** In the order of creation; a cursor is the id of the last one that was seen. Throws `invalid_argument` when it is gone. */
   list({ cursor, limit, labels }: ListOptions): Page<SandboxResponse> {
     const all = [...this.#sandboxes.values()].filter(({ request }) =>
       Object.entries(labels).every(([key, value]) => request.labels[key] === value),
     );
     const start = cursor === undefined ? 0 : all.findIndex(({ id }) => id === cursor) + 1;
+    if (cursor !== undefined && start === 0)
+      throw new WorkcellError('invalid_argument', 'There is no sandbox at this cursor any more; list from the start');
     const page = all.slice(start, start + limit);
     const more = start + limit < all.length;
     return {

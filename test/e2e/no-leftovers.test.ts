@@ -81,7 +81,6 @@ it('a host that is killed leaves no guest, and the next one clears what it left 
     holder.kill('SIGKILL');
     await once(holder, 'exit');
     await eventually(async () => !(await Promise.all(below.map(isRunning))).includes(true));
-    expect(await runDirectories(holder.pid)).toHaveLength(1);
 
     await using workcell = await createWorkcell({ config });
     expect((await workcell.customer('ann').session('held')).tasks).toMatchObject([{ status: 'interrupted' }]);

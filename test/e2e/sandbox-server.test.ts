@@ -86,6 +86,10 @@ describe('sandboxes that do not run', () => {
       status: 400,
       body: refusal('invalid_request'),
     });
+    expect(await server.call('GET', '/v1/sandboxes?cursor=gone')).toEqual({
+      status: 400,
+      body: refusal('invalid_request'),
+    });
     for (const limit of ['0', '101', 'x']) {
       expect((await server.call('GET', `/v1/sandboxes?limit=${limit}`)).status).toBe(400);
     }

@@ -1,11 +1,9 @@
-import { Command } from 'commander';
-import type { ExitCode } from '../../core/errors.ts';
+import { Command, InvalidArgumentError } from 'commander';
+import { ERRORS, type ExitCode } from '../../core/errors.ts';
 import { toolName } from '../../core/tool.ts';
 import type { SyncReport } from '../../workcell/sync-tools.ts';
 import { openCell } from '../open-cell.ts';
 import { print, printJson, say, table } from '../output.ts';
-
-const UNREACHABLE: ExitCode = 4;
 
 export function toolsCommand(done: (code: ExitCode) => void): Command {
   const tools = new Command('tools').description('the tools that programs can call');
@@ -19,7 +17,8 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
       if (options.json === true)
         printJson(reports.map((report) => (report.ok ? report : { ...report, error: report.error.toJSON() })));
       else for (const report of reports) (report.ok ? print : say)(describe(report));
-      if (reports.some((report) => !report.ok)) done(UNREACHABLE);
+      const failed = reports.find((report) => !report.ok);
+      if (failed !== undefined) done(ERRORS[failed.error.code].exit);
     });
   tools
     .command('list')
@@ -35,7 +34,7 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
   tools
     .command('search <query>')
     .description('the tools that fit a description, best first')
-    .option('--limit <n>', 'how many at most', (text) => Number.parseInt(text, 10), 10)
+    .option('--limit <n>', 'how many at most', parseLimit, 10)
     .option('--json', 'print the hits as JSON')
     .action(async (query: string, options: { limit: number; json?: true }, command: Command) => {
       await using cell = await openCell(command);
@@ -51,6 +50,12 @@ function describe(report: SyncReport): string {
   if (!report.ok) return `${report.server}: ${report.error.message}`;
   const { server, added, changed, removed, unchanged } = report;
   return `${server}: ${added.length} added, ${changed.length} changed, ${removed.length} removed, ${unchanged.length} unchanged`;
+}
+
+function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (Number.isInteger(limit) && limit > 0) return limit;
+  throw new InvalidArgumentError('Give a whole number above 0.');
 }
 
 function firstLine(text: string): string {
