@@ -8,7 +8,11 @@ execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconf
 chmodSync('dist/cli/main.js', 0o755);
 
 await build({
-  entryPoints: { agentd: 'src/guest/agentd/main.ts', runner: 'src/guest/runner/main.ts', program: 'src/guest/program/main.ts' },
+  entryPoints: {
+    agentd: 'src/guest/agentd/main.ts',
+    runner: 'src/guest/runner/main.ts',
+    program: 'src/guest/program/main.ts',
+  },
   outdir: 'dist/guest',
   outExtension: { '.js': '.mjs' },
   bundle: true,

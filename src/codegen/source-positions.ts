@@ -1,11 +1,9 @@
 import { SourceMap } from 'node:module';
 import type { ProgramError } from '../core/execution.ts';
+import { PROGRAM_URL } from '../core/program-url.ts';
 import { type GeneratedProgram, PROGRAM_FILE } from './program.ts';
 import { SERVERS } from './servers-plugin.ts';
 import type { TranspiledProgram } from './transpile.ts';
-
-/** The URL under which the guest runs the transpiled program; stack frames of the program name it. */
-export const PROGRAM_URL = 'file:///workspace/program.ts';
 
 /** An error as the runner reports it. */
 export type RawError = Omit<ProgramError, 'line'>;
@@ -39,7 +37,7 @@ interface Position {
   readonly column: number;
 }
 
-const FRAME = /file:\/\/\/workspace\/program\.ts:(\d+):(\d+)/g;
+const FRAME = new RegExp(`${PROGRAM_URL.replaceAll('.', '\\.')}:(\\d+):(\\d+)`, 'g');
 const INTERNAL = /\/opt\/workcell\/|\/\.workcell\/|node:internal/;
 
 /** Where a position of the transpiled code comes from; undefined when it comes from nothing that anyone wrote. */

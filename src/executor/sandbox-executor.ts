@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isWorkcellError } from '../core/errors.ts';
 import type { SandboxInfo } from '../core/execution.ts';
 import type { CreateSandboxInput, SandboxResponse } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
@@ -73,13 +74,28 @@ export class SandboxExecutor implements AsyncDisposable {
 
   /** Whatever the program does is in the result; rejects when there is no sandbox for it, or it is lost on the way. */
   async execute(request: ExecuteProgram): Promise<ProgramRun> {
-    const started = performance.now();
-    const { warm, fresh, starting } = await this.#acquire(request);
-    const sandbox = describe(warm.sandbox, fresh);
-    request.onSandbox?.(sandbox);
-    const acquired = performance.now();
-    const run = await this.#run(request, warm, starting).finally(() => this.#release(request.customer, starting, warm));
-    return { sandbox, ...run, acquireMs: acquired - started, runMs: performance.now() - acquired };
+    const began = performance.now();
+    for (;;) {
+      const { warm, fresh, starting } = await this.#acquire(request);
+      const sandbox = describe(warm.sandbox, fresh);
+      request.onSandbox?.(sandbox);
+      const acquired = performance.now();
+      let started = false;
+      const onStarted = () => {
+        started = true;
+        request.handlers.onStarted();
+      };
+      const watched = { ...request, handlers: { ...request.handlers, onStarted } };
+      try {
+        const run = await this.#run(watched, warm, starting);
+        return { sandbox, ...run, acquireMs: acquired - began, runMs: performance.now() - acquired };
+      } catch (error) {
+        // A kept sandbox may have died a moment ago, unnoticed. A program that has not started loses nothing by another.
+        if (fresh || started || !(isWorkcellError(error) && error.code === 'sandbox_lost')) throw error;
+      } finally {
+        this.#release(request.customer, starting, warm);
+      }
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -60,8 +60,7 @@ export const RUNNER_VERSION = 1;
 /** Characters of one line; a longer one is a violation of the protocol. */
 export const MAX_LINE_CHARS: number = 16 * 1024 * 1024;
 
-/** Under this URL a program is loaded in the guest, so that `./x` means a file of the workspace. */
-export const PROGRAM_URL = 'file:///workspace/program.ts';
+export { PROGRAM_URL } from '../core/program-url.ts';
 
 /** Cuts text into JSON lines. A line that is not a JSON object, or is too long, throws. */
 export class LineDecoder {

@@ -26,7 +26,9 @@ export function planProgram(
   const plan = planCall(task ?? '', best);
   if (plan.ok) return { body: plan.body, called: [best], planner: 'literal' };
   const { missing, message } = plan;
-  throw new WorkcellError('missing_arguments', `${message}, or say the values in the task`, { details: { tool: toolName(best), missing } });
+  throw new WorkcellError('missing_arguments', `${message}, or say the values in the task`, {
+    details: { tool: toolName(best), missing },
+  });
 }
 
 function noMatch({ noMatch: reason }: Selection): WorkcellError {

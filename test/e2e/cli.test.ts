@@ -10,7 +10,6 @@ import type { CommandOutcome } from '../support/stock-clients.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 
 const TASK = 'Calculate 5 + 3';
-const SYSTEM_NODE = '/usr/bin/node';
 
 let folder: TempFolder;
 
@@ -31,7 +30,10 @@ async function programFile(name: string, code: string): Promise<string> {
 }
 
 /** What a command prints with --json: one line that is one value. */
-async function json(args: readonly string[], options: Partial<CliOptions> = {}): Promise<{ code: number | null; value: unknown }> {
+async function json(
+  args: readonly string[],
+  options: Partial<CliOptions> = {},
+): Promise<{ code: number | null; value: unknown }> {
   const { code, stdout, stderr } = await workcell([...args, '--json'], options);
   expect(stdout, stderr).toMatch(/^.+\n$/);
   return { code, value: JSON.parse(stdout) };
@@ -70,7 +72,13 @@ describe('workcell run', () => {
     ]);
     expect(Object.keys(result['selection'] ?? {}).sort()).toEqual(['considered', 'mode', 'noMatch', 'tools']);
     expect(Object.keys(result['sandbox'] ?? {}).sort()).toEqual(['boot', 'driver', 'id', 'isolation']);
-    expect(Object.keys(result['timing'] ?? {}).sort()).toEqual(['acquireMs', 'generateMs', 'runMs', 'selectMs', 'totalMs']);
+    expect(Object.keys(result['timing'] ?? {}).sort()).toEqual([
+      'acquireMs',
+      'generateMs',
+      'runMs',
+      'selectMs',
+      'totalMs',
+    ]);
     expect(result).toMatchObject({
       customer: 'acme',
       status: 'completed',
@@ -86,7 +94,10 @@ describe('workcell run', () => {
   });
 
   it('exits with 1 when the program throws, and says in which line of the author', async () => {
-    const file = await programFile('throws.ts', "const a: number = 1;\nconsole.log('before');\nthrow new Error(`boom ${a}`);\n");
+    const file = await programFile(
+      'throws.ts',
+      "const a: number = 1;\nconsole.log('before');\nthrow new Error('boom ' + a);\n",
+    );
     const { code, stdout, stderr } = await workcell(['run', '--file', file]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: 'before\n' });
     expect(stderr).toMatch(/^failed in .*Error: boom 1\n.*program\.ts:3:/m);
@@ -122,11 +133,15 @@ describe('workcell run', () => {
   });
 
   it('goes on when nobody reads its output any more, and exits as the program does', async () => {
-    const file = await programFile('talks.ts', "for (let i = 0; i < 100; i++) console.log('x'.repeat(10_000)); throw new Error('at last');");
-    const command = '"$0" "$1" run --file "$2" | head -c 1; exit "${PIPESTATUS[0]}"';
-    const main = join(import.meta.dirname, '../../dist/cli/main.js');
-    const { code, stdout, stderr } = await cli(['-c', command, process.execPath, main, file], { cwd: folder.path, shell: 'bash' });
-    expect({ code, stdout }).toEqual({ code: 1, stdout: 'x' });
+    const file = await programFile(
+      'talks.ts',
+      "for (let i = 0; i < 100; i++) console.log('x'.repeat(10_000)); throw new Error('at last');",
+    );
+    const running = startCli(['run', '--file', file], { cwd: folder.path });
+    await untilSaid(running, 'x');
+    running.leaveStdout();
+    const { code, stderr } = await running.ended;
+    expect(code, stderr).toBe(1);
     expect(stderr).toContain('Error: at last');
     expect(stderr).not.toContain('EPIPE');
   });
@@ -138,9 +153,13 @@ describe('workcell run', () => {
     ['a customer that is none', ['run', '--customer', '..', TASK], 'customer id ".."'],
     ['nothing to run', ['run'], 'nothing to run'],
     ['a file that is not there', ['run', '--file', 'none.ts'], "'none.ts'"],
-    ['a duration that is none', ['run', TASK, '--timeout', 'soon'], 'flag --timeout: limits.timeout: "soon"'],
+    ['a duration that is none', ['run', TASK, '--timeout', 'soon'], 'limits.timeout: "soon" is not a duration'],
     ['a task that no tool fits', ['run', 'zzqq xxyy'], 'No tool fits the task'],
-    ['a task that leaves arguments open', ['run', 'add numbers', '--tools', 'calculator.add'], 'does not give "a" (a number) and "b" (a number)'],
+    [
+      'a task that leaves arguments open',
+      ['run', 'add numbers', '--tools', 'calculator.add'],
+      'does not give "a" (a number) and "b" (a number)',
+    ],
     ['a tool that is not there', ['run', TASK, '--tools', 'nope.add'], '"nope.add"'],
     ['a limit that is none', ['tools', 'search', 'add', '--limit', 'few'], 'whole number above 0'],
     ['a port that is none', ['serve', '--port', 'http'], 'flag --port: server.port'],
@@ -162,7 +181,12 @@ describe('workcell run', () => {
 
   it.each([
     ['wrong usage', ['run', '--nope', TASK], 2, { code: 'invalid_argument', message: "unknown option '--nope'" }],
-    ['missing arguments', ['run', 'add numbers', '--tools', 'calculator.add'], 2, { code: 'missing_arguments', details: { tool: 'calculator.add', missing: expect.any(Array) } }],
+    [
+      'missing arguments',
+      ['run', 'add numbers', '--tools', 'calculator.add'],
+      2,
+      { code: 'missing_arguments', details: { tool: 'calculator.add', missing: expect.any(Array) } },
+    ],
     ['no tool that fits', ['run', 'zzqq xxyy'], 2, { code: 'no_matching_tool', retryable: false }],
   ])('--json makes %s one object on stdout', async (_what, args, exit, error) => {
     expect(await json(args)).toEqual({ code: exit, value: { error: expect.objectContaining(error) } });
@@ -176,24 +200,33 @@ describe('workcell run', () => {
     expect(value).toMatchObject({ error: { code: 'server_unreachable', message: expect.stringContaining(url) } });
   });
 
-  it.each(['process', 'group'] as const)('ends the program when SIGINT reaches its %s, and leaves no process', async (target) => {
-    const file = await programFile('waits.ts', "import { readGraph } from 'servers/memory';\nawait readGraph({});\nconsole.log('started');\nsetInterval(() => {}, 1000);\n");
-    const running = startCli(['run', '--file', file], { cwd: folder.path });
-    await untilSaid(running, 'started\n');
-    const below = await descendants();
-    expect(below.length).toBeGreaterThanOrEqual(4);
-    running.signal('SIGINT', target);
-    const { code, stdout, stderr } = await running.ended;
-    expect({ code, stdout }).toEqual({ code: 1, stdout: 'started\n' });
-    expect(stderr).toMatch(/^killed in /m);
-    await untilGone(below);
-  });
+  it.each(['process', 'group'] as const)(
+    'ends the program when SIGINT reaches its %s, and leaves no process',
+    async (target) => {
+      const file = await programFile(
+        'waits.ts',
+        "import { readGraph } from 'servers/memory';\nawait readGraph({});\nconsole.log('started');\nsetInterval(() => {}, 1000);\n",
+      );
+      const running = startCli(['run', '--file', file], { cwd: folder.path });
+      await untilSaid(running, 'started\n');
+      const below = await descendants();
+      expect(below.length).toBeGreaterThanOrEqual(4);
+      running.signal('SIGINT', target);
+      const { code, stdout, stderr } = await running.ended;
+      expect({ code, stdout }).toEqual({ code: 1, stdout: 'started\n' });
+      expect(stderr).toMatch(/^killed in /m);
+      await untilGone(below);
+    },
+  );
 });
 
 describe('workcell session', () => {
   it('shows what ran in a session, in order', async () => {
     const customer = ['--customer', 'sue'];
-    const file = await programFile('state.ts', "const { mkdirSync, writeFileSync } = require('node:fs');\nmkdirSync('state', { recursive: true });\nwriteFileSync('state/seen.json', '1');\nconsole.log('wrote it');\n");
+    const file = await programFile(
+      'state.ts',
+      "const { mkdirSync, writeFileSync } = require('node:fs');\nmkdirSync('state', { recursive: true });\nwriteFileSync('state/seen.json', '1');\nconsole.log('wrote it');\n",
+    );
     expect(await workcell(['run', TASK, '--session', 'mine', ...customer])).toMatchObject({ code: 0 });
     expect(await workcell(['run', '--file', file, '--session', 'mine', ...customer])).toMatchObject({ code: 0 });
 
@@ -226,11 +259,19 @@ describe('workcell tools', () => {
     const names = (all as { server: string; tool: string }[]).map(({ server, tool }) => `${server}.${tool}`);
     expect(names).toEqual(expect.arrayContaining(['calculator.add', 'memory.create_entities']));
     const { stdout } = await workcell(['tools', 'list']);
-    expect(stdout.trimEnd().split('\n').map((line) => line.split(' ', 1)[0])).toEqual(names);
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.split(' ', 1)[0]),
+    ).toEqual(names);
 
     const { value: hits } = await json(['tools', 'search', 'create entities in the knowledge graph', '--limit', '2']);
     expect(hits).toHaveLength(2);
-    expect(hits).toMatchObject([{ server: 'memory', tool: 'create_entities', score: expect.any(Number), reasons: expect.any(Array) }, {}]);
+    expect(hits).toMatchObject([
+      { server: 'memory', tool: 'create_entities', score: expect.any(Number), reasons: expect.any(Array) },
+      {},
+    ]);
   });
 
   it('syncs the servers that are up, reports the one that is down, and exits with 4', async () => {
@@ -244,7 +285,10 @@ describe('workcell tools', () => {
       { server: 'down', ok: false, error: { code: 'upstream_unavailable', retryable: true } },
     ]);
     await access(join(other.path, 'servers/up/echo.ts'));
-    expect(await workcell(['tools', 'sync', 'up'], { cwd: other.path })).toMatchObject({ code: 0, stdout: 'up: 0 added, 0 changed, 0 removed, 1 unchanged\n' });
+    expect(await workcell(['tools', 'sync', 'up'], { cwd: other.path })).toMatchObject({
+      code: 0,
+      stdout: 'up: 0 added, 0 changed, 0 removed, 1 unchanged\n',
+    });
     expect(await workcell(['run', TASK], { cwd: other.path })).toMatchObject({ code: 0, stdout: '8\n' });
   });
 });
@@ -257,7 +301,9 @@ describe('workcell doctor and workcell config', () => {
   });
 
   it('show where each value comes from, and no secret', async () => {
-    const { code, stdout } = await workcell(['config', 'show', '--origin'], { env: { MSB_API_KEY: 'msb_very-secret' } });
+    const { code, stdout } = await workcell(['config', 'show', '--origin'], {
+      env: { MSB_API_KEY: 'msb_very-secret' },
+    });
     expect(code).toBe(0);
     expect(stdout).toMatch(/^log\.level +silent +config\.yaml:1$/m);
     expect(stdout).toMatch(/^sandbox\.apiKey .*env MSB_API_KEY$/m);
@@ -276,7 +322,10 @@ describe('workcell serve', () => {
 
     const call = async (method: string, path: string, body?: unknown, token = key) => {
       const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-      const init = body === undefined ? { method, headers: { authorization: headers.authorization } } : { method, headers, body: JSON.stringify(body) };
+      const init =
+        body === undefined
+          ? { method, headers: { authorization: headers.authorization } }
+          : { method, headers, body: JSON.stringify(body) };
       return fetch(`${url}/v1/sandboxes${path}`, init);
     };
     const start = (name: string) => call('POST', '?start=true&wait_for=running&wait_timeout=60', sandboxSpec(name));
@@ -285,8 +334,14 @@ describe('workcell serve', () => {
     expect((await call('DELETE', '/by-name/one')).status).toBe(200);
 
     const env = { MSB_SERVER_URL: url, MSB_API_KEY: key };
-    expect(await json(['run', TASK], { env })).toMatchObject({ code: 0, value: { status: 'completed', value: 8, sandbox: { driver: 'qemu' } } });
-    expect(await json(['run', TASK], { env: { ...env, MSB_API_KEY: 'msb_wrong' } })).toMatchObject({ code: 2, value: { error: { code: 'unauthenticated' } } });
+    expect(await json(['run', TASK], { env })).toMatchObject({
+      code: 0,
+      value: { status: 'completed', value: 8, sandbox: { driver: 'qemu' } },
+    });
+    expect(await json(['run', TASK], { env: { ...env, MSB_API_KEY: 'msb_wrong' } })).toMatchObject({
+      code: 2,
+      value: { error: { code: 'unauthenticated' } },
+    });
 
     expect((await start('left')).status).toBeLessThan(300);
     const below = await descendants();
@@ -297,8 +352,21 @@ describe('workcell serve', () => {
   });
 });
 
-it('an old node is told what to do instead', async () => {
-  await access(SYSTEM_NODE);
+describe('an older node', () => {
+  const pretend = (version: string) => {
+    const versions = `Object.defineProperty(process,'versions',{value:{...process.versions,node:'${version}'}})`;
+    return { env: { NODE_OPTIONS: `--import=data:text/javascript,${versions}` } };
+  };
+
+  it.each(['20.20.2', '22.17.1'])('%s is refused, with what is needed and how to get it', async (version) => {
+    const { code, stdout, stderr } = await workcell(['doctor'], pretend(version));
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/^workcell needs node 22\.18 or later and this is v.*npm run workcell.*\n$/);
+  });
+
+  it('that is new enough is not', async () => {
+    expect(await workcell(['--version'], pretend('22.18.0'))).toMatchObject({ code: 0, stderr: '' });
+  });
 });
 
 async function untilSaid(running: RunningCli, text: string): Promise<void> {

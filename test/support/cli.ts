@@ -15,8 +15,6 @@ export interface CliOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** What standard input holds; default nothing. */
   readonly input?: string;
-  /** Default: the node that runs the tests. */
-  readonly node?: string;
 }
 
 /** The built command, while it runs. It does not outlive the test. */
@@ -25,14 +23,16 @@ export interface RunningCli {
   /** What it has written so far. */
   stdout(): string;
   stderr(): string;
+  /** Reads no more of its stdout, as `head` does at its end. */
+  leaveStdout(): void;
   readonly ended: Promise<CommandOutcome>;
   /** Sends a signal to it alone, or to its whole process group as Ctrl-C in a terminal does. */
   signal(name: NodeJS.Signals, to?: 'process' | 'group'): void;
 }
 
-export function startCli(args: readonly string[], { cwd, env = {}, input = '', node }: CliOptions): RunningCli {
+export function startCli(args: readonly string[], { cwd, env = {}, input = '' }: CliOptions): RunningCli {
   const inherited = { PATH: process.env['PATH'], HOME: homedir(), XDG_CACHE_HOME: process.env['XDG_CACHE_HOME'] };
-  const child = spawn(node ?? process.execPath, [MAIN, ...args], { cwd, env: { ...inherited, ...env }, detached: true });
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd, env: { ...inherited, ...env }, detached: true });
   const { pid } = child;
   if (pid === undefined) throw new Error('The command did not start');
   const said = { stdout: '', stderr: '' };
@@ -53,6 +53,7 @@ export function startCli(args: readonly string[], { cwd, env = {}, input = '', n
     pid,
     stdout: () => said.stdout,
     stderr: () => said.stderr,
+    leaveStdout: () => child.stdout.destroy(),
     ended,
     signal: (name, to = 'process') => process.kill(to === 'group' ? -pid : pid, name),
   };

@@ -5,10 +5,11 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CodeGenerator, type GeneratedProgram } from '../../../src/codegen/program.ts';
-import { locateError, PROGRAM_URL } from '../../../src/codegen/source-positions.ts';
+import { locateError } from '../../../src/codegen/source-positions.ts';
 import { type TranspiledProgram, transpile } from '../../../src/codegen/transpile.ts';
 import { renderIndex, renderWrapper } from '../../../src/codegen/wrapper.ts';
 import type { ProgramError } from '../../../src/core/execution.ts';
+import { PROGRAM_URL } from '../../../src/core/program-url.ts';
 import type { ToolDescriptor } from '../../../src/core/tool.ts';
 import { type TempFolder, tempFolder } from '../../support/temp-folder.ts';
 
