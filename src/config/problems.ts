@@ -26,7 +26,8 @@ function originOf(path: readonly PropertyKey[], entries: readonly Entry[]): stri
   const overlapping = entries.filter((entry) =>
     entry.path.every((key, index) => index >= path.length || key === path[index]),
   );
-  const written = overlapping.findLast(({ origin }) => origin !== 'default') ?? overlapping.at(-1);
+  const exact = overlapping.find((entry) => entry.path.length === path.length);
+  const written = exact ?? overlapping.findLast(({ origin }) => origin !== 'default') ?? overlapping.at(-1);
   return written?.origin ?? 'configuration';
 }
 

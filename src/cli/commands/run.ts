@@ -69,6 +69,9 @@ function stream(event: ExecutionEvent): void {
 }
 
 async function readRequest(task: string | undefined, { file }: RunOptions): Promise<{ task?: string; code?: string }> {
+  if (task === '-' && file !== undefined) {
+    throw new WorkcellError('invalid_argument', 'Both "-" and --file give a program; leave one out');
+  }
   if (task === '-') return { code: await text(process.stdin) };
   const wish = task === undefined ? {} : { task };
   if (file === undefined) return wish;

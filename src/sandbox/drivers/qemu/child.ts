@@ -34,7 +34,11 @@ export class Child {
   static async start(command: readonly string[], log: string): Promise<Child> {
     const file = await open(log, 'a', 0o600);
     try {
-      const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: ['ignore', file.fd, file.fd] });
+      const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
+        stdio: ['ignore', file.fd, file.fd],
+        // Ctrl-C in a terminal is for us; what it means for a guest is decided here.
+        detached: true,
+      });
       return new Child(child, log);
     } finally {
       await file.close();
