@@ -12,6 +12,7 @@ export class Customer {
   readonly #workspaces: WorkspaceStore;
   readonly #context: () => Omit<ExecutionContext, 'running'>;
   readonly #running = new Set<string>();
+  readonly #inFlight = new Set<Promise<unknown>>();
   #opened: Promise<{ workspace: Workspace; sessions: SessionStore }> | undefined;
 
   /** Throws `invalid_argument` for an id that is none. */
@@ -22,13 +23,16 @@ export class Customer {
   }
 
   /** Runs a program. Whatever it does is in the result; rejects when something under it fails, or nothing can be run. */
-  async execute(request: ExecuteRequest): Promise<ExecutionResult> {
-    const { workspace, sessions } = await this.#open();
-    await using session =
-      request.session === undefined
-        ? await sessions.create()
-        : await sessions.openOrCreate(parseSessionId(request.session));
-    return await execute(request, workspace, session, { ...this.#context(), running: this.#running });
+  execute(request: ExecuteRequest): Promise<ExecutionResult> {
+    const execution = this.#execute(request);
+    const settled: Promise<unknown> = execution.catch(() => undefined).finally(() => this.#inFlight.delete(settled));
+    this.#inFlight.add(settled);
+    return execution;
+  }
+
+  /** Resolves when no execution is under way any more. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#inFlight);
   }
 
   /** The files; created on first use. */
@@ -55,6 +59,15 @@ export class Customer {
       () => [],
     );
     return viewSession({ sessionId, customer: this.id, events, running: this.#running, stateFiles });
+  }
+
+  async #execute(request: ExecuteRequest): Promise<ExecutionResult> {
+    const { workspace, sessions } = await this.#open();
+    await using session =
+      request.session === undefined
+        ? await sessions.create()
+        : await sessions.openOrCreate(parseSessionId(request.session));
+    return await execute(request, workspace, session, { ...this.#context(), running: this.#running });
   }
 
   /** Looking at a customer must not make one. */

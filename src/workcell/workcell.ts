@@ -4,6 +4,7 @@ import { type CatalogServer, ToolCatalog } from '../catalog/tool-catalog.ts';
 import { CodeGenerator } from '../codegen/program.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import { processEnvironment } from '../config/process-environment.ts';
+import { WorkcellError } from '../core/errors.ts';
 import type { SelectedTool } from '../core/selection.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import { SandboxExecutor } from '../executor/sandbox-executor.ts';
@@ -46,6 +47,7 @@ export class Workcell implements AsyncDisposable {
   readonly #cleanup = new Cleanup();
   #selector: ToolSelector;
   #executor: Promise<SandboxExecutor> | undefined;
+  #closing: Promise<void> | undefined;
 
   private constructor(loaded: LoadedConfig, catalog: ToolCatalog, onProgress: (text: string) => void) {
     const { config } = loaded;
@@ -108,9 +110,10 @@ export class Workcell implements AsyncDisposable {
     await this.#openExecutor();
   }
 
-  /** Safe to call again. */
+  /** Ends what runs, and resolves when nothing does. Safe to call again. */
   close(): Promise<void> {
-    return this.#cleanup.run();
+    this.#closing ??= this.#close();
+    return this.#closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -139,7 +142,13 @@ export class Workcell implements AsyncDisposable {
     }
   }
 
+  async #close(): Promise<void> {
+    await this.#cleanup.run();
+    await Promise.all([...this.#customers.values()].map((customer) => customer.settled()));
+  }
+
   #openExecutor(): Promise<SandboxExecutor> {
+    if (this.#closing !== undefined) return Promise.reject(new WorkcellError('cancelled', 'This Workcell is closed'));
     this.#executor ??= this.#startExecutor().catch((error) => {
       this.#executor = undefined;
       throw error;
