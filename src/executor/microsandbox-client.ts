@@ -40,15 +40,11 @@ export class MicrosandboxClient {
     throw new WorkcellError('sandbox_boot_failed', `Sandbox "${spec.name}" did not start: ${reason}`);
   }
 
-  async get(id: string, deadline: Deadline): Promise<SandboxResponse> {
-    return sandboxResponseSchema.parse(await this.#call('GET', `/v1/sandboxes/${encodeURIComponent(id)}`, deadline));
-  }
-
   async remove(id: string, deadline: Deadline): Promise<void> {
     await this.#call('DELETE', `/v1/sandboxes/${encodeURIComponent(id)}`, deadline);
   }
 
-  async #call(method: 'GET' | 'POST' | 'DELETE', path: string, deadline: Deadline, body?: unknown): Promise<unknown> {
+  async #call(method: 'POST' | 'DELETE', path: string, deadline: Deadline, body?: unknown): Promise<unknown> {
     try {
       const response = await request(`${this.url}${path}`, {
         method,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { type Deadline, poll } from './deadline.ts';
 import { errnoOf, succeeds } from './errno.ts';
+import { processStat } from './process-stat.ts';
 
 export interface FileLockOptions {
   /** The directory that stands for the lock. It exists while someone holds or wants it; its parent must exist. */
@@ -99,17 +100,10 @@ async function ownToken(): Promise<string> {
 
 /** `<pid>-<start>-<boot>`: one process, told from an earlier or later one with the same pid. Undefined when it is dead. */
 async function tokenOf(pid: string): Promise<string | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    // The command name may hold blanks and parentheses; the state is the first field after it, the start time the 20th.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
-    const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
-    return `${pid}-${fields[19]}-${boot.slice(0, 8)}`;
-  } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes(errnoOf(error))) return undefined;
-    throw error;
-  }
+  const stat = await processStat(pid);
+  if (stat === undefined || stat.state === 'Z' || stat.state === 'X') return undefined;
+  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
+  return `${pid}-${stat.startTicks}-${boot.slice(0, 8)}`;
 }
 
 function undefinedIfBusy(error: unknown): undefined {

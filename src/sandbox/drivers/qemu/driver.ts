@@ -9,6 +9,7 @@ import { awaitWaiting, claim } from './agent-link.ts';
 import { type GuestAssets, obtainAssets } from './assets.ts';
 import { Child, tailOf } from './child.ts';
 import { QemuGuest } from './guest.ts';
+import { hasKvm } from './host-tools.ts';
 import { agentSocket, machineCommand, plugCommands, qmpSocket } from './machine.ts';
 import { probeQemu, type QemuHost } from './probe.ts';
 import { Qmp } from './qmp.ts';
@@ -57,8 +58,7 @@ export class QemuDriver implements SandboxDriver {
   }
 
   static async create(options: QemuDriverOptions): Promise<QemuDriver> {
-    const { isolation } = await probeQemu();
-    return new QemuDriver(options, isolation);
+    return new QemuDriver(options, (await hasKvm()) ? 'hardware' : 'emulated');
   }
 
   async probe(): Promise<DriverProbe> {

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { Deadline } from '../../../util/deadline.ts';
+import { processStat } from '../../../util/process-stat.ts';
 import type { Guest, GuestExit, GuestMetrics, StopReport } from '../../driver.ts';
 import type { Child } from './child.ts';
 
@@ -47,11 +48,8 @@ export class QemuGuest implements Guest {
 
   async metrics(): Promise<GuestMetrics> {
     const { pid } = this.#parts.machine;
-    const [statm = '', stat = ''] = await Promise.all(
-      ['statm', 'stat'].map((name) => readFile(`/proc/${pid}/${name}`, 'utf8').catch(() => '')),
-    );
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const ticks = Number(fields[11] ?? 0) + Number(fields[12] ?? 0);
+    const [statm, stat] = await Promise.all([readFile(`/proc/${pid}/statm`, 'utf8').catch(() => ''), processStat(pid)]);
+    const ticks = (stat?.userTicks ?? 0) + (stat?.systemTicks ?? 0);
     return {
       residentBytes: Number(statm.split(' ')[1] ?? 0) * PAGE_BYTES,
       cpuMs: (ticks * 1000) / CLOCK_TICKS_PER_SECOND,

@@ -1,6 +1,7 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, statfs } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { processStat } from '../../../util/process-stat.ts';
 
 const SHARED_MEMORY = '/dev/shm';
 /** Below this the guests' memory would not fit, as in a container with a token /dev/shm. */
@@ -13,7 +14,7 @@ const LEAST_FREE_BYTES = 2 * 1024 ** 3;
 export async function makeRunDirectory(): Promise<string> {
   const base = (await hasRoom(SHARED_MEMORY)) ? SHARED_MEMORY : tmpdir();
   await mkdir(base, { recursive: true });
-  return mkdtemp(join(base, `${prefix()}${process.pid}.${await startTimeOf(process.pid)}.`));
+  return mkdtemp(join(base, `${prefix()}${process.pid}.${await startOf(process.pid)}.`));
 }
 
 /** Removes what earlier processes of this user left when they were killed. */
@@ -22,7 +23,7 @@ export async function sweepRunDirectories(): Promise<void> {
     for (const name of await readdir(base).catch(() => [])) {
       if (!name.startsWith(prefix())) continue;
       const [pid = '', started = ''] = name.slice(prefix().length).split('.');
-      if ((await startTimeOf(Number(pid))) !== started) await rm(join(base, name), { recursive: true, force: true });
+      if ((await startOf(Number(pid))) !== started) await rm(join(base, name), { recursive: true, force: true });
     }
   }
 }
@@ -36,8 +37,6 @@ async function hasRoom(path: string): Promise<boolean> {
   return info !== undefined && info.bavail * info.bsize >= LEAST_FREE_BYTES;
 }
 
-/** Start of a process in clock ticks since boot; with the pid it names one process for good. `0` when there is none. */
-async function startTimeOf(pid: number): Promise<string> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '0';
+async function startOf(pid: number): Promise<string> {
+  return (await processStat(pid))?.startTicks ?? '0';
 }
