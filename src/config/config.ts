@@ -1,3 +1,4 @@
+import type { Isolation } from '../core/execution.ts';
 import type { ExecutionLimits } from '../core/limits.ts';
 import type { Secret } from '../util/secret.ts';
 
@@ -6,6 +7,7 @@ export interface Config {
   readonly paths: PathsConfig;
   readonly mcpServers: Readonly<Record<string, McpServerConfig>>;
   readonly sandbox: SandboxConfig;
+  readonly workspace: WorkspaceConfig;
   readonly server: ServerConfig;
   readonly selector: SelectorConfig;
   readonly limits: ExecutionLimits;
@@ -49,12 +51,32 @@ export interface SandboxConfig {
   readonly apiKey: Secret | undefined;
   /** `host`, an absolute folder, or an image reference. */
   readonly image: string;
+  /** What a client's image reference stands for: `host`, or an absolute folder that holds a root file system. */
+  readonly images: Readonly<Record<string, string>>;
+  /** How the server is spoken to: the cloud API, or JSON-RPC of the 0.2 line. */
+  readonly protocol: (typeof SANDBOX_PROTOCOLS)[number];
+  /** The weakest isolation that is accepted. */
+  readonly isolation: Isolation;
   readonly memoryBytes: number;
   readonly cpus: number;
   readonly bootTimeoutMs: number;
   readonly idleTimeoutMs: number;
   /** Whether sandboxes are restored from a saved template instead of booted. */
   readonly template: boolean;
+  /** Restored copies that wait without a customer. 0 is no pool. */
+  readonly poolSize: number;
+  /** What all guests of a server may have together; further ones wait. Undefined leaves it to the host's memory. */
+  readonly memoryCeilingBytes: number | undefined;
+  /** Processes, and open files of each process, that commands in a guest may have. */
+  readonly processes: number;
+  readonly descriptors: number;
+  readonly network: { readonly allow: readonly string[] };
+}
+
+/** What a customer's workspace may hold; undefined is as much as the disk. */
+export interface WorkspaceConfig {
+  readonly capacityBytes: number | undefined;
+  readonly inodes: number | undefined;
 }
 
 /** What `workcell serve` listens on. */
@@ -72,8 +94,10 @@ export interface SelectorConfig {
   readonly threshold: number | undefined;
 }
 
-export const DRIVERS = ['auto', 'qemu'] as const;
+export const DRIVERS = ['auto', 'microsandbox', 'qemu', 'bubblewrap'] as const;
 export type SandboxDriverName = (typeof DRIVERS)[number];
+
+export const SANDBOX_PROTOCOLS = ['cloud', 'rpc'] as const;
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];

@@ -18,6 +18,12 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       bootTimeout: '60s',
       idleTimeout: '5m',
       template: true,
+      images: {},
+      protocol: 'cloud',
+      isolation: 'emulated',
+      pool: 0,
+      processes: 1024,
+      descriptors: 4096,
     },
     server: { host: '127.0.0.1', port: 5555 },
     selector: { limit: 5 },
@@ -32,6 +38,8 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
   };
   return [
     entryOf(['mcpServers'], {}),
+    entryOf(['sandbox', 'network', 'allow'], []),
+    entryOf(['workspace'], {}),
     ...Object.entries(sections).flatMap(([section, values]) =>
       Object.entries(values).map(([key, value]) => entryOf([section, key], value)),
     ),

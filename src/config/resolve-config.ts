@@ -5,7 +5,7 @@ import type { FileConfig } from './schema.ts';
 
 /** What was parsed, with its units in the names of its fields; `folder` is where the file is. */
 export async function resolveConfig(parsed: FileConfig, folder: string): Promise<Config> {
-  const { paths, sandbox, server, selector, limits, log } = parsed;
+  const { paths, sandbox, workspace, server, selector, limits, log } = parsed;
   const servers = Object.entries(parsed.mcpServers).map(async ([name, entry]) => [name, await toServer(entry, folder)]);
   return {
     paths,
@@ -15,12 +15,21 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       url: sandbox.url,
       apiKey: sandbox.apiKey,
       image: sandbox.image,
+      images: sandbox.images,
+      protocol: sandbox.protocol,
+      isolation: sandbox.isolation,
       memoryBytes: sandbox.memory,
       cpus: sandbox.cpus,
       bootTimeoutMs: sandbox.bootTimeout,
       idleTimeoutMs: sandbox.idleTimeout,
       template: sandbox.template,
+      poolSize: sandbox.pool,
+      memoryCeilingBytes: sandbox.memoryCeiling,
+      processes: sandbox.processes,
+      descriptors: sandbox.descriptors,
+      network: sandbox.network,
     },
+    workspace: { capacityBytes: workspace.capacity, inodes: workspace.inodes },
     server: { host: server.host, port: server.port, apiKey: server.apiKey },
     selector: { limit: selector.limit, threshold: selector.threshold },
     limits: {

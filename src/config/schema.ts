@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { serverNameProblem } from '../core/server-name.ts';
-import { DRIVERS, LOG_LEVELS } from './config.ts';
+import { DRIVERS, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
 import { choice, duration, secret, share, size, switchValue, text, url, whole } from './values.ts';
 
 const EXPECTS_KEYS = 'must hold keys and values';
@@ -30,12 +30,21 @@ export const fileSchema = section({
     url: url.optional(),
     apiKey: secret.optional(),
     image: text,
+    images: z.record(z.string(), text, { error: EXPECTS_KEYS }),
+    protocol: choice(SANDBOX_PROTOCOLS),
+    isolation: choice(['hardware', 'emulated', 'process']),
     memory: size,
     cpus: whole(1, 1024),
     bootTimeout: duration,
     idleTimeout: duration,
     template: switchValue,
+    pool: whole(0, 1000),
+    memoryCeiling: size.optional(),
+    processes: whole(1, 1_000_000),
+    descriptors: whole(16, 1_000_000),
+    network: section({ allow: z.array(text) }),
   }),
+  workspace: section({ capacity: size.optional(), inodes: whole(16, 2_000_000_000).optional() }),
   server: section({ host: text, port: whole(0, 65_535), apiKey: secret.optional() }),
   selector: section({ limit: whole(1, 1000), threshold: share.optional() }),
   limits: section({ timeout: duration, output: size, toolCalls: whole(0, 1_000_000), code: size, value: size }),

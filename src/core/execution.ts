@@ -1,6 +1,9 @@
 import type { CustomerId, ExecutionId, SessionId } from './ids.ts';
 import type { Selection } from './selection.ts';
 
+/** How a guest came to be: claimed from the warm pool, a restored copy of a template, or a full boot. */
+export type BootKind = 'pooled' | 'restored' | 'cold';
+
 /** How strongly a guest is separated from the host: own hardware-backed VM, software-emulated VM, or namespaces only. */
 export type Isolation = 'hardware' | 'emulated' | 'process';
 
@@ -33,8 +36,10 @@ export interface SandboxInfo {
   readonly id: string;
   readonly driver: string;
   readonly isolation: Isolation;
-  /** How this execution got its sandbox: an already running one, a restored template, or a full boot. */
-  readonly boot: 'warm' | 'restored' | 'cold';
+  /** How this execution got its sandbox: `warm` is one that runs already for this customer. */
+  readonly boot: 'warm' | BootKind;
+  /** Why it did not come from the pool; absent when it did, and when there is no pool. */
+  readonly poolBypass?: string;
 }
 
 /** Wall-clock milliseconds of each phase. `acquireMs` covers boot and connect; `runMs` starts when the program starts. */

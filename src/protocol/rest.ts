@@ -131,7 +131,8 @@ export const sandboxResponseSchema = z.object({
   /** Beyond the original, which has one kind of guest only. */
   driver: z.string().optional(),
   isolation: z.enum(['hardware', 'emulated', 'process']).optional(),
-  boot: z.enum(['restored', 'cold']).nullish(),
+  boot: z.enum(['pooled', 'restored', 'cold']).nullish(),
+  pool_bypass: z.string().nullish(),
 });
 
 export type SandboxResponse = z.infer<typeof sandboxResponseSchema>;

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
-import type { Isolation } from '../core/execution.ts';
+import type { BootKind, Isolation } from '../core/execution.ts';
+import type { NetworkPolicy } from '../protocol/network-policy.ts';
 import type { Deadline } from '../util/deadline.ts';
 
 /** Boots and stops guests of one kind. Holds no policy: names, states, limits and clients are the server's business. */
@@ -12,13 +13,21 @@ export interface SandboxDriver extends AsyncDisposable {
   /** Makes what boots need and no administrator has to provide; a later boot does it when this was not called. */
   prepare(deadline: Deadline, onProgress: OnProgress): Promise<void>;
   boot(spec: GuestSpec, deadline: Deadline): Promise<Guest>;
+  /**
+   * Takes over a guest that an earlier process of this server has booted with `survives`. Undefined when it is gone or does
+   * not answer; nothing of it is left then.
+   */
+  adopt(record: GuestRecord, deadline: Deadline): Promise<Guest | undefined>;
 }
 
 /** What a driver can enforce. A request for anything else is refused, never ignored. */
 export interface DriverCapabilities {
-  readonly images: readonly ('host' | 'directory' | 'oci')[];
-  readonly network: boolean;
+  readonly images: readonly ImageSpec['kind'][];
+  /** `proxy`: guests reach the host's proxy through {@link Guest.connectEgress}; `native`: the driver applies the policy. */
+  readonly network: 'none' | 'proxy' | 'native';
   readonly mounts: readonly VolumeMount['kind'][];
+  /** Whether guests can outlive the server process and be adopted by the next one. */
+  readonly adopts: boolean;
 }
 
 export interface DriverProbe {
@@ -41,17 +50,45 @@ export type OnProgress = (text: string) => void;
 export interface GuestSpec {
   readonly id: string;
   readonly hostname: string;
-  readonly image: { readonly kind: 'host' } | { readonly kind: 'directory'; readonly path: string };
+  readonly image: ImageSpec;
   readonly cpus: number;
   readonly memoryMib: number;
   readonly mounts: readonly VolumeMount[];
   /** `KEY=value` each. */
   readonly env: readonly string[];
   readonly workdir: string;
+  /** Who runs commands that name nobody: a name or an id, with `:group` if need be. Default root. */
+  readonly user?: string;
+  /** Of every command, unless the command asks for less. */
+  readonly rlimits?: readonly ResourceLimit[];
+  /** Absent: the guest reaches nothing. */
+  readonly network?: NetworkPolicy;
+  /** True: the guest outlives this process, so that the next one can {@link SandboxDriver.adopt} it. Default false. */
+  readonly survives?: boolean;
+}
+
+export type ImageSpec =
+  | { readonly kind: 'host' }
+  | { readonly kind: 'directory'; readonly path: string }
+  | { readonly kind: 'disk'; readonly path: string; readonly format: 'raw' | 'qcow2' | 'vmdk' }
+  | { readonly kind: 'oci'; readonly reference: string };
+
+export interface ResourceLimit {
+  /** As the agent protocol names them: `nofile`, `nproc`, `as`, `fsize`, … */
+  readonly resource: string;
+  readonly soft: number;
+  readonly hard: number;
 }
 
 export type VolumeMount =
-  | { readonly kind: 'directory'; readonly path: string; readonly target: string; readonly options: MountOptions }
+  | {
+      readonly kind: 'directory';
+      readonly path: string;
+      /** An ext4 image that bounds the directory's size; it is what gets mounted. Host code sees it at `path`. */
+      readonly capacityImage?: string;
+      readonly target: string;
+      readonly options: MountOptions;
+    }
   | { readonly kind: 'tmpfs'; readonly target: string; readonly sizeMib?: number; readonly options: MountOptions };
 
 export interface MountOptions {
@@ -61,12 +98,24 @@ export interface MountOptions {
   readonly nodev: boolean;
 }
 
+/** What the next process needs to find a guest again: JSON of the driver's own making, without secrets. */
+export interface GuestRecord {
+  readonly driver: string;
+  readonly data: unknown;
+}
+
 export interface Guest extends AsyncDisposable {
-  readonly boot: 'restored' | 'cold';
+  readonly boot: BootKind;
+  /** Why it is not from the pool, when there is a pool. */
+  readonly poolBypass?: string;
+  /** Present when the guest survives this process. */
+  readonly record?: GuestRecord;
   /** Settles when the guest is gone, whatever ended it; never rejects. */
   readonly exited: Promise<GuestExit>;
   /** The one byte stream of the agent protocol; its first frame is `core.ready`. */
   connectAgent(deadline: Deadline): Promise<Duplex>;
+  /** The byte stream on which the guest asks for connections (`protocol/egress-frames.ts`); with a policy and `proxy` only. */
+  connectEgress?(deadline: Deadline): Promise<Duplex>;
   /** Asks the guest to end, and ends it when it has not after `graceMs`. Safe to call again. */
   stop(graceMs: number): Promise<StopReport>;
   metrics(): Promise<GuestMetrics>;

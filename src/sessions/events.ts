@@ -53,7 +53,8 @@ const sandbox = z.object({
   id: z.string(),
   driver: z.string(),
   isolation: z.enum(['hardware', 'emulated', 'process']),
-  boot: z.enum(['warm', 'restored', 'cold']),
+  boot: z.enum(['warm', 'pooled', 'restored', 'cold']),
+  poolBypass: z.string().optional(),
 });
 
 const storedEvent = z.discriminatedUnion('type', [

@@ -43,6 +43,9 @@ export function createDriver({ paths, sandbox }: Config): Promise<SandboxDriver>
         template,
         defaults: { cpus, memoryMib: Math.floor(memoryBytes / MIB) },
       });
+    case 'microsandbox':
+    case 'bubblewrap':
+      throw new WorkcellError('driver_unavailable', `The driver "${driver}" is not part of this build`);
     default:
       return driver satisfies never;
   }

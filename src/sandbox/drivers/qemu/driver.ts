@@ -43,8 +43,9 @@ export class QemuDriver implements SandboxDriver {
   readonly name = 'qemu';
   readonly capabilities: DriverCapabilities = {
     images: ['host', 'directory'],
-    network: false,
+    network: 'none',
     mounts: ['directory', 'tmpfs'],
+    adopts: false,
   };
   readonly isolation: Isolation;
   readonly #options: QemuDriverOptions;
@@ -94,6 +95,10 @@ export class QemuDriver implements SandboxDriver {
         cause: error,
       });
     }
+  }
+
+  async adopt(): Promise<undefined> {
+    return undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
