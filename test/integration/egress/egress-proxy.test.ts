@@ -129,7 +129,7 @@ it('a refusal says what the policy does not allow', async () => {
   const socket = connect(port, '127.0.0.1');
   socket.write('CONNECT example.test:443 HTTP/1.1\r\n\r\n');
   expect((await socket.toArray()).join('')).toMatch(
-    /^HTTP\/1\.1 403 Forbidden\r\n[^]*does not allow example\.test:443: no rule allows this name and port\n$/,
+    /^HTTP\/1\.1 403 Forbidden\r\n[\s\S]*does not allow example\.test:443: no rule allows this name and port\n$/,
   );
 });
 
