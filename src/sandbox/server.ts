@@ -82,10 +82,11 @@ export class SandboxServer implements AsyncDisposable {
         .status(404)
         .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
     });
-    guardRequests(app, { host, hosts, limits });
     await app.register(websocket, {
       options: { maxPayload: limits.messageBytes, maxFragments: limits.messageFragments, perMessageDeflate: false },
     });
+    // After the WebSocket support, which closes the connection of an upgrade that is refused.
+    guardRequests(app, { host, hosts, limits });
     authenticateRequests(app, new Authenticator(keys));
     // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
     await app.register(async (routes) => {
