@@ -53,7 +53,7 @@ describe('workcell key', () => {
     const { stdout } = await key('create', '--jwt', '--namespace', 'acme', '--expires', '24h');
     const token = stdout.trim();
     expect(token).toMatch(/^msb_[\w-]+\.[\w-]+\.[\w-]+$/);
-    expect(await store().findToken(token)).toMatchObject({ role: 'organisation', org: { name: 'acme' } });
+    expect(await store().findToken(token)).toMatchObject({ role: 'organisation', namespace: 'acme' });
     expect((await key('revoke', '--tokens')).code).toBe(0);
     expect(await store().findToken(token)).toBeUndefined();
   });
@@ -61,12 +61,13 @@ describe('workcell key', () => {
   it.each([
     [['create'], /--name/],
     [['create', '--name', 'x', '--role', 'king'], /administrator, organisation/],
-    [['create', '--name', 'x', '--org', '../x'], /name of an organisation/],
+    [['create', '--name', 'x', '--org', '../x'], /name of the organisation/],
     [['create', '--name', 'x', '--expires', 'soon'], /"soon" is not a duration/],
     [['create', '--name', 'x', '--expires', '9999d'], /at most 3650d/],
     [['create', '--name', 'x', '--max-sandboxes', '0'], /above zero/],
     [['create', '--name', 'x', '--namespace', 'y'], /--jwt/],
     [['create', '--jwt'], /--namespace/],
+    [['create', '--jwt', '--namespace', '../x'], /name of the namespace/],
     [['create', '--jwt', '--namespace', 'x', '--role', 'administrator'], /only --namespace/],
     [['revoke'], /Name one key/],
     [['revoke', 'key_none'], /no key with the id "key_none"/],

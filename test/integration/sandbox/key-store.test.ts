@@ -152,12 +152,12 @@ describe('the file', () => {
 });
 
 describe('a token of the JSON-RPC line', () => {
-  it('speaks for the organisation that is its namespace, or for the administrator', async () => {
-    const { key } = await make({ org: 'acme' });
+  it('speaks for its namespace alone, or for the administrator', async () => {
+    const org = DEFAULT_ORGANISATION;
     const token = async (namespace: string) => (await store.createToken(namespace, DAY_MS)).reveal();
-    expect(await store.findToken(await token('acme'))).toEqual({ role: 'organisation', org: key.org });
-    expect(await store.findToken(await token('*'))).toEqual({ role: 'administrator', org: DEFAULT_ORGANISATION });
-    expect(await open().findToken(await token('new'))).toMatchObject({ role: 'organisation', org: { name: 'new' } });
+    expect(await store.findToken(await token('acme'))).toEqual({ role: 'organisation', org, namespace: 'acme' });
+    expect(await store.findToken(await token('*'))).toEqual({ role: 'administrator', org });
+    expect(await open().findToken(await token('new'))).toMatchObject({ namespace: 'new' });
     await expect(token('../x')).rejects.toMatchObject({ code: 'invalid_argument' });
   });
 
