@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { KeyInfo } from '../../src/sandbox/key-store.ts';
 import { KeyStore } from '../../src/sandbox/key-store.ts';
-import { cli } from '../support/cli.ts';
+import { cli, startCli } from '../support/cli.ts';
+import { eventually } from '../support/processes.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 
 let folder: TempFolder;
@@ -15,6 +16,23 @@ afterEach(() => folder[Symbol.asyncDispose]());
 
 const key = (...args: string[]) => cli(['key', ...args], { cwd: folder.path });
 const store = () => new KeyStore(join(folder.path, 'w/.server'));
+
+it('workcell serve takes the keys that there are, and keys that are made and revoked while it runs', async () => {
+  const first = await key('create', '--name', 'first', '--role', 'administrator');
+  const server = startCli(['serve', '--port', '0'], { cwd: folder.path });
+  const line = await eventually(() => /MSB_API_URL=(\S+) MSB_API_KEY=(.+)\n/.exec(server.stdout()) ?? undefined);
+  const [, url = '', shown] = line;
+  expect(shown).toBe("'<a key of workcell key create>'");
+  const status = async (secret: string) =>
+    (await fetch(`${url}/v1/sandboxes`, { headers: { authorization: `Bearer ${secret}` } })).status;
+  expect(await status(first.stdout.trim())).toBe(200);
+  const second = JSON.parse((await key('create', '--name', 'second', '--json')).stdout) as KeyInfo & { secret: string };
+  expect(await status(second.secret)).toBe(200);
+  await key('revoke', second.id);
+  expect(await status(second.secret)).toBe(401);
+  server.signal('SIGINT');
+  expect((await server.ended).stdout).not.toContain('msb_');
+});
 
 describe('workcell key', () => {
   it('makes a key, whose secret it prints alone and once, lists it without, and revokes it', async () => {
