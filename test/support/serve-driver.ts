@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load-config.ts';
-import { createDriver, newApiKey, prepareDriver, serveSandboxes } from '../../src/workcell/sandbox-backend.ts';
+import { newSecret } from '../../src/sandbox/key-file.ts';
+import { createDriver, prepareDriver, serveSandboxes } from '../../src/workcell/sandbox-backend.ts';
 
 export interface ServedDriver extends AsyncDisposable {
   readonly url: string;
@@ -29,8 +30,10 @@ export async function serveDriver(name: string, folder: string): Promise<ServedD
   await using stack = new AsyncDisposableStack();
   const driver = stack.use(await createDriver(config));
   await prepareDriver(driver, (text) => console.error('…', text));
-  const apiKey = newApiKey();
-  const server = stack.use(await serveSandboxes(config, driver, { host: '127.0.0.1', port: 0, apiKey }));
+  const apiKey = newSecret();
+  const server = stack.use(
+    await serveSandboxes(config, driver, { host: '127.0.0.1', port: 0, hosts: [], keys: [apiKey] }),
+  );
   const owned = stack.move();
   const hostFolder = join(folder, 'workspaces', 'shared');
   await mkdir(hostFolder);
