@@ -1,5 +1,5 @@
 import { realpath } from 'node:fs/promises';
-import { isAbsolute, sep } from 'node:path';
+import { isAbsolute, resolve, sep } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, MountRequest } from '../protocol/rest.ts';
 import type { GuestSpec, SandboxDriver, VolumeMount } from './driver.ts';
@@ -10,6 +10,8 @@ export interface GuestSpecContext {
   readonly volumes: VolumeStore;
   /** Folders of the host below which bind mounts are allowed. */
   readonly bindRoots: readonly string[];
+  /** Folders that no bind mount may show: not they themselves, nothing in them, and no folder that holds them. */
+  readonly closedFolders: readonly string[];
 }
 
 const DEFAULT_WORKDIR = '/workspace';
@@ -67,7 +69,7 @@ async function toVolumeMount(mount: MountRequest, context: GuestSpecContext): Pr
       return { kind: 'directory', path: await context.volumes.pathOf(mount.name), target, options };
     case 'bind':
       if (mount.quota_mib) throw unsupported('"quota_mib" of a bind mount', 'leave it out');
-      return { kind: 'directory', path: await allowedPath(mount.host, context.bindRoots), target, options };
+      return { kind: 'directory', path: await allowedPath(mount.host, context), target, options };
     case 'disk_image':
       throw unsupported('a mount of type "disk_image"', 'mount a directory or a named volume');
     default:
@@ -76,7 +78,7 @@ async function toVolumeMount(mount: MountRequest, context: GuestSpecContext): Pr
 }
 
 /** Compared after links are resolved, and the resolved path is what gets mounted. */
-async function allowedPath(path: string, roots: readonly string[]): Promise<string> {
+async function allowedPath(path: string, { bindRoots, closedFolders }: GuestSpecContext): Promise<string> {
   const refused = new WorkcellError(
     'invalid_argument',
     'The host path of a bind mount does not exist or is outside of the folders that this server allows',
@@ -84,11 +86,19 @@ async function allowedPath(path: string, roots: readonly string[]): Promise<stri
   if (!isAbsolute(path)) throw refused;
   const real = await realpath(path).catch(() => undefined);
   if (real === undefined) throw refused;
-  for (const root of roots) {
+  for (const folder of closedFolders) {
+    const closed = await realpath(folder).catch(() => resolve(folder));
+    if (isWithin(real, closed) || isWithin(closed, real)) throw refused;
+  }
+  for (const root of bindRoots) {
     const base = await realpath(root).catch(() => undefined);
-    if (base !== undefined && (real === base || real.startsWith(base + sep))) return real;
+    if (base !== undefined && isWithin(real, base)) return real;
   }
   throw refused;
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder + sep);
 }
 
 function unsupported(what: string, instead: string): WorkcellError {

@@ -1,11 +1,15 @@
 import websocket from '@fastify/websocket';
-import { type FastifyInstance, fastify } from 'fastify';
-import { MAX_FRAME_BYTES } from '../protocol/agent-frames.ts';
-import type { Secret } from '../util/secret.ts';
+import type { FastifyInstance } from 'fastify';
 import { toErrorResponse } from './api-error.ts';
-import { authenticate } from './auth.ts';
+import { authenticateRequests } from './authenticate-requests.ts';
+import { Authenticator, type KeySource } from './authenticator.ts';
 import type { SandboxDriver } from './driver.ts';
+import { createHttpApp } from './http-app.ts';
+import { HTTP_LIMITS, type HttpLimits } from './http-limits.ts';
+import { KeyStore } from './key-store.ts';
+import { DEFAULT_ORGANISATION } from './principal.ts';
 import { SandboxRegistry } from './registry.ts';
+import { guardRequests } from './request-guard.ts';
 import { agentRoute } from './routes/agent.ts';
 import { sandboxRoutes } from './routes/sandboxes.ts';
 import { volumeRoutes } from './routes/volumes.ts';
@@ -17,8 +21,12 @@ export interface SandboxServerOptions {
   readonly host?: string;
   /** 0, the default, takes any free port. */
   readonly port?: number;
-  /** Who has one of these may do everything. There is no way to run without. */
-  readonly keys: readonly [Secret, ...Secret[]];
+  /** Names under which clients reach this server, besides `localhost` and the address that they connect to. */
+  readonly hosts?: readonly string[];
+  /** Who has one of these secrets may do everything; what keys of a store may do, it says. There is no way to run without. */
+  readonly keys: readonly [KeySource, ...KeySource[]];
+  /** Those left out are as in `HTTP_LIMITS`. */
+  readonly limits?: Partial<HttpLimits>;
   /** Folder of the named volumes. */
   readonly volumes: string;
   /** Folders of the host below which bind mounts are allowed. Default none. */
@@ -26,9 +34,6 @@ export interface SandboxServerOptions {
   /** How long a guest may take to start. */
   readonly bootTimeoutMs: number;
 }
-
-const BODY_BYTES = 1024 * 1024;
-const ORG_ID = '00000000-0000-4000-8000-000000000001';
 
 /**
  * A Microsandbox server: the cloud API of superradcompany/microsandbox over guests of one driver.
@@ -49,10 +54,19 @@ export class SandboxServer implements AsyncDisposable {
   }
 
   static async listen(options: SandboxServerOptions): Promise<SandboxServer> {
-    const { driver, keys, bindRoots = [], bootTimeoutMs } = options;
+    const { driver, keys, bindRoots = [], bootTimeoutMs, host = '127.0.0.1', hosts = [] } = options;
+    const limits = { ...HTTP_LIMITS, ...options.limits };
+    const closedFolders = keys.filter((source) => source instanceof KeyStore).map(({ folder }) => folder);
     const volumes = new VolumeStore(options.volumes);
-    const registry = new SandboxRegistry({ driver, volumes, bindRoots, bootTimeoutMs, orgId: ORG_ID });
-    const app = fastify({ bodyLimit: BODY_BYTES, forceCloseConnections: true });
+    const registry = new SandboxRegistry({
+      driver,
+      volumes,
+      bindRoots,
+      closedFolders,
+      bootTimeoutMs,
+      orgId: DEFAULT_ORGANISATION.id,
+    });
+    const app = createHttpApp(limits);
     // Clients announce JSON with requests that have no body, too.
     const parseJson = app.getDefaultJsonParser('error', 'error');
     app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
@@ -68,15 +82,18 @@ export class SandboxServer implements AsyncDisposable {
         .status(404)
         .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
     });
-    app.addHook('onRequest', async (request) => authenticate(request.headers.authorization, keys));
-    await app.register(websocket, { options: { maxPayload: MAX_FRAME_BYTES * 2, perMessageDeflate: false } });
+    guardRequests(app, { host, hosts, limits });
+    await app.register(websocket, {
+      options: { maxPayload: limits.messageBytes, maxFragments: limits.messageFragments, perMessageDeflate: false },
+    });
+    authenticateRequests(app, new Authenticator(keys));
     // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
     await app.register(async (routes) => {
       sandboxRoutes(routes, registry);
       volumeRoutes(routes, volumes);
       agentRoute(routes, registry);
     });
-    const url = await app.listen({ host: options.host ?? '127.0.0.1', port: options.port ?? 0 });
+    const url = await app.listen({ host, port: options.port ?? 0 });
     return new SandboxServer(url, app, registry);
   }
 

@@ -1,19 +1,25 @@
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
+import type { KeySource } from '../sandbox/authenticator.ts';
 import type { OnProgress, SandboxDriver } from '../sandbox/driver.ts';
 import { QemuDriver } from '../sandbox/drivers/qemu/driver.ts';
+import { newSecret } from '../sandbox/key-file.ts';
+import { KeyStore } from '../sandbox/key-store.ts';
 import { SandboxServer } from '../sandbox/server.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { Deadline } from '../util/deadline.ts';
-import { Secret } from '../util/secret.ts';
+import type { Secret } from '../util/secret.ts';
 
 /** A Microsandbox server that programs can be sent to. */
 export interface SandboxBackend extends AsyncDisposable {
   readonly url: string;
   readonly apiKey: Secret;
 }
+
+export { newSecret as newApiKey } from '../sandbox/key-file.ts';
+export type { KeyInfo, KeyStore } from '../sandbox/key-store.ts';
+export { ROLES, type Role } from '../sandbox/principal.ts';
 
 export const MIB: number = 1024 * 1024;
 /** Downloading a kernel and booting a template, once. */
@@ -60,30 +66,32 @@ export async function prepareDriver(driver: SandboxDriver, onProgress: OnProgres
 export interface ServeOptions {
   readonly host: string;
   readonly port: number;
-  readonly apiKey: Secret;
+  readonly hosts: readonly string[];
+  readonly keys: readonly [KeySource, ...KeySource[]];
 }
 
 /** A Microsandbox server over the configured driver; bind mounts are allowed below the configured folders only. */
 export async function serveSandboxes(
   config: Config,
   driver: SandboxDriver,
-  { host, port, apiKey }: ServeOptions,
+  { host, port, hosts, keys }: ServeOptions,
 ): Promise<SandboxServer> {
   const { workspaces, servers, skills } = config.paths;
   return SandboxServer.listen({
     driver,
     host,
     port,
-    keys: [apiKey],
+    hosts,
+    keys,
     volumes: join(workspaces, '.volumes'),
     bindRoots: [workspaces, servers, skills],
     bootTimeoutMs: config.sandbox.bootTimeoutMs,
   });
 }
 
-/** A key in the form that Microsandbox clients expect. */
-export function newApiKey(): Secret {
-  return new Secret(`msb_${randomBytes(24).toString('hex')}`);
+/** The keys of the server of this configuration; it may run or not. */
+export function openKeyStore({ paths }: Config): KeyStore {
+  return new KeyStore(join(paths.workspaces, '.server'));
 }
 
 async function embed(config: Config, onProgress: OnProgress): Promise<SandboxBackend> {
@@ -92,8 +100,9 @@ async function embed(config: Config, onProgress: OnProgress): Promise<SandboxBac
     const driver = await createDriver(config);
     cleanup.add(async () => driver[Symbol.asyncDispose]());
     await prepareDriver(driver, onProgress);
-    const apiKey = newApiKey();
-    const server = await serveSandboxes(config, driver, { host: '127.0.0.1', port: 0, apiKey });
+    const apiKey = newSecret();
+    const where = { host: '127.0.0.1', port: 0, hosts: [] };
+    const server = await serveSandboxes(config, driver, { ...where, keys: [apiKey] });
     cleanup.add(() => server.close());
     return { url: server.url, apiKey, [Symbol.asyncDispose]: () => cleanup.run() };
   } catch (error) {
