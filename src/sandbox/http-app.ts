@@ -11,6 +11,8 @@ const SLOW_CHECK_MS = 500;
 export function createHttpApp(limits: HttpLimits): FastifyInstance {
   const app = fastify({
     bodyLimit: limits.bodyBytes,
+    // A sandbox's name may have 128 characters, each escaped.
+    routerOptions: { maxParamLength: 3 * 128 },
     forceCloseConnections: true,
     http: {
       maxHeaderSize: limits.headerBytes,
