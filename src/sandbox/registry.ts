@@ -134,8 +134,9 @@ export class SandboxRegistry implements AsyncDisposable {
     this.#event('sandbox_updated', sandbox, principal);
   }
 
-  /** Begins to start it. Throws `invalid_state`, `quota_exceeded`. */
+  /** Begins to start it. Throws `invalid_state`, `quota_exceeded`, and `not_found` when it was deleted meanwhile. */
   start(principal: Principal, sandbox: Sandbox): void {
+    if (!this.#sandboxes.has(sandbox.id) || this.#removing.has(sandbox)) notFound();
     if (this.#closing) throw new WorkcellError('invalid_state', 'This server is shutting down');
     const { key } = sandbox.record;
     if (!isCounted(sandbox.status)) this.#assertRoom(key?.id, key?.maxSandboxes);

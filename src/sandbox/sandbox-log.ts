@@ -75,6 +75,7 @@ export class SandboxLog {
   ): AsyncGenerator<LogEntry, void, void> {
     if (!this.reaches(from)) throw gone();
     let next = from?.next ?? this.#first;
+    signal.addEventListener('abort', () => this.wake(), { once: true });
     while (!signal.aborted) {
       const changed = this.#changed.promise;
       if (next < this.#first) throw gone();
@@ -85,7 +86,7 @@ export class SandboxLog {
       }
       if (next < this.#first) continue;
       if (!isLive()) return;
-      await Promise.race([changed, aborted(signal)]);
+      await changed;
     }
   }
 
@@ -105,8 +106,4 @@ export class SandboxLog {
 
 function gone(): WorkcellError {
   return new WorkcellError('not_found', 'The log does not reach back to this position; read it from the start');
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

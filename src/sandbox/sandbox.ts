@@ -263,7 +263,7 @@ export class Sandbox {
     this.#move('running', { startedAt: startedAt.toISOString(), stoppedAt: null });
     this.#by = undefined;
     this.log.append('system', '--- sandbox started ---\n');
-    this.#timers.arm(startedAt, activeAt === null ? new Date() : new Date(activeAt));
+    this.#timers.arm(startedAt, activeAt === null ? startedAt : new Date(activeAt));
   }
 
   async #stop(): Promise<void> {

@@ -64,7 +64,7 @@ async function stream(
   try {
     for await (const entry of sandbox.log.follow(from, () => sandbox.isLive, left.signal)) {
       if (!sources.includes(entry.source) || response.write(format(entry))) continue;
-      await Promise.race([once(response, 'drain', { signal: left.signal }), once(response, 'close')]).catch(() => {});
+      await once(response, 'drain', { signal: left.signal }).catch(() => {});
     }
     if (!left.signal.aborted) response.write('event: end\ndata: {}\n\n');
   } catch {
