@@ -247,5 +247,6 @@ function describe(sandbox: SandboxResponse, fresh: boolean): SandboxInfo {
     // A server that does not say gets no credit for what it may do.
     isolation: sandbox.isolation ?? 'process',
     boot: fresh ? (sandbox.boot ?? 'cold') : 'warm',
+    ...(fresh && sandbox.pool_bypass ? { poolBypass: sandbox.pool_bypass } : {}),
   };
 }

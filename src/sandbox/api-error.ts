@@ -10,6 +10,7 @@ const CODES: { readonly [Code in ErrorCode]?: string } = {
   already_exists: 'name_already_exists',
   invalid_state: 'invalid_state_transition',
   busy: 'rate_limited',
+  quota_exceeded: 'rate_limited',
   sandbox_boot_failed: 'orchestrator_unreachable',
   sandbox_lost: 'orchestrator_unreachable',
   driver_unavailable: 'orchestrator_unreachable',

@@ -2,7 +2,8 @@ import { realpath } from 'node:fs/promises';
 import { isAbsolute, resolve, sep } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, MountRequest } from '../protocol/rest.ts';
-import type { GuestSpec, SandboxDriver, VolumeMount } from './driver.ts';
+import type { GuestSpec, ImageSpec, SandboxDriver, VolumeMount } from './driver.ts';
+import { SCRIPTS_FOLDER } from './guest-setup.ts';
 import type { VolumeStore } from './volumes.ts';
 
 export interface GuestSpecContext {
@@ -12,9 +13,12 @@ export interface GuestSpecContext {
   readonly bindRoots: readonly string[];
   /** Folders that no bind mount may show: not they themselves, nothing in them, and no folder that holds them. */
   readonly closedFolders: readonly string[];
+  /** What an image's name stands for, beside `host`: `host`, or a folder of the host that holds a root file system. */
+  readonly images: Readonly<Record<string, string>>;
 }
 
 const DEFAULT_WORKDIR = '/workspace';
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** What a driver is to boot for this request. Whatever cannot be honoured is refused by name, never ignored. */
 export async function toGuestSpec(
@@ -23,41 +27,70 @@ export async function toGuestSpec(
   context: GuestSpecContext,
 ): Promise<GuestSpec> {
   refuseUnsupported(request);
-  if (request.image.reference !== 'host' || !context.driver.capabilities.images.includes('host')) {
-    throw unsupported(
-      `the image "${request.image.reference}"`,
-      `the driver "${context.driver.name}" boots the image "host"`,
-    );
-  }
+  const { runtime, rlimits } = request;
   return {
     id,
     hostname: request.name.slice(0, 63),
-    image: { kind: 'host' },
+    image: toImage(request, context),
     cpus: request.resources.vcpus,
     memoryMib: request.resources.memory_mib,
     mounts: await Promise.all(request.mounts.map((mount) => toVolumeMount(mount, context))),
-    env: request.env.map(({ key, value }) => `${key}=${value}`),
-    workdir: request.runtime.workdir ?? DEFAULT_WORKDIR,
+    env: toEnv(request),
+    workdir: runtime.workdir ?? DEFAULT_WORKDIR,
+    ...(runtime.user ? { user: runtime.user } : {}),
+    ...(rlimits.length > 0 ? { rlimits } : {}),
   };
 }
 
 /** A network is no more than allowed, so a guest without one fits every policy; secrets and limits must hold. */
 function refuseUnsupported(request: CreateSandboxRequest): void {
+  const { registry } = request;
   const asked: Readonly<Record<string, unknown>> = {
-    rlimits: request.rlimits.length > 0,
-    patches: request.patches.length > 0,
     init: request.init,
     'resources.disk_size_mib': request.resources.disk_size_mib,
     'network.secrets': request.network.secrets?.entries.length,
-    'runtime.user': request.runtime.user,
-    'runtime.cmd': request.runtime.cmd?.length,
-    'runtime.entrypoint': request.runtime.entrypoint?.length,
-    'runtime.scripts': Object.keys(request.runtime.scripts).length,
+    security_profile: request.security_profile === 'restricted',
+    registry: registry?.mode === 'inline' || registry?.mode === 'specific',
+    patches: request.patches.some(({ type }) => type === 'copy_file' || type === 'copy_dir'),
   };
   for (const [field, value] of Object.entries(asked)) {
     if (value !== undefined && value !== null && value !== false && value !== 0)
-      throw unsupported(`"${field}"`, 'leave it out');
+      throw unsupported(`"${field}"`, INSTEAD[field] ?? 'leave it out');
   }
+}
+
+const INSTEAD: Readonly<Record<string, string>> = {
+  patches: 'a patch cannot copy from the host; mount the folder, or send the text',
+  registry: 'pull the image where the server runs, or leave "registry" out',
+};
+
+/** A configured name comes first, so that an administrator decides what a reference means here. */
+function toImage({ image, pull_policy }: CreateSandboxRequest, { driver, images }: GuestSpecContext): ImageSpec {
+  const { reference } = image;
+  const names: Readonly<Record<string, string>> = { host: 'host', ...images };
+  const kinds = driver.capabilities.images;
+  const meaning = Object.hasOwn(names, reference) ? names[reference] : undefined;
+  if (meaning === 'host' && kinds.includes('host')) return { kind: 'host' };
+  if (meaning !== undefined && meaning !== 'host' && kinds.includes('directory'))
+    return { kind: 'directory', path: meaning };
+  if (meaning === undefined && kinds.includes('oci')) {
+    if (pull_policy === 'if_missing') return { kind: 'oci', reference };
+    throw unsupported(`"pull_policy": "${pull_policy}"`, 'leave it out');
+  }
+  const bootable = Object.entries(names).filter(([, each]) => kinds.includes(each === 'host' ? 'host' : 'directory'));
+  const known = bootable.map(([name]) => `"${name}"`).join(', ') || 'none';
+  throw unsupported(
+    `the image "${reference}"`,
+    `the driver "${driver.name}" boots ${known} here; sandbox.images in the configuration names more`,
+  );
+}
+
+function toEnv({ env, runtime }: CreateSandboxRequest): string[] {
+  const entries = env.map(({ key, value }) => [key, value] as const);
+  if (Object.keys(runtime.scripts).length === 0) return entries.map((entry) => entry.join('='));
+  const path = env.findLast(({ key }) => key === 'PATH')?.value ?? DEFAULT_PATH;
+  const others = entries.filter(([key]) => key !== 'PATH');
+  return [...others, ['PATH', `${SCRIPTS_FOLDER}:${path}`] as const].map((entry) => entry.join('='));
 }
 
 async function toVolumeMount(mount: MountRequest, context: GuestSpecContext): Promise<VolumeMount> {

@@ -68,13 +68,15 @@ export interface ServeOptions {
   readonly port: number;
   readonly hosts: readonly string[];
   readonly keys: readonly [KeySource, ...KeySource[]];
+  /** Whether sandboxes outlive the server. */
+  readonly keepsState: boolean;
 }
 
 /** A Microsandbox server over the configured driver; bind mounts are allowed below the configured folders only. */
 export async function serveSandboxes(
   config: Config,
   driver: SandboxDriver,
-  { host, port, hosts, keys }: ServeOptions,
+  { host, port, hosts, keys, keepsState }: ServeOptions,
 ): Promise<SandboxServer> {
   const { workspaces, servers, skills } = config.paths;
   return SandboxServer.listen({
@@ -85,13 +87,20 @@ export async function serveSandboxes(
     keys,
     volumes: join(workspaces, '.volumes'),
     bindRoots: [workspaces, servers, skills],
+    images: config.sandbox.images,
     bootTimeoutMs: config.sandbox.bootTimeoutMs,
+    ...(keepsState ? { state: serverFolder(config) } : {}),
   });
 }
 
 /** The keys of the server of this configuration; it may run or not. */
-export function openKeyStore({ paths }: Config): KeyStore {
-  return new KeyStore(join(paths.workspaces, '.server'));
+export function openKeyStore(config: Config): KeyStore {
+  return new KeyStore(serverFolder(config));
+}
+
+/** What a server keeps for itself: keys, and the state of its sandboxes. */
+function serverFolder({ paths }: Config): string {
+  return join(paths.workspaces, '.server');
 }
 
 async function embed(config: Config, onProgress: OnProgress): Promise<SandboxBackend> {
@@ -102,7 +111,7 @@ async function embed(config: Config, onProgress: OnProgress): Promise<SandboxBac
     await prepareDriver(driver, onProgress);
     const apiKey = newSecret();
     const where = { host: '127.0.0.1', port: 0, hosts: [] };
-    const server = await serveSandboxes(config, driver, { ...where, keys: [apiKey] });
+    const server = await serveSandboxes(config, driver, { ...where, keys: [apiKey], keepsState: false });
     cleanup.add(() => server.close());
     return { url: server.url, apiKey, [Symbol.asyncDispose]: () => cleanup.run() };
   } catch (error) {

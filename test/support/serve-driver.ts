@@ -32,7 +32,7 @@ export async function serveDriver(name: string, folder: string): Promise<ServedD
   await prepareDriver(driver, (text) => console.error('…', text));
   const apiKey = newSecret();
   const server = stack.use(
-    await serveSandboxes(config, driver, { host: '127.0.0.1', port: 0, hosts: [], keys: [apiKey] }),
+    await serveSandboxes(config, driver, { host: '127.0.0.1', port: 0, hosts: [], keys: [apiKey], keepsState: true }),
   );
   const owned = stack.move();
   const hostFolder = join(folder, 'workspaces', 'shared');

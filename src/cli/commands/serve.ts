@@ -29,7 +29,8 @@ export function serveCommand(): Command {
       const hasKeys = apiKey !== undefined || (await store.list()).some(({ active }) => active);
       const ofThisRun = hasKeys ? undefined : newApiKey();
       const secrets = [apiKey, ofThisRun].filter((secret) => secret !== undefined);
-      await using server = await serveSandboxes(config, driver, { host, port, hosts, keys: [store, ...secrets] });
+      const keys = [store, ...secrets] as const;
+      await using server = await serveSandboxes(config, driver, { host, port, hosts, keys, keepsState: true });
       say(`Microsandbox server with ${driver.isolation} isolation (${driver.name}); stop it with Ctrl-C`);
       if (ofThisRun !== undefined)
         say('There are no keys yet: this one is for administrators, until the server stops; see: workcell key create');
