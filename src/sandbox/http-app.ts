@@ -13,6 +13,8 @@ export function createHttpApp(limits: HttpLimits): FastifyInstance {
   const app = fastify({
     bodyLimit: limits.bodyBytes,
     forceCloseConnections: true,
+    // A sandbox's name may have 128 characters, each escaped.
+    routerOptions: { maxParamLength: 3 * 128 },
     http: {
       maxHeaderSize: limits.headerBytes,
       headersTimeout: limits.headersTimeoutMs,

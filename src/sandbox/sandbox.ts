@@ -2,9 +2,10 @@ import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Guest, GuestMetrics, SandboxDriver } from './driver.ts';
+import { serveEgress } from './egress/egress-proxy.ts';
 import { GuestCaller } from './guest-caller.ts';
 import { needsSetup, setUpGuest } from './guest-setup.ts';
-import { type GuestSpecContext, toGuestSpec } from './guest-spec.ts';
+import { type GuestSpecContext, toGuestSpec, toNetwork } from './guest-spec.ts';
 import { assertMove, canMove, isLive } from './lifecycle.ts';
 import type { Principal } from './principal.ts';
 import { AgentRelay, type RelayClient, type RelaySession } from './relay.ts';
@@ -219,6 +220,7 @@ export class Sandbox {
       share?.[Symbol.dispose]();
       if (unexpected && this.#guest === guest) this.#ended('failed', `The sandbox ended by itself: ${reason}`);
     });
+    await this.#openNetwork(guest, deadline);
     this.#relay = new AgentRelay(await guest.connectAgent(deadline), {
       onActivity: () => this.#timers.touch(),
       onOutput: (source, session, data) => this.log.write(source, session, data),
@@ -231,6 +233,17 @@ export class Sandbox {
       await setUpGuest(caller, request, deadline);
     }
     await this.#launch(deadline);
+  }
+
+  /** Lets the guest reach what it may, and writes into its log what it may not. */
+  async #openNetwork(guest: Guest, deadline: Deadline): Promise<void> {
+    const network = toNetwork(this.#record.request, this.#context);
+    if (network === undefined || guest.connectEgress === undefined) return;
+    serveEgress(await guest.connectEgress(deadline), {
+      policies: network.policies,
+      onDenied: ({ host, port, reason }) =>
+        this.log.append('system', `--- connection to ${host}:${port} refused: ${reason} ---\n`),
+    });
   }
 
   async #reserve(signal: AbortSignal): Promise<Disposable | undefined> {

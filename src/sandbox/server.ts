@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
+import { parseAllowList } from '../protocol/network-policy.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { FileLock } from '../util/file-lock.ts';
 import { toErrorResponse } from './api-error.ts';
@@ -48,6 +49,10 @@ export interface SandboxServerOptions {
   readonly budget?: MemoryBudget;
   /** How long a start may wait for memory. Default 5 minutes. */
   readonly queueTimeoutMs?: number;
+  /** Told of what went wrong in the server itself, whose reason no client is told. */
+  readonly onProblem?: (error: unknown) => void;
+  /** What guests may reach at most: `example.com`, `10.0.0.0/8:5432`, `*`, … (`parseAllowList`). Default nothing. */
+  readonly allow?: readonly string[];
   /**
    * Folder in which sandboxes, events and use outlive the server; one server at a time has it. Guests that the driver can
    * adopt then outlive a server that is killed. Absent: everything ends with the server.
@@ -110,6 +115,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     volumes,
     bindRoots,
     images,
+    allowed: parseAllowList(options.allow ?? []),
     closedFolders: state === undefined ? keyFolders : [...keyFolders, state],
     bootTimeoutMs,
     budget: options.budget,
@@ -130,6 +136,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
   });
   app.setErrorHandler((error, _request, reply) => {
     const { status, body } = toErrorResponse(error);
+    if (body.error.code === 'internal') options.onProblem?.(error);
     void reply.status(status).send(body);
   });
   app.setNotFoundHandler((request, reply) => {
