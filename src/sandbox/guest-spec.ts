@@ -3,6 +3,7 @@ import { isAbsolute, sep } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, MountRequest } from '../protocol/rest.ts';
 import type { GuestSpec, SandboxDriver, VolumeMount } from './driver.ts';
+import { DEFAULT_ORGANISATION } from './principal.ts';
 import type { VolumeStore } from './volumes.ts';
 
 export interface GuestSpecContext {
@@ -64,7 +65,12 @@ async function toVolumeMount(mount: MountRequest, context: GuestSpecContext): Pr
     case 'tmpfs':
       return { kind: 'tmpfs', target, options, ...(mount.size_mib ? { sizeMib: mount.size_mib } : {}) };
     case 'named':
-      return { kind: 'directory', path: await context.volumes.pathOf(mount.name), target, options };
+      return {
+        kind: 'directory',
+        ...(await context.volumes.pathOf(DEFAULT_ORGANISATION.id, mount.name)),
+        target,
+        options,
+      };
     case 'bind':
       if (mount.quota_mib) throw unsupported('"quota_mib" of a bind mount', 'leave it out');
       return { kind: 'directory', path: await allowedPath(mount.host, context.bindRoots), target, options };

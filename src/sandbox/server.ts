@@ -5,9 +5,11 @@ import type { Secret } from '../util/secret.ts';
 import { toErrorResponse } from './api-error.ts';
 import { authenticate } from './auth.ts';
 import type { SandboxDriver } from './driver.ts';
+import { DEFAULT_ORGANISATION } from './principal.ts';
 import { SandboxRegistry } from './registry.ts';
 import { agentRoute } from './routes/agent.ts';
 import { sandboxRoutes } from './routes/sandboxes.ts';
+import { volumeFileRoutes } from './routes/volume-files.ts';
 import { volumeRoutes } from './routes/volumes.ts';
 import { VolumeStore } from './volumes.ts';
 
@@ -28,7 +30,6 @@ export interface SandboxServerOptions {
 }
 
 const BODY_BYTES = 1024 * 1024;
-const ORG_ID = '00000000-0000-4000-8000-000000000001';
 
 /**
  * A Microsandbox server: the cloud API of superradcompany/microsandbox over guests of one driver.
@@ -40,18 +41,20 @@ export class SandboxServer implements AsyncDisposable {
   readonly url: string;
   readonly #app: FastifyInstance;
   readonly #registry: SandboxRegistry;
+  readonly #volumes: VolumeStore;
   #closing: Promise<void> | undefined;
 
-  private constructor(url: string, app: FastifyInstance, registry: SandboxRegistry) {
+  private constructor(url: string, app: FastifyInstance, registry: SandboxRegistry, volumes: VolumeStore) {
     this.url = url;
     this.#app = app;
     this.#registry = registry;
+    this.#volumes = volumes;
   }
 
   static async listen(options: SandboxServerOptions): Promise<SandboxServer> {
     const { driver, keys, bindRoots = [], bootTimeoutMs } = options;
     const volumes = new VolumeStore(options.volumes);
-    const registry = new SandboxRegistry({ driver, volumes, bindRoots, bootTimeoutMs, orgId: ORG_ID });
+    const registry = new SandboxRegistry({ driver, volumes, bindRoots, bootTimeoutMs, orgId: DEFAULT_ORGANISATION.id });
     const app = fastify({ bodyLimit: BODY_BYTES, forceCloseConnections: true });
     // Clients announce JSON with requests that have no body, too.
     const parseJson = app.getDefaultJsonParser('error', 'error');
@@ -68,16 +71,21 @@ export class SandboxServer implements AsyncDisposable {
         .status(404)
         .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
     });
-    app.addHook('onRequest', async (request) => authenticate(request.headers.authorization, keys));
+    app.addHook('onRequest', async (request) => {
+      authenticate(request.headers.authorization, keys);
+      request.principal = { role: 'administrator', org: DEFAULT_ORGANISATION };
+    });
     await app.register(websocket, { options: { maxPayload: MAX_FRAME_BYTES * 2, perMessageDeflate: false } });
     // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
     await app.register(async (routes) => {
       sandboxRoutes(routes, registry);
-      volumeRoutes(routes, volumes);
       agentRoute(routes, registry);
     });
+    await app.register((routes) => volumeRoutes(routes, volumes));
+    await app.register((routes) => volumeFileRoutes(routes, volumes));
+    await volumes.recover();
     const url = await app.listen({ host: options.host ?? '127.0.0.1', port: options.port ?? 0 });
-    return new SandboxServer(url, app, registry);
+    return new SandboxServer(url, app, registry, volumes);
   }
 
   /** Refuses new work, ends all guests, closes the port. */
@@ -89,6 +97,7 @@ export class SandboxServer implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.#registry[Symbol.asyncDispose]();
     await this.#app.close();
+    await this.#volumes.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
