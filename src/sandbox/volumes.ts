@@ -147,7 +147,7 @@ export class VolumeStore implements AsyncDisposable {
   /** The files of a volume, for host code. Throws `not_found`. */
   async filesOf(organisation: string, id: string): Promise<GatedFiles> {
     const { name } = await this.#find(organisation, id);
-    return new GatedFiles((await this.#source(organisation, name)).path);
+    return new GatedFiles((await this.#source(organisation, name, id)).path);
   }
 
   /** What a guest mounts. Throws `not_found`. */
@@ -220,9 +220,9 @@ export class VolumeStore implements AsyncDisposable {
     });
   }
 
-  #source(organisation: string, name: string | null): Promise<VolumeSource> {
+  #source(organisation: string, name: string | null, id?: string): Promise<VolumeSource> {
     return this.#turn(organisation, name, async (volume, folder) => {
-      const record = await this.#require(folder);
+      const record = await this.#require(folder, id);
       if (record.capacityBytes === null) return { path: folder.data };
       volume.mount ??= await CapacityMount.open({ image: folder.image, directory: folder.data });
       return { path: folder.data, capacityImage: folder.image };

@@ -20,7 +20,7 @@ import { findMount, listLoopDevices, listMounts } from './mount-table.ts';
 export interface CapacityLimits {
   /** Size of the whole file system; its own records take some of it: 5 % of 1 GiB, more of less. */
   readonly bytes: number;
-  /** Files and folders that fit at least; the file system rounds up. Default: one for each 16 KiB. */
+  /** Files and folders that fit at least; up to 15 more for each 128 MiB. Default: one for each 16 KiB. */
   readonly inodes?: number | undefined;
 }
 
@@ -36,11 +36,14 @@ export interface CapacityPlace {
   readonly directory: string;
 }
 
-/** Less is no useful ext4 file system. */
-export const MIN_CAPACITY_BYTES = 4 * 1024 ** 2;
+/** In less there is no room for a journal beside the files. */
+export const MIN_CAPACITY_BYTES = 16 * 1024 ** 2;
 
 /** Those that ext4 keeps for itself. */
 const RESERVED_INODES = 10;
+/** Of ext4 with blocks of 4,096 bytes and inodes of 256. */
+const GROUP_BYTES = 128 * 1024 ** 2;
+const INODES_PER_BLOCK = 16;
 const LOCK_TIMEOUT_MS = 30_000;
 const FORMAT_TIMEOUT_MS = 300_000;
 /** What e2fsck ends with when it made a new lost+found, e2fsck(8). */
@@ -65,9 +68,9 @@ export async function formatCapacityImage(image: string, { bytes, inodes }: Capa
   const draft = `${image}.new`;
   try {
     await writeEmpty(draft, bytes);
-    const count = inodes === undefined ? [] : ['-N', String(inodes + RESERVED_INODES)];
-    const options = ['-q', '-F', '-t', 'ext4', '-m', '0', '-E', 'lazy_journal_init=1', ...count];
-    await hostCommand('mke2fs', [...options, draft], E2FSPROGS);
+    const count = inodes === undefined ? [] : ['-N', String(inodesFor(inodes, bytes))];
+    const options = ['-q', '-F', '-t', 'ext4', '-b', '4096', '-I', '256', '-m', '0', '-E', 'lazy_journal_init=1'];
+    await hostCommand('mke2fs', [...options, ...count, draft], E2FSPROGS);
     await removeLostAndFound(draft);
     await syncFile(draft);
     await rename(draft, image);
@@ -191,6 +194,13 @@ function assertCanMount(): void {
     'unsupported',
     'A capacity needs a file system of its own, which an ordinary user cannot mount: run the server as root, or leave the capacity out',
   );
+}
+
+/** mke2fs rounds to what fills the blocks of each group, also down; this rounds up. */
+function inodesFor(wanted: number, bytes: number): number {
+  const groups = Math.ceil(bytes / GROUP_BYTES);
+  const each = Math.ceil((wanted + RESERVED_INODES) / groups);
+  return groups * Math.ceil(each / INODES_PER_BLOCK) * INODES_PER_BLOCK;
 }
 
 async function writeEmpty(path: string, bytes: number): Promise<void> {

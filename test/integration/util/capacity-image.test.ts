@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, stat, statfs, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -57,27 +57,37 @@ async function kill(holder: ChildProcess): Promise<void> {
 
 describe.skipIf(!isRoot)('a directory with a capacity (only root can mount one)', () => {
   test('takes as many bytes as it has, and refuses one block more', async () => {
-    const place = await freshImage(16 * MIB);
+    const place = await freshImage(64 * MIB);
     await openMount(place);
     const { bavail, bsize } = await statfs(place.directory);
-    expect(bavail * bsize).toBeGreaterThan(0.8 * 16 * MIB);
-    expect(bavail * bsize).toBeLessThan(16 * MIB);
-    // What a large file needs to find its own blocks comes out of the same room.
-    const fits = bavail * bsize - 256 * 1024;
-    await writeFile(join(place.directory, 'below'), Buffer.alloc(fits, 1));
-    const { bavail: left } = await statfs(place.directory);
-    await writeFile(join(place.directory, 'at'), Buffer.alloc(left * bsize, 1));
-    expect((await statfs(place.directory)).bavail).toBe(0);
-    await expect(writeFile(join(place.directory, 'above'), 'x')).rejects.toMatchObject(failure('ENOSPC'));
-    expect((await stat(place.image)).size).toBe(16 * MIB);
+    expect(bavail * bsize).toBeGreaterThan(0.8 * 64 * MIB);
+    expect(bavail * bsize).toBeLessThan(64 * MIB);
+    const below = bavail * bsize - MIB;
+    await writeFile(join(place.directory, 'below'), Buffer.alloc(below, 1));
+    let written = below;
+    const fill = async () => {
+      for (;;) {
+        await appendFile(join(place.directory, 'at'), Buffer.alloc(4096, 1), { flush: true });
+        written += 4096;
+      }
+    };
+    await expect(fill()).rejects.toMatchObject(failure('ENOSPC'));
+    expect(written).toBeGreaterThan(below);
+    expect(written).toBeLessThan(64 * MIB);
+    await expect(appendFile(join(place.directory, 'at'), 'x')).rejects.toMatchObject(failure('ENOSPC'));
+    expect((await stat(place.image)).size).toBe(64 * MIB);
   });
 
-  test('takes as many files as it was made for, and refuses more', async () => {
-    const place = await freshImage(16 * MIB, 100);
+  test.each([
+    [16 * MIB, 100],
+    [64 * MIB, 200],
+    [300 * MIB, 1_000],
+  ])('of %i bytes takes the %i files that it was made for, and refuses more', async (bytes, inodes) => {
+    const place = await freshImage(bytes, inodes);
     const mount = await openMount(place);
     const { ffree } = await statfs(place.directory);
-    expect(ffree).toBeGreaterThanOrEqual(100);
-    expect(ffree).toBeLessThan(130);
+    expect(ffree).toBeGreaterThanOrEqual(inodes);
+    expect(ffree).toBeLessThan(inodes + 16 * Math.ceil(bytes / (128 * MIB)));
     for (let index = 0; index < ffree; index++) await writeFile(join(place.directory, `${index}`), '');
     await expect(mkdir(join(place.directory, 'more'))).rejects.toMatchObject(failure('ENOSPC'));
     expect((await mount.usage()).usedInodes).toBe(ffree);
@@ -113,13 +123,13 @@ describe.skipIf(!isRoot)('a directory with a capacity (only root can mount one)'
     const place = await freshImage(16 * MIB);
     const mount = await openMount(place);
     await writeFile(join(place.directory, 'file'), 'kept');
-    await mount.grow(32 * MIB);
+    await mount.grow(64 * MIB);
     const { blocks, bsize } = await statfs(place.directory);
-    expect(blocks * bsize).toBeGreaterThan(28 * MIB);
+    expect(blocks * bsize).toBeGreaterThan(52 * MIB);
     expect(await readdir(place.directory)).toEqual(['file']);
     expect(await readFile(join(place.directory, 'file'), 'utf8')).toBe('kept');
     await mount.grow(16 * MIB);
-    expect((await stat(place.image)).size).toBe(32 * MIB);
+    expect((await stat(place.image)).size).toBe(64 * MIB);
   });
 
   test('has one superblock, also when another mount namespace still has it', async () => {
