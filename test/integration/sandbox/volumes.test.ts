@@ -242,7 +242,7 @@ describe('/v1/volumes/{id}/files', () => {
     const { hostname, port } = new URL(server.url);
     const socket = createConnection(Number(port), hostname);
     socket.write(
-      `PUT /v1/volumes/${volume.id}/files/content HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${API_KEY}\r\n` +
+      `PUT /v1/volumes/${volume.id}/files/content HTTP/1.1\r\nhost: ${hostname}\r\nauthorization: Bearer ${API_KEY}\r\n` +
         `x-msb-file-path: ${encode('file')}\r\ncontent-length: 1000000\r\n\r\nnew`,
     );
     await eventually(async () => (await readdir(dataOf('broken'))).length === 2);
