@@ -134,7 +134,9 @@ export class Sandbox {
         if (guest !== undefined) return guest;
         throw new WorkcellError('sandbox_lost', 'The sandbox was gone when the server came back; start it again');
       });
-      this.#running(startedAt === null ? new Date() : new Date(startedAt));
+      if (status === 'starting')
+        throw new WorkcellError('sandbox_lost', 'The server has ended while the sandbox started; start it again');
+      this.#running(new Date(startedAt ?? Date.now()));
       if (wasStopping) await this.stop();
     } catch (error) {
       await this.#kill();
@@ -225,7 +227,8 @@ export class Sandbox {
       onSessionEnd: (session) => this.log.endSession(session),
     });
     if (adopted !== undefined) return;
-    if (guest.record !== undefined) void this.#change({ guest: guest.record });
+    // A guest that outlives this process must be known to the next one before it is used.
+    if (guest.record !== undefined) await this.#change({ guest: guest.record });
     if (needsSetup(request)) {
       using caller = await GuestCaller.open(this.#relay, deadline);
       await setUpGuest(caller, request, deadline);

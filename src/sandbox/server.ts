@@ -48,6 +48,8 @@ export interface SandboxServerOptions {
   readonly budget?: MemoryBudget;
   /** How long a start may wait for memory. Default 5 minutes. */
   readonly queueTimeoutMs?: number;
+  /** Sandboxes that an organisation may have in all states together. Default 10 000. */
+  readonly maxSandboxes?: number;
   /**
    * Folder in which sandboxes, events and use outlive the server; one server at a time has it. Guests that the driver can
    * adopt then outlive a server that is killed. Absent: everything ends with the server.
@@ -56,6 +58,7 @@ export interface SandboxServerOptions {
 }
 
 const QUEUE_TIMEOUT_MS = 5 * 60_000;
+const MAX_SANDBOXES = 10_000;
 
 /**
  * A Microsandbox server: the cloud API of superradcompany/microsandbox over guests of one driver.
@@ -118,6 +121,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     store: await SandboxStore.open(state),
     events,
     usage,
+    maxSandboxes: options.maxSandboxes ?? MAX_SANDBOXES,
   });
   const app = createHttpApp(limits);
   cleanup.add(() => app.close());

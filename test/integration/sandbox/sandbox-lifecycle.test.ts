@@ -227,6 +227,29 @@ it('a key’s sandboxes are counted from their creation to their end, also when 
   });
 });
 
+it('an organisation may keep so many sandboxes in all states, and others have room of their own', async () => {
+  await server[Symbol.asyncDispose]();
+  await open({ maxSandboxes: 2 });
+  const { secret } = await server.store.create({ name: 'k', role: 'organisation', org: 'acme' });
+  await server.call('POST', `/v1/sandboxes/${await server.start('one')}/stop`);
+  expect((await create('two')).status).toBe(200);
+  expect(code(await create('three'))).toEqual([429, 'rate_limited']);
+  expect((await create('three', '', {}, secret.reveal())).status).toBe(200);
+  await server.call('DELETE', '/v1/sandboxes/by-name/two');
+  expect((await create('three')).status).toBe(200);
+});
+
+it('1000 requests may wait for sandboxes; the next is told so and creates nothing', async () => {
+  const letBoot = gate();
+  const waiting = Array.from({ length: 1000 }, (_, n) => create(`wait-${n}`, RUN));
+  await eventually(() => driver.specs.length === 1000);
+  expect(code(await create('one-more', RUN))).toEqual([429, 'rate_limited']);
+  expect((await server.call('GET', '/v1/sandboxes/by-name/one-more')).status).toBe(404);
+  expect((await create('one-more', '?start=true')).body).toMatchObject({ status: 'starting' });
+  letBoot();
+  expect((await Promise.all(waiting)).every(({ status }) => status === 200)).toBe(true);
+});
+
 it('another organisation’s sandbox does not exist', async () => {
   const [a, b] = await Promise.all(
     ['acme', 'rival'].map(async (org) =>
