@@ -58,6 +58,18 @@ it('a sandbox can be deleted while it starts; its name is free at once, and a gu
   expect([...driver.world.keys()]).toEqual([second.id]);
 });
 
+it('a sandbox that was stopped while it started starts again, whatever becomes of the first start', async () => {
+  const letBoot = gate();
+  const { id } = (await create('restarted', '?start=true')).body as SandboxResponse;
+  await eventually(() => driver.specs.length === 1);
+  expect((await server.call('POST', `/v1/sandboxes/${id}/stop`)).body).toMatchObject({ status: 'stopped' });
+  driver.gate = Promise.resolve();
+  await server.call('POST', `/v1/sandboxes/${id}/start?wait_for=running`);
+  letBoot();
+  await eventually(() => driver.stopped.length === 1);
+  expect(await get(id)).toMatchObject({ status: 'running', last_failure_message: null });
+});
+
 it('two that delete at once both succeed', async () => {
   const id = await server.start('twice');
   const { promise, resolve } = Promise.withResolvers<void>();
