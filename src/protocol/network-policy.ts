@@ -1,5 +1,6 @@
 import { isIP, isIPv6 } from 'node:net';
 import { z } from 'zod';
+import { WorkcellError } from '../core/errors.ts';
 
 /**
  * What a guest may reach: rules in order, the first that matches decides, then the default.
@@ -104,8 +105,8 @@ const WEB_PORTS: readonly PortRange[] = [
 
 /**
  * The policy of a list such as `example.com`, `*.example.com:443`, `10.0.0.0/8:5432`, `[2001:db8::]/32:8000-8100`, `*`: what is
- * on it is allowed, nothing else. Without ports, 80 and 443. `*` is every public address. Throws a RangeError that names
- * the entry.
+ * on it is allowed, nothing else. Without ports, 80 and 443. `*` is every public address. Throws `invalid_argument` that
+ * names the entry.
  */
 export function parseAllowList(entries: readonly string[]): NetworkPolicy {
   return { defaultEgress: 'deny', rules: entries.map(parseEntry) };
@@ -116,7 +117,8 @@ function parseEntry(entry: string): NetworkRule {
   const destination = parseDestination(place.replace(/[[\]]/g, ''));
   const range = ports === undefined ? WEB_PORTS : parsePorts(ports);
   if (destination !== undefined && range !== undefined) return { action: 'allow', destination, ports: range };
-  throw new RangeError(
+  throw new WorkcellError(
+    'invalid_argument',
     `"${entry}" is not a destination; write a domain, *.domain, an address, a CIDR block or *, and :port or :port-port if need be`,
   );
 }

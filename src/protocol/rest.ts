@@ -5,6 +5,7 @@
  * read strictly where the original does (`runtime`, `network`) and leave unknown fields alone elsewhere.
  */
 import { z } from 'zod';
+import { networkPolicySchema } from './network-policy.ts';
 
 export const mountOptionsSchema = z.object({
   readonly: z.boolean().default(false),
@@ -128,7 +129,7 @@ export const createSandboxSchema = z.object({
     .strictObject({
       enabled: z.boolean().default(true),
       max_connections: count.nullish(),
-      policy: z.unknown().nullish(),
+      policy: networkPolicySchema.nullish(),
       /** Sent empty by the stock clients when networking is configured at all. */
       secrets: z.looseObject({ entries: z.array(z.unknown()).default([]) }).nullish(),
       strict: z.boolean().default(false),

@@ -1,8 +1,10 @@
 import { realpath } from 'node:fs/promises';
 import { isAbsolute, resolve, sep } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
+import { egressEnvironment } from '../protocol/egress.ts';
+import { fromCloudPolicy, type NetworkPolicy } from '../protocol/network-policy.ts';
 import type { CreateSandboxRequest, MountRequest } from '../protocol/rest.ts';
-import type { GuestSpec, ImageSpec, SandboxDriver, VolumeMount } from './driver.ts';
+import type { GuestSpec, ImageSpec, NetworkSpec, SandboxDriver, VolumeMount } from './driver.ts';
 import { SCRIPTS_FOLDER } from './guest-setup.ts';
 import type { VolumeStore } from './volumes.ts';
 
@@ -15,6 +17,8 @@ export interface GuestSpecContext {
   readonly closedFolders: readonly string[];
   /** What an image's name stands for, beside `host`: `host`, or a folder of the host that holds a root file system. */
   readonly images: Readonly<Record<string, string>>;
+  /** What guests may reach at most. */
+  readonly allowed: NetworkPolicy;
 }
 
 const DEFAULT_WORKDIR = '/workspace';
@@ -28,6 +32,8 @@ export async function toGuestSpec(
 ): Promise<GuestSpec> {
   refuseUnsupported(request);
   const { runtime, rlimits } = request;
+  const { driver } = context;
+  const network = toNetwork(request, context);
   return {
     id,
     hostname: request.name.slice(0, 63),
@@ -35,14 +41,17 @@ export async function toGuestSpec(
     cpus: request.resources.vcpus,
     memoryMib: request.resources.memory_mib,
     mounts: await Promise.all(request.mounts.map((mount) => toVolumeMount(mount, context))),
-    env: toEnv(request),
+    ...(network === undefined ? {} : { network }),
+    env: [
+      ...(network === undefined || driver.capabilities.network === 'native' ? [] : egressEnvironment()),
+      ...toEnv(request),
+    ],
     workdir: runtime.workdir ?? DEFAULT_WORKDIR,
     ...(runtime.user ? { user: runtime.user } : {}),
     ...(rlimits.length > 0 ? { rlimits } : {}),
   };
 }
 
-/** A network is no more than allowed, so a guest without one fits every policy; secrets and limits must hold. */
 function refuseUnsupported(request: CreateSandboxRequest): void {
   const { registry } = request;
   const asked: Readonly<Record<string, unknown>> = {
@@ -63,6 +72,21 @@ const INSTEAD: Readonly<Record<string, string>> = {
   patches: 'a patch cannot copy from the host; mount the folder, or send the text',
   registry: 'pull the image where the server runs, or leave "registry" out',
 };
+
+/**
+ * What the guest may reach: what both the server and the request allow. A network is no more than allowed, so where the server
+ * allows none, a guest without one fits every request.
+ */
+export function toNetwork(
+  { network }: CreateSandboxRequest,
+  { allowed, driver }: Pick<GuestSpecContext, 'allowed' | 'driver'>,
+): NetworkSpec | undefined {
+  if (!network.enabled || allowed.rules.length === 0) return undefined;
+  if (driver.capabilities.network === 'none')
+    throw unsupported('a network', `the driver "${driver.name}" has none; disable it for this sandbox`);
+  const asked = network.policy ?? undefined;
+  return { policies: [allowed, ...(asked === undefined ? [] : [fromCloudPolicy(asked, network.max_connections)])] };
+}
 
 /** A configured name comes first, so that an administrator decides what a reference means here. */
 function toImage({ image, pull_policy }: CreateSandboxRequest, { driver, images }: GuestSpecContext): ImageSpec {

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { ErrorResponse } from '../protocol/rest.ts';
+import { toErrorResponse } from './api-error.ts';
 import type { HttpLimits } from './http-limits.ts';
 
 /** How often the server looks for connections that are too slow: short of what a client would notice. */
@@ -11,15 +12,20 @@ const SLOW_CHECK_MS = 500;
 export function createHttpApp(limits: HttpLimits): FastifyInstance {
   const app = fastify({
     bodyLimit: limits.bodyBytes,
+    forceCloseConnections: true,
     // A sandbox's name may have 128 characters, each escaped.
     routerOptions: { maxParamLength: 3 * 128 },
-    forceCloseConnections: true,
     http: {
       maxHeaderSize: limits.headerBytes,
       headersTimeout: limits.headersTimeoutMs,
       connectionsCheckingInterval: Math.min(SLOW_CHECK_MS, limits.headersTimeoutMs),
     },
     clientErrorHandler: refuse,
+    // Of the router, before any hook: a URL that cannot be decoded.
+    frameworkErrors: (error, _request, reply) => {
+      const { status, body } = toErrorResponse(error);
+      reply.raw.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    },
   });
   app.server.maxConnections = limits.connections;
   return app;

@@ -44,7 +44,8 @@ export interface KeyStoreOptions {
 
 const LOCK_TIMEOUT_MS = 10_000;
 const MAX_EXPIRY_MS = 3650 * 24 * 60 * 60_000;
-const ORG_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
+const EVERY_NAMESPACE = '*';
+const SHORT_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
 const NAME = /^[^\p{Cc}]{1,64}$/u;
 
 /**
@@ -128,25 +129,26 @@ export class KeyStore {
     return file.keys.some((key) => key.id === keyId && isActive(key, this.#now()));
   }
 
-  /** A token of the JSON-RPC line for one namespace, which is an organisation's name, or for all of them: `*`. */
+  /** A token of the JSON-RPC line for one namespace of the default organisation, or, with `*`, for an administrator. */
   async createToken(namespace: string, expiresInMs: number): Promise<Secret> {
     checkExpiry(expiresInMs);
+    if (namespace !== EVERY_NAMESPACE) checkShortName('namespace', namespace);
     const secret = await this.#update((file) => {
-      const grown = namespace === '*' ? file : withOrganisation(file, namespace)[1];
       const tokenSecret = file.tokenSecret ?? randomBytes(32).toString('hex');
-      return [tokenSecret, { ...grown, tokenSecret }];
+      return [tokenSecret, { ...file, tokenSecret }];
     });
     return issueLegacyToken({ namespace, expiresInMs, now: this.#now() }, new Secret(secret));
   }
 
   /** Whom a token speaks for; undefined when this server has not issued it, or its time is up. */
   async findToken(token: string): Promise<Principal | undefined> {
-    const { tokenSecret, organisations } = (await this.#read()).file;
+    const { tokenSecret } = (await this.#read()).file;
     if (tokenSecret === undefined) return undefined;
     const claims = verifyLegacyToken(token, new Secret(tokenSecret), this.#now());
-    if (claims?.namespace === '*') return { role: 'administrator', org: DEFAULT_ORGANISATION };
-    const org = organisations.find(({ name }) => name === claims?.namespace);
-    return org === undefined ? undefined : { role: 'organisation', org };
+    if (claims === undefined) return undefined;
+    const { namespace } = claims;
+    if (namespace === EVERY_NAMESPACE) return { role: 'administrator', org: DEFAULT_ORGANISATION };
+    return { role: 'organisation', org: DEFAULT_ORGANISATION, namespace };
   }
 
   /** Makes every token that was ever issued worthless: they have no ids by which one of them could be. */
@@ -216,10 +218,7 @@ async function versionOf(path: string): Promise<string> {
 function withOrganisation(file: KeyFile, name: string): readonly [Organisation, KeyFile] {
   const known = file.organisations.find((org) => org.name === name);
   if (known !== undefined) return [known, file];
-  if (!ORG_NAME.test(name))
-    throw invalid(
-      `The name of an organisation must be 1 to 63 letters, digits, "_" or "-", the first a letter or digit; not ${JSON.stringify(name)}`,
-    );
+  checkShortName('organisation', name);
   const added = { id: randomUUID(), name };
   return [added, { ...file, organisations: [...file.organisations, added] }];
 }
@@ -228,6 +227,13 @@ function checkExpiry(ms: number): void {
   if (ms > 0 && ms <= MAX_EXPIRY_MS) return;
   throw invalid(
     'A key can expire after at most 3650d; leave the expiry out for a key that is good until it is revoked',
+  );
+}
+
+function checkShortName(what: string, name: string): void {
+  if (SHORT_NAME.test(name)) return;
+  throw invalid(
+    `The name of the ${what} must be 1 to 63 letters, digits, "_" or "-", the first a letter or digit; not ${JSON.stringify(name)}`,
   );
 }
 

@@ -19,6 +19,8 @@ export interface Principal {
   readonly org: Organisation;
   /** Sandboxes that may exist at a time of all those that this key has created. Undefined: as many as the server takes. */
   readonly maxSandboxes?: number;
+  /** The one namespace of its organisation that a token of the JSON-RPC line is good for. Undefined: all of them. */
+  readonly namespace?: string;
 }
 
 /** The organisation of every key that names no other. */

@@ -42,7 +42,7 @@ export interface ServerNames {
 
 export interface RequestFacts {
   readonly method: string;
-  /** As it was sent; undefined in HTTP/1.0 only. */
+  /** As it was sent; undefined when there is none, or more than one. */
   readonly host: string | undefined;
   readonly origin: string | undefined;
   /** The address of the server's end of the connection. */
@@ -61,8 +61,11 @@ export function problemOf(request: RequestFacts, names: ServerNames): string | u
   return undefined;
 }
 
-function factsOf({ method = '', headers, socket }: IncomingMessage): RequestFacts {
-  return { method, host: headers.host, origin: headers.origin, localAddress: socket.localAddress };
+/** Of two Host headers Node would take the first, and a proxy in front perhaps the second (RFC 9112, section 3.2). */
+function factsOf({ method = '', headers, rawHeaders, socket }: IncomingMessage): RequestFacts {
+  const hosts = rawHeaders.filter((name, index) => index % 2 === 0 && name.toLowerCase() === 'host');
+  const host = hosts.length === 1 ? headers.host : undefined;
+  return { method, host, origin: headers.origin, localAddress: socket.localAddress };
 }
 
 /** Without port, in lower case; undefined when it is no `host[:port]`. */

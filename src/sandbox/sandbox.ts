@@ -1,10 +1,11 @@
 import type { Duplex } from 'node:stream';
-import { messageOf, WorkcellError } from '../core/errors.ts';
+import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Guest, GuestMetrics, SandboxDriver } from './driver.ts';
+import { serveEgress } from './egress/egress-proxy.ts';
 import { setUpGuest } from './guest-setup.ts';
-import { type GuestSpecContext, toGuestSpec } from './guest-spec.ts';
+import { type GuestSpecContext, toGuestSpec, toNetwork } from './guest-spec.ts';
 import { assertMove, canMove, isLive } from './lifecycle.ts';
 import type { Principal } from './principal.ts';
 import { AgentRelay, type RelayClient, type RelaySession } from './relay.ts';
@@ -28,6 +29,8 @@ export interface SandboxContext extends GuestSpecContext {
   readonly budget?: MemoryBudget | undefined;
   /** Whether guests are to outlive this process. */
   readonly survives: boolean;
+  /** Told of what went wrong in the server itself. */
+  readonly onProblem: (error: unknown) => void;
   /** Resolves when the record cannot be lost any more. */
   readonly save: (record: SandboxRecord) => Promise<void>;
   /** `by` is who asked for the change; undefined when nobody did. */
@@ -143,7 +146,7 @@ export class Sandbox {
     } catch (error) {
       this.#record = { ...this.#record, status: wasStopping ? 'stopping' : 'starting' };
       if (wasStopping) this.#ended('stopped', null);
-      else this.#ended('failed', messageOf(error));
+      else this.#ended('failed', this.#reasonOf(error));
     }
   }
 
@@ -203,7 +206,7 @@ export class Sandbox {
       });
       if (isCurrent()) this.#running(new Date());
     } catch (error) {
-      if (isCurrent()) this.#ended('failed', messageOf(error));
+      if (isCurrent()) this.#ended('failed', this.#reasonOf(error));
       throw error;
     }
   }
@@ -225,6 +228,7 @@ export class Sandbox {
       if (unexpected && this.#guest === guest) this.#ended('failed', `The sandbox ended by itself: ${reason}`);
     });
     try {
+      await this.#openNetwork(guest, deadline);
       const agent = await deadline.race(guest.connectAgent(deadline), (late) => late.destroy());
       if (this.#guest !== guest) throw new WorkcellError('sandbox_lost', 'The sandbox ended while it started');
       this.#relay = this.#openRelay(agent);
@@ -243,6 +247,17 @@ export class Sandbox {
       onActivity: () => this.#timers.touch(),
       onOutput: (source, session, data) => this.log.write(source, session, data),
       onSessionEnd: (session) => this.log.endSession(session),
+    });
+  }
+
+  /** Lets the guest reach what it may, and writes into its log what it may not. */
+  async #openNetwork(guest: Guest, deadline: Deadline): Promise<void> {
+    const network = toNetwork(this.#record.request, this.#context);
+    if (network === undefined || guest.connectEgress === undefined) return;
+    serveEgress(await guest.connectEgress(deadline), {
+      policies: network.policies,
+      onDenied: ({ host, port, reason }) =>
+        this.log.append('system', `--- connection to ${host}:${port} refused: ${reason} ---\n`),
     });
   }
 
@@ -296,6 +311,13 @@ export class Sandbox {
     this.#runningSince = undefined;
     this.#move(status, { failure, stoppedAt: new Date().toISOString(), activeAt: null });
     this.#by = undefined;
+  }
+
+  /** What nobody expected may speak of the host: of its paths, say. */
+  #reasonOf(error: unknown): string {
+    if (isWorkcellError(error)) return error.message;
+    this.#context.onProblem(error);
+    return 'The server failed to start the sandbox; its log says why';
   }
 
   /** Throws `invalid_state` when the table does not allow it. */

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
+import { parseAllowList } from '../protocol/network-policy.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { FileLock } from '../util/file-lock.ts';
 import { toErrorResponse } from './api-error.ts';
@@ -50,6 +51,10 @@ export interface SandboxServerOptions {
   readonly queueTimeoutMs?: number;
   /** Sandboxes that an organisation may have in all states together. Default 10 000. */
   readonly maxSandboxes?: number;
+  /** Told of what went wrong in the server itself, whose reason no client is told. */
+  readonly onProblem?: (error: unknown) => void;
+  /** What guests may reach at most: `example.com`, `10.0.0.0/8:5432`, `*`, … (`parseAllowList`). Default nothing. */
+  readonly allow?: readonly string[];
   /**
    * Folder in which sandboxes, events and use outlive the server; one server at a time has it. Guests that the driver can
    * adopt then outlive a server that is killed. Absent: everything ends with the server.
@@ -113,10 +118,12 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     volumes,
     bindRoots,
     images,
+    allowed: parseAllowList(options.allow ?? []),
     closedFolders: state === undefined ? keyFolders : [...keyFolders, state],
     bootTimeoutMs,
     budget: options.budget,
     queueTimeoutMs: options.queueTimeoutMs ?? QUEUE_TIMEOUT_MS,
+    onProblem: options.onProblem ?? (() => {}),
     survives: state !== undefined && driver.capabilities.adopts,
     store: await SandboxStore.open(state),
     events,
@@ -134,6 +141,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
   });
   app.setErrorHandler((error, _request, reply) => {
     const { status, body } = toErrorResponse(error);
+    if (body.error.code === 'internal') options.onProblem?.(error);
     void reply.status(status).send(body);
   });
   app.setNotFoundHandler((request, reply) => {
@@ -141,10 +149,11 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
       .status(404)
       .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
   });
-  guardRequests(app, { host, hosts, limits });
   await app.register(websocket, {
     options: { maxPayload: limits.messageBytes, maxFragments: limits.messageFragments, perMessageDeflate: false },
   });
+  // After the WebSocket support, which closes the connection of an upgrade that is refused.
+  guardRequests(app, { host, hosts, limits });
   authenticateRequests(app, new Authenticator(keys));
   // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
   await app.register(async (routes) => {

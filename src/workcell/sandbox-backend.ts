@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import { pino } from 'pino';
 import type { Config } from '../config/config.ts';
-import { WorkcellError } from '../core/errors.ts';
+import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { KeySource } from '../sandbox/authenticator.ts';
 import type { OnProgress, SandboxDriver } from '../sandbox/driver.ts';
 import { QemuDriver } from '../sandbox/drivers/qemu/driver.ts';
@@ -79,6 +80,7 @@ export async function serveSandboxes(
   { host, port, hosts, keys, keepsState }: ServeOptions,
 ): Promise<SandboxServer> {
   const { workspaces, servers, skills } = config.paths;
+  const log = pino({ level: config.log.level }, pino.destination(2));
   return SandboxServer.listen({
     driver,
     host,
@@ -89,6 +91,8 @@ export async function serveSandboxes(
     bindRoots: [workspaces, servers, skills],
     images: config.sandbox.images,
     bootTimeoutMs: config.sandbox.bootTimeoutMs,
+    allow: config.sandbox.network.allow,
+    onProblem: (error) => log.error({ err: error }, messageOf(error)),
     ...(keepsState ? { state: serverFolder(config) } : {}),
   });
 }

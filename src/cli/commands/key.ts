@@ -40,7 +40,7 @@ function createCommand(): Command {
     .option('--expires <duration>', 'how long the key is good, such as 12h or 30d (default: for good)', duration)
     .option('--max-sandboxes <n>', 'sandboxes that it may have at a time', whole)
     .option('--jwt', 'make a token for clients of Microsandbox 0.2 (JSON-RPC); good for 24h unless --expires')
-    .option('--namespace <name>', 'with --jwt: the organisation that it is good for, or "*" for all')
+    .option('--namespace <name>', 'with --jwt: the namespace that it is good for, or "*" for all, as an administrator')
     .option('--json', 'print everything as JSON')
     .addHelpText('after', '\nExample:\n  workcell key create --name ci --org acme --expires 30d --max-sandboxes 20')
     .action(async (flags: CreateFlags, command: Command) => {
