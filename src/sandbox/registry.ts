@@ -32,6 +32,9 @@ export interface Renaming {
   readonly slug?: string | null | undefined;
 }
 
+/** A client that has stopped an ephemeral sandbox looks whether it has stopped: it finds that out, and not that there is none. */
+const DEPARTED_FOR_MS = 10_000;
+
 /**
  * All sandboxes of a server. Each belongs to an organisation, and a principal sees those of its own only; what it does not
  * see does not exist for it. An administrator sees all.
@@ -41,6 +44,8 @@ export class SandboxRegistry implements AsyncDisposable {
   readonly #context: SandboxContext;
   readonly #sandboxes = new Map<string, Sandbox>();
   readonly #removing = new Map<Sandbox, Promise<void>>();
+  /** Ephemeral ones that have ended: gone from listings, and their names are free. */
+  readonly #departed = new Set<Sandbox>();
   #sequence = 0;
   #closing = false;
 
@@ -100,15 +105,17 @@ export class SandboxRegistry implements AsyncDisposable {
 
   /** Throws `not_found`. */
   get(principal: Principal, id: string): Sandbox {
-    const sandbox = this.#sandboxes.get(id);
+    const sandbox = this.#sandboxes.get(id) ?? this.#departed.values().find((each) => each.id === id);
     return sandbox !== undefined && sees(principal, sandbox) ? sandbox : notFound();
   }
 
   /** A name is unique within an organisation; an administrator's own comes first. Throws `not_found`. */
   getByName(principal: Principal, name: string): Sandbox {
-    const own = this.#findByName(principal.org.id, name);
+    const isNamed = ({ record }: Sandbox) => record.name === name;
+    const isOwn = (sandbox: Sandbox) => isNamed(sandbox) && sandbox.record.orgId === principal.org.id;
+    const own = this.#findByName(principal.org.id, name) ?? [...this.#departed].findLast(isOwn);
     if (own !== undefined || principal.role !== 'administrator') return own ?? notFound();
-    return this.#sandboxes.values().find(({ record }) => record.name === name) ?? notFound();
+    return this.#sandboxes.values().find(isNamed) ?? notFound();
   }
 
   /** In the order of creation. Throws `invalid_argument` for a cursor that is none. */
@@ -163,6 +170,7 @@ export class SandboxRegistry implements AsyncDisposable {
   async #remove(principal: Principal, sandbox: Sandbox): Promise<void> {
     await sandbox.end(principal);
     await this.#forget(sandbox, principal);
+    this.#departed.delete(sandbox);
   }
 
   /** Ends every guest. What is kept can be started again by the next server. */
@@ -178,7 +186,10 @@ export class SandboxRegistry implements AsyncDisposable {
     const type = EVENTS[status];
     if (type !== undefined) this.#event(type, sandbox, by, failure === null ? {} : { message: failure });
     const isOver = status === 'stopped' || status === 'failed';
-    if (isOver && request.lifecycle.ephemeral) void this.#forget(sandbox, by).catch(() => {});
+    if (!isOver || !request.lifecycle.ephemeral) return;
+    this.#departed.add(sandbox);
+    setTimeout(() => this.#departed.delete(sandbox), DEPARTED_FOR_MS).unref();
+    void this.#forget(sandbox, by).catch(() => {});
   }
 
   async #forget(sandbox: Sandbox, by: Principal | undefined): Promise<void> {
