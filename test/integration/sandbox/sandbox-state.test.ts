@@ -91,7 +91,7 @@ it('guests that the driver can adopt run on when a server was killed, under thei
     last_failure_message: expect.stringContaining('was gone when the server came back'),
   });
   await eventually(async () => (await of(brief.id)).status === 'stopped');
-  await eventually(async () => (await second.call('GET', `/v1/sandboxes/${idle.id}`)).status === 404);
+  await eventually(async () => (await list(second)).every((sandbox) => sandbox.id !== idle.id));
   await eventually(() => world.size === 1);
   expect([...world.keys()]).toEqual([keeps.id]);
 });
