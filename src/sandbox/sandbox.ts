@@ -192,7 +192,6 @@ export class Sandbox {
   }
 
   async #boot(): Promise<void> {
-    const { id, request } = this.#record;
     // A start that was given up may fail much later, when another one is going on.
     const attempt = this.#cancelStart;
     const isCurrent = () => this.#cancelStart === attempt && this.status === 'starting';
@@ -200,7 +199,7 @@ export class Sandbox {
       // What has begun is on the disk before it begins, so that nothing runs that the next process does not know of.
       await this.#context.save(this.#record);
       await this.#takeOver(async (deadline) => {
-        const spec = await toGuestSpec(id, request, this.#context);
+        const spec = await toGuestSpec(this.#record, this.#context);
         const booting = this.#driver.boot({ ...spec, ...(this.#context.survives ? { survives: true } : {}) }, deadline);
         return await deadline.race(booting, (late) => void late.stop(0).catch(() => {}));
       });
