@@ -181,8 +181,17 @@ export function encodeMessage<Type extends AgentMessageType>(
 
 /** Like {@link encodeMessage}, for messages outside of the public protocol. */
 export function encodeAnyMessage(id: number, type: string, payload: unknown): RawFrame {
-  const body = encoder.encode({ v: PROTOCOL_GENERATION, t: type, p: encoder.encode(payload) });
+  const body = encoder.encode({ v: PROTOCOL_GENERATION, t: type, p: encoder.encode(withWideIntegers(payload)) });
   return { id, flags: FLAGS[type as AgentMessageType] ?? 0, body };
+}
+
+/** The encoder would make floating point of integers beyond 32 bits, which stock clients do not take for a time or a size. */
+function withWideIntegers(value: unknown): unknown {
+  if (typeof value === 'number')
+    return Number.isSafeInteger(value) && Math.abs(value) > 0xffff_ffff ? BigInt(value) : value;
+  if (Array.isArray(value)) return value.map(withWideIntegers);
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withWideIntegers(each)]));
 }
 
 /** Undefined when the body is not a message at all. */

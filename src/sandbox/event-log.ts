@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { EventActor, EventResponse, Page } from '../protocol/rest.ts';
@@ -102,9 +102,15 @@ export class EventLog {
 
 function actorOf(principal: Principal | undefined): EventActor {
   if (principal === undefined) return { kind: 'system', code: 'lifecycle', label: 'The server' };
-  const { keyId, org } = principal;
+  const { keyId } = principal;
   if (keyId === undefined) return { kind: 'system', code: 'server_key', label: 'A key of the server itself' };
-  return { kind: 'api_key', api_key_id: keyId, name: org.name };
+  return { kind: 'api_key', api_key_id: uuidOf(keyId), name: keyId };
+}
+
+/** The contract wants a UUID here, always the same for one key (RFC 9562, version 8: made as we like). */
+function uuidOf(keyId: string): string {
+  const hex = createHash('sha256').update(keyId).digest('hex');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
 function toResponse({ seq: _, ...event }: StoredEvent): EventResponse {

@@ -3,28 +3,52 @@ import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { FsOpenOptions } from '../protocol/agent-messages.ts';
 import type { CreateSandboxRequest, PatchRequest } from '../protocol/rest.ts';
 import type { Deadline } from '../util/deadline.ts';
-import type { GuestCaller } from './guest-caller.ts';
+import { GuestCaller } from './guest-caller.ts';
+import type { AgentRelay } from './relay.ts';
+import type { SandboxLog } from './sandbox-log.ts';
 
 /** Where the original lays scripts, and has them found by commands: `crates/agentd/lib/config.rs`. */
 export const SCRIPTS_FOLDER = '/.msb/scripts';
 const SCRIPT_MODE = 0o755;
 
-/** Whether a guest of this request needs {@link setUpGuest}. */
-export function needsSetup({ patches, runtime }: CreateSandboxRequest): boolean {
-  return patches.length > 0 || Object.keys(runtime.scripts).length > 0;
+/**
+ * Makes the changes that a request asks for in the root of a fresh guest, in their order, and then starts its command, whose
+ * output and failure are in the log. Throws `sandbox_boot_failed`, naming the change that cannot be made.
+ */
+export async function setUpGuest(
+  relay: AgentRelay,
+  request: CreateSandboxRequest,
+  log: SandboxLog,
+  deadline: Deadline,
+): Promise<void> {
+  const { cmd, scripts } = request.runtime;
+  if (request.patches.length > 0 || Object.keys(scripts).length > 0) {
+    using guest = await GuestCaller.open(relay, deadline);
+    await applyChanges(guest, request, deadline);
+  }
+  if (cmd?.length) startCommand(await GuestCaller.open(relay, deadline), request, log);
 }
 
-/** Makes the changes that a request asks for in the guest's root, in their order. Throws `sandbox_boot_failed`, naming one. */
-export async function setUpGuest(guest: GuestCaller, request: CreateSandboxRequest, deadline: Deadline): Promise<void> {
+async function applyChanges(guest: GuestCaller, request: CreateSandboxRequest, deadline: Deadline): Promise<void> {
   for (const [name, text] of Object.entries(request.runtime.scripts)) {
     const path = `${SCRIPTS_FOLDER}/${name}`;
+    const content = Buffer.from(text);
     await named(`script "${name}"`, () =>
-      putFile(guest, { path, content: Buffer.from(text), mode: SCRIPT_MODE, replace: true }, deadline),
+      putFile(guest, { path, content, mode: SCRIPT_MODE, replace: true }, deadline),
     );
   }
   for (const [index, patch] of request.patches.entries()) {
     await named(`patch ${index + 1} ("${patch.type}")`, () => applyPatch(guest, patch, deadline));
   }
+}
+
+/** It runs for as long as the sandbox lets it; its end is not the sandbox's. */
+function startCommand(guest: GuestCaller, { runtime }: CreateSandboxRequest, log: SandboxLog): void {
+  const [command = '', ...args] = [...(runtime.entrypoint ?? []), ...(runtime.cmd ?? [])];
+  guest
+    .exec({ cmd: command, args })
+    .catch((error) => log.append('system', `The command "${command}" failed: ${messageOf(error)}\n`))
+    .finally(() => guest[Symbol.dispose]());
 }
 
 async function named(what: string, work: () => Promise<void>): Promise<void> {

@@ -6,6 +6,7 @@ import { fromCloudPolicy, type NetworkPolicy } from '../protocol/network-policy.
 import type { CreateSandboxRequest, MountRequest } from '../protocol/rest.ts';
 import type { GuestSpec, ImageSpec, NetworkSpec, SandboxDriver, VolumeMount } from './driver.ts';
 import { SCRIPTS_FOLDER } from './guest-setup.ts';
+import type { SandboxRecord } from './sandbox-store.ts';
 import type { VolumeStore } from './volumes.ts';
 
 export interface GuestSpecContext {
@@ -26,8 +27,7 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 
 /** What a driver is to boot for this request. Whatever cannot be honoured is refused by name, never ignored. */
 export async function toGuestSpec(
-  { id, orgId }: { readonly id: string; readonly orgId: string },
-  request: CreateSandboxRequest,
+  { id, orgId, request }: Pick<SandboxRecord, 'id' | 'orgId' | 'request'>,
   context: GuestSpecContext,
 ): Promise<GuestSpec> {
   refuseUnsupported(request);

@@ -1,6 +1,7 @@
 import { appendFile, mkdir, truncate } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { z } from 'zod';
+import { WorkcellError } from '../core/errors.ts';
 import { readTextIfExists, writeFileAtomic } from '../util/atomic-file.ts';
 import { encodeJsonLine, readJsonLines } from '../util/json-lines.ts';
 
@@ -36,7 +37,15 @@ export class Ledger<T extends object> {
     }
     await truncate(path, Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1)));
     const entries: T[] = [];
-    for await (const { value } of readJsonLines(path, 'a list of the server')) entries.push(schema.parse(value));
+    const what = `the state file ${basename(path)}`;
+    for await (const { number, value } of readJsonLines(path, what)) {
+      const { data, error } = schema.safeParse(value);
+      if (data === undefined)
+        throw new WorkcellError('storage_failed', `Cannot read ${what}: line ${number} is none of its entries`, {
+          cause: error,
+        });
+      entries.push(data);
+    }
     const ledger = new Ledger(options, entries);
     ledger.#trim(maxEntries);
     return ledger;

@@ -16,6 +16,8 @@ export interface RegistryOptions extends Omit<SandboxContext, 'save' | 'onStatus
   readonly store: SandboxStore;
   readonly events: EventLog;
   readonly usage: UsageLedger;
+  /** Sandboxes that an organisation may have in all states together. */
+  readonly maxSandboxes: number;
 }
 
 export interface ListOptions {
@@ -58,6 +60,11 @@ export class SandboxRegistry implements AsyncDisposable {
     };
   }
 
+  /** Sandboxes that an organisation may have in all states together. */
+  get maxSandboxes(): number {
+    return this.#options.maxSandboxes;
+  }
+
   /** Takes over what an earlier process has left: guests that can be adopted run on, others are shown as `failed`. */
   static async open(options: RegistryOptions): Promise<SandboxRegistry> {
     const registry = new SandboxRegistry(options);
@@ -80,12 +87,13 @@ export class SandboxRegistry implements AsyncDisposable {
       throw new WorkcellError('forbidden', 'Only an administrator may mount folders of the host; use a named volume');
     this.#assertNameIsFree(principal.org.id, request.name);
     if (request.slug) this.#assertSlugIsFree(request.slug);
+    this.#assertOrganisationHasRoom(principal.org.id);
     this.#assertRoom(principal.keyId, principal.maxSandboxes);
     const sandbox = new Sandbox(this.#newRecord(principal, request), this.#context);
     // Reserved before anything is awaited, so that of two requests for one name, or one place, only one can win.
     this.#sandboxes.set(sandbox.id, sandbox);
     try {
-      await toGuestSpec(sandbox.record, request, this.#options);
+      await toGuestSpec(sandbox.record, this.#options);
       await this.#options.store.save(sandbox.record);
     } catch (error) {
       this.#sandboxes.delete(sandbox.id);
@@ -226,6 +234,16 @@ export class SandboxRegistry implements AsyncDisposable {
     const used = this.#sandboxes.values().filter((each) => each.record.key?.id === keyId && isCounted(each.status));
     if ([...used].length < limit) return;
     throw new WorkcellError('quota_exceeded', `This key may have ${limit} sandboxes at a time; stop or delete one`, {
+      details: { limit },
+    });
+  }
+
+  /** What has stopped takes memory and disk of the server, too. */
+  #assertOrganisationHasRoom(orgId: string): void {
+    const { maxSandboxes: limit } = this.#options;
+    const own = this.#sandboxes.values().filter(({ record }) => record.orgId === orgId);
+    if ([...own].length < limit) return;
+    throw new WorkcellError('quota_exceeded', `This organisation may keep ${limit} sandboxes; delete one`, {
       details: { limit },
     });
   }

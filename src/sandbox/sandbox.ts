@@ -1,10 +1,10 @@
-import { messageOf, WorkcellError } from '../core/errors.ts';
+import type { Duplex } from 'node:stream';
+import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Guest, GuestMetrics, SandboxDriver } from './driver.ts';
 import { serveEgress } from './egress/egress-proxy.ts';
-import { GuestCaller } from './guest-caller.ts';
-import { needsSetup, setUpGuest } from './guest-setup.ts';
+import { setUpGuest } from './guest-setup.ts';
 import { type GuestSpecContext, toGuestSpec, toNetwork } from './guest-spec.ts';
 import { assertMove, canMove, isLive } from './lifecycle.ts';
 import type { Principal } from './principal.ts';
@@ -29,6 +29,8 @@ export interface SandboxContext extends GuestSpecContext {
   readonly budget?: MemoryBudget | undefined;
   /** Whether guests are to outlive this process. */
   readonly survives: boolean;
+  /** Told of what went wrong in the server itself. */
+  readonly onProblem: (error: unknown) => void;
   /** Resolves when the record cannot be lost any more. */
   readonly save: (record: SandboxRecord) => Promise<void>;
   /** `by` is who asked for the change; undefined when nobody did. */
@@ -134,16 +136,19 @@ export class Sandbox {
       this.#record = { ...this.#record, status: 'starting' };
       await this.#takeOver(async (deadline) => {
         const guest = await this.#driver.adopt({ driver: record.driver, data: record.data }, deadline);
-        if (guest !== undefined) return guest;
+        if (guest !== undefined && status !== 'starting') return guest;
+        if (guest !== undefined) {
+          await end(guest);
+          throw new WorkcellError('sandbox_lost', 'The server has ended while the sandbox started; start it again');
+        }
         throw new WorkcellError('sandbox_lost', 'The sandbox was gone when the server came back; start it again');
       });
-      this.#running(startedAt === null ? new Date() : new Date(startedAt));
+      this.#running(new Date(startedAt ?? Date.now()));
       if (wasStopping) await this.stop();
     } catch (error) {
-      await this.#kill();
       this.#record = { ...this.#record, status: wasStopping ? 'stopping' : 'starting' };
       if (wasStopping) this.#ended('stopped', null);
-      else this.#ended('failed', messageOf(error));
+      else this.#ended('failed', this.#reasonOf(error));
     }
   }
 
@@ -189,19 +194,20 @@ export class Sandbox {
   }
 
   async #boot(): Promise<void> {
-    const { request } = this.#record;
+    // A start that was given up may fail much later, when another one is going on.
+    const attempt = this.#cancelStart;
+    const isCurrent = () => this.#cancelStart === attempt && this.status === 'starting';
     try {
       // What has begun is on the disk before it begins, so that nothing runs that the next process does not know of.
       await this.#context.save(this.#record);
       await this.#takeOver(async (deadline) => {
-        const spec = await toGuestSpec(this.#record, request, this.#context);
+        const spec = await toGuestSpec(this.#record, this.#context);
         const booting = this.#driver.boot({ ...spec, ...(this.#context.survives ? { survives: true } : {}) }, deadline);
         return await deadline.race(booting, (late) => void late.stop(0).catch(() => {}));
       });
-      if (this.status === 'starting') this.#running(new Date());
+      if (isCurrent()) this.#running(new Date());
     } catch (error) {
-      await this.#kill();
-      if (this.status === 'starting') this.#ended('failed', messageOf(error));
+      if (isCurrent()) this.#ended('failed', this.#reasonOf(error));
       throw error;
     }
   }
@@ -223,19 +229,27 @@ export class Sandbox {
       share?.[Symbol.dispose]();
       if (unexpected && this.#guest === guest) this.#ended('failed', `The sandbox ended by itself: ${reason}`);
     });
-    await this.#openNetwork(guest, deadline);
-    this.#relay = new AgentRelay(await guest.connectAgent(deadline), {
+    try {
+      await this.#openNetwork(guest, deadline);
+      const agent = await deadline.race(guest.connectAgent(deadline), (late) => late.destroy());
+      if (this.#guest !== guest) throw new WorkcellError('sandbox_lost', 'The sandbox ended while it started');
+      this.#relay = this.#openRelay(agent);
+      if (adopted !== undefined) return;
+      // A guest that outlives this process must be known to the next one before it is used.
+      if (guest.record !== undefined) await this.#change({ guest: guest.record });
+      await setUpGuest(this.#relay, request, this.log, deadline);
+    } catch (error) {
+      await end(guest);
+      throw error;
+    }
+  }
+
+  #openRelay(agent: Duplex): AgentRelay {
+    return new AgentRelay(agent, {
       onActivity: () => this.#timers.touch(),
       onOutput: (source, session, data) => this.log.write(source, session, data),
       onSessionEnd: (session) => this.log.endSession(session),
     });
-    if (adopted !== undefined) return;
-    if (guest.record !== undefined) void this.#change({ guest: guest.record });
-    if (needsSetup(request)) {
-      using caller = await GuestCaller.open(this.#relay, deadline);
-      await setUpGuest(caller, request, deadline);
-    }
-    await this.#launch(deadline);
   }
 
   #useVolumes(): void {
@@ -266,18 +280,6 @@ export class Sandbox {
     );
   }
 
-  /** The command of the sandbox itself; its end is not the sandbox's. */
-  async #launch(deadline: Deadline): Promise<void> {
-    const { cmd, entrypoint } = this.#record.request.runtime;
-    const [command, ...args] = [...(entrypoint ?? []), ...(cmd ?? [])];
-    if (!cmd?.length || command === undefined || this.#relay === undefined) return;
-    const caller = await GuestCaller.open(this.#relay, deadline);
-    caller
-      .exec({ cmd: command, args })
-      .catch((error) => this.log.append('system', `The command "${command}" failed: ${messageOf(error)}\n`))
-      .finally(() => caller[Symbol.dispose]());
-  }
-
   #running(startedAt: Date): void {
     this.#reason = null;
     const { activeAt } = this.#record;
@@ -303,13 +305,6 @@ export class Sandbox {
     }
   }
 
-  /** A guest that did not come up the whole way; how its end goes changes nothing. */
-  async #kill(): Promise<void> {
-    if (this.#guest === undefined) return;
-    using deadline = new Deadline('Ending a guest that did not start', STOP_TIMEOUT_MS);
-    await deadline.race(this.#guest.stop(0)).catch(() => {});
-  }
-
   #ended(status: 'stopped' | 'failed', failure: string | null): void {
     if (!this.isLive) return;
     this.#timers.disarm();
@@ -327,6 +322,13 @@ export class Sandbox {
     this.#by = undefined;
   }
 
+  /** What nobody expected may speak of the host: of its paths, say. */
+  #reasonOf(error: unknown): string {
+    if (isWorkcellError(error)) return error.message;
+    this.#context.onProblem(error);
+    return 'The server failed to start the sandbox; its log says why';
+  }
+
   /** Throws `invalid_state` when the table does not allow it. */
   #move(status: SandboxStatus, and: Partial<SandboxRecord> = {}): void {
     assertMove(this.#record.name, this.status, status);
@@ -342,4 +344,10 @@ export class Sandbox {
     saving.catch(() => {});
     return saving;
   }
+}
+
+/** A guest that did not come up the whole way; how its end goes changes nothing. */
+async function end(guest: Guest): Promise<void> {
+  using deadline = new Deadline('Ending a guest that did not start', STOP_TIMEOUT_MS);
+  await deadline.race(guest.stop(0)).catch(() => {});
 }

@@ -50,6 +50,8 @@ export interface SandboxServerOptions {
   readonly budget?: MemoryBudget;
   /** How long a start may wait for memory. Default 5 minutes. */
   readonly queueTimeoutMs?: number;
+  /** Sandboxes that an organisation may have in all states together. Default 10 000. */
+  readonly maxSandboxes?: number;
   /** Told of what went wrong in the server itself, whose reason no client is told. */
   readonly onProblem?: (error: unknown) => void;
   /** What guests may reach at most: `example.com`, `10.0.0.0/8:5432`, `*`, … (`parseAllowList`). Default nothing. */
@@ -62,6 +64,7 @@ export interface SandboxServerOptions {
 }
 
 const QUEUE_TIMEOUT_MS = 5 * 60_000;
+const MAX_SANDBOXES = 10_000;
 
 /**
  * A Microsandbox server: the cloud API of superradcompany/microsandbox over guests of one driver.
@@ -123,10 +126,12 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     bootTimeoutMs,
     budget: options.budget,
     queueTimeoutMs: options.queueTimeoutMs ?? QUEUE_TIMEOUT_MS,
+    onProblem: options.onProblem ?? (() => {}),
     survives: state !== undefined && driver.capabilities.adopts,
     store: await SandboxStore.open(state),
     events,
     usage,
+    maxSandboxes: options.maxSandboxes ?? MAX_SANDBOXES,
   });
   const app = createHttpApp(limits);
   cleanup.add(() => app.close());

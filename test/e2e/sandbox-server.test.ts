@@ -276,7 +276,15 @@ describe('a sandbox that runs', () => {
 
   it('ends when nobody uses it, and is forgotten when it was ephemeral', async () => {
     const { id } = await server.start('unused', { lifecycle: { idle_timeout_secs: 1, ephemeral: true } });
-    await eventually(async () => (await server.call('GET', `/v1/sandboxes/${id}`)).status === 404);
+    await eventually(async () => {
+      const { data } = (await server.call('GET', '/v1/sandboxes?limit=100')).body as Page<SandboxResponse>;
+      return data.every((sandbox) => sandbox.id !== id);
+    });
+    // Who has stopped it can see that it has: for a while.
+    expect(await server.call('GET', `/v1/sandboxes/${id}`)).toMatchObject({ status: 200, body: { status: 'stopped' } });
+    expect((await server.call('POST', `/v1/sandboxes/${id}/start`)).status).toBe(404);
+    expect((await create('unused')).status).toBe(200);
+    await server.call('DELETE', '/v1/sandboxes/by-name/unused');
   });
 
   it('sees mounts as they were asked for', async () => {

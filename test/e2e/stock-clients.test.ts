@@ -52,7 +52,11 @@ describe("the stock `msb` command drives a server of one's own", () => {
 
     expect((await msb(['create', '--name', 'one', 'host'])).code).not.toBe(0);
     expect((await msb(['stop', 'one'])).code).toBe(0);
-    expect((await msb(['exec', 'one', '--', 'true'])).code).not.toBe(0);
+    expect((await msb(['ls', '--stopped', '--quiet'])).stdout).toBe('one\n');
+    // A command starts a sandbox that has stopped; in the cloud it then runs on.
+    expect(await msb(['exec', '-q', 'one', '--', 'echo', 'again'])).toMatchObject({ ...done, stdout: 'again\n' });
+    expect((await msb(['ls', '--running', '--quiet'])).stdout).toBe('one\n');
+    expect((await msb(['stop', 'one'])).code).toBe(0);
     expect((await msb(['rm', 'one'])).code).toBe(0);
     expect(await msb(['ls', '--quiet'])).toMatchObject({ code: 0, stdout: '' });
   });

@@ -76,7 +76,7 @@ function toQuota(principal: Principal, registry: SandboxRegistry, runs: readonly
   const { line_items: used } = usageSummary(runs, billingPeriod(new Date()), null);
   const hours = (name: string) => used.find((item) => item.name === name)?.quantity ?? 0;
   return {
-    max_sandboxes: principal.maxSandboxes ?? null,
+    max_sandboxes: Math.min(principal.maxSandboxes ?? registry.maxSandboxes, registry.maxSandboxes),
     max_concurrent_ephemeral_running: null,
     max_concurrent_persistent_running: null,
     max_vcpus_per_sandbox: null,

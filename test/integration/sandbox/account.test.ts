@@ -5,6 +5,8 @@ import { eventually } from '../../support/processes.ts';
 import { openQuietServer, type QuietServer } from '../../support/quiet-server.ts';
 import { ScriptedDriver } from '../../support/scripted-driver.ts';
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 let server: QuietServer;
 let driver: ScriptedDriver;
 
@@ -33,7 +35,8 @@ it('events tell who did what to which sandbox, newest first', async () => {
     ['sandbox_started', 'api_key', id],
     ['sandbox_created', 'api_key', id],
   ]);
-  expect(data[3]?.actor).toEqual({ kind: 'api_key', api_key_id: key.id, name: 'acme' });
+  expect(data[3]?.actor).toEqual({ kind: 'api_key', api_key_id: expect.stringMatching(UUID), name: key.id });
+  expect(data[0]?.actor).toEqual(data[3]?.actor);
   const one = `/v1/events/${data[0]?.id}`;
   expect((await server.call('GET', one, mine)).body).toEqual(data[0]);
   expect(await server.call('GET', one)).toMatchObject({ status: 404, body: { error: { code: 'event_not_found' } } });
@@ -68,7 +71,7 @@ it('use is what sandboxes were given for as long as they ran', async () => {
   expect(summary).toMatchObject({ total_cents: 0, line_items: [{ name: 'vcpu_hours' }, { name: 'memory_gib_hours' }] });
   expect(summary.line_items[0]?.quantity).toBeCloseTo((row?.vcpu_seconds ?? 0) / 3600, 9);
   expect((await server.call('GET', '/v1/quotas')).body).toMatchObject({
-    max_sandboxes: null,
+    max_sandboxes: 10_000,
     total_sandboxes: 1,
     concurrent_persistent_running: 0,
     vcpu_hours_used: summary.line_items[0]?.quantity,

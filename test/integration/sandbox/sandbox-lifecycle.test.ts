@@ -58,6 +58,18 @@ it('a sandbox can be deleted while it starts; its name is free at once, and a gu
   expect([...driver.world.keys()]).toEqual([second.id]);
 });
 
+it('a sandbox that was stopped while it started starts again, whatever becomes of the first start', async () => {
+  const letBoot = gate();
+  const { id } = (await create('restarted', '?start=true')).body as SandboxResponse;
+  await eventually(() => driver.specs.length === 1);
+  expect((await server.call('POST', `/v1/sandboxes/${id}/stop`)).body).toMatchObject({ status: 'stopped' });
+  driver.gate = Promise.resolve();
+  await server.call('POST', `/v1/sandboxes/${id}/start?wait_for=running`);
+  letBoot();
+  await eventually(() => driver.stopped.length === 1);
+  expect(await get(id)).toMatchObject({ status: 'running', last_failure_message: null });
+});
+
 it('two that delete at once both succeed', async () => {
   const id = await server.start('twice');
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -225,6 +237,29 @@ it('a key’s sandboxes are counted from their creation to their end, also when 
     max_sandboxes: 3,
     total_sandboxes: 4,
   });
+});
+
+it('an organisation may keep so many sandboxes in all states, and others have room of their own', async () => {
+  await server[Symbol.asyncDispose]();
+  await open({ maxSandboxes: 2 });
+  const { secret } = await server.store.create({ name: 'k', role: 'organisation', org: 'acme' });
+  await server.call('POST', `/v1/sandboxes/${await server.start('one')}/stop`);
+  expect((await create('two')).status).toBe(200);
+  expect(code(await create('three'))).toEqual([429, 'rate_limited']);
+  expect((await create('three', '', {}, secret.reveal())).status).toBe(200);
+  await server.call('DELETE', '/v1/sandboxes/by-name/two');
+  expect((await create('three')).status).toBe(200);
+});
+
+it('1000 requests may wait for sandboxes; the next is told so and creates nothing', async () => {
+  const letBoot = gate();
+  const waiting = Array.from({ length: 1000 }, (_, n) => create(`wait-${n}`, RUN));
+  await eventually(() => driver.specs.length === 1000);
+  expect(code(await create('one-more', RUN))).toEqual([429, 'rate_limited']);
+  expect((await server.call('GET', '/v1/sandboxes/by-name/one-more')).status).toBe(404);
+  expect((await create('one-more', '?start=true')).body).toMatchObject({ status: 'starting' });
+  letBoot();
+  expect((await Promise.all(waiting)).every(({ status }) => status === 200)).toBe(true);
 });
 
 it('another organisation’s sandbox does not exist', async () => {

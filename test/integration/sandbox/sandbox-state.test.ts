@@ -91,9 +91,23 @@ it('guests that the driver can adopt run on when a server was killed, under thei
     last_failure_message: expect.stringContaining('was gone when the server came back'),
   });
   await eventually(async () => (await of(brief.id)).status === 'stopped');
-  await eventually(async () => (await second.call('GET', `/v1/sandboxes/${idle.id}`)).status === 404);
+  await eventually(async () => (await list(second)).every((sandbox) => sandbox.id !== idle.id));
   await eventually(() => world.size === 1);
   expect([...world.keys()]).toEqual([keeps.id]);
+});
+
+it('a guest that was not ready when its server was killed is ended, not adopted', async () => {
+  const world = new Map<string, ScriptedGuest>();
+  const first = await open(new ScriptedDriver({ adopts: true, world }));
+  const { id } = await create(first, 'half');
+  await saved(id, '"running"');
+  await killed();
+  await backdate(id, { status: 'starting' });
+  const second = await open(new ScriptedDriver({ adopts: true, world }));
+  expect(await list(second)).toMatchObject([
+    { id, status: 'failed', last_failure_message: expect.stringContaining('while the sandbox started') },
+  ]);
+  expect(world.size).toBe(0);
 });
 
 it('without adoption a sandbox that ran when its server was killed has failed, and says why', async () => {
@@ -126,10 +140,10 @@ it('a state folder cannot be mounted, and a damaged file of it is named', async 
   const { id } = await create(first, 'broken', {}, '');
   await first[Symbol.asyncDispose]();
   await writeFile(join(state, 'sandboxes', `${id}.json`), '{');
-  await expect(open(new ScriptedDriver())).rejects.toMatchObject({
-    code: 'storage_failed',
-    message: expect.stringContaining(`sandboxes/${id}.json`),
-  });
+  const refusal = (name: string) => ({ code: 'storage_failed', message: expect.stringContaining(name) });
+  await expect(open(new ScriptedDriver())).rejects.toMatchObject(refusal(`sandboxes/${id}.json`));
+  await writeFile(join(state, 'events.jsonl'), '{"seq":"one"}\n');
+  await expect(open(new ScriptedDriver())).rejects.toMatchObject(refusal('events.jsonl'));
 });
 
 it('a line of an event that was not written to its end is dropped', async () => {

@@ -63,6 +63,17 @@ describe('a message', () => {
   });
 
   it.each([
+    [2 ** 32 - 1, '1affffffff'],
+    [2 ** 32, '1b0000000100000000'],
+    [0x1_2345_6789, '1b0000000123456789'],
+    [1.5, 'fb3ff8000000000000'],
+  ])('holds the integer %d as one, however large', (value, hex) => {
+    const { body } = encodeAnyMessage(1, 'x', { a: value, b: [{ c: value }] });
+    expect(Buffer.from(body).toString('hex').split(hex)).toHaveLength(3);
+    expect(decodeMessage({ id: 1, flags: 0, body })?.payload).toEqual({ a: value, b: [{ c: value }] });
+  });
+
+  it.each([
     ['nothing', ''],
     ['half of a message', envelope('core.ping', 'a0').slice(0, 20)],
     ['not a map', '83010203'],
