@@ -17,7 +17,7 @@ export class AgentClient {
   }
 
   /** Resolves after `core.ready`. */
-  static async open({ url }: TestServer, sandboxId: string): Promise<AgentClient> {
+  static async open({ url }: Pick<TestServer, 'url'>, sandboxId: string): Promise<AgentClient> {
     const address = `${url.replace('http', 'ws')}/v1/sandboxes/${sandboxId}/agent`;
     const socket = new WebSocket(address, { headers: { authorization: `Bearer ${API_KEY}` } });
     const client = new AgentClient(socket);
