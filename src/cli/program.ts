@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { ERRORS, type ExitCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import { configCommand } from './commands/config.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { keyCommand } from './commands/key.ts';
 import { quickstartCommand } from './commands/quickstart.ts';
 import { runCommand } from './commands/run.ts';
 import { serveCommand } from './commands/serve.ts';
@@ -33,6 +34,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     runCommand(done),
     sessionCommand(),
     serveCommand(),
+    keyCommand(),
     configCommand(),
   ];
   for (const command of commands) program.addCommand(command);

@@ -84,6 +84,8 @@ export interface ServerConfig {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
+  /** Names under which clients reach it, besides `localhost` and its address. */
+  readonly hosts: readonly string[];
   readonly apiKey: Secret | undefined;
 }
 

@@ -39,6 +39,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
   return [
     entryOf(['mcpServers'], {}),
     entryOf(['sandbox', 'network', 'allow'], []),
+    entryOf(['server', 'hosts'], []),
     entryOf(['workspace'], {}),
     ...Object.entries(sections).flatMap(([section, values]) =>
       Object.entries(values).map(([key, value]) => entryOf([section, key], value)),

@@ -30,7 +30,7 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       network: sandbox.network,
     },
     workspace: { capacityBytes: workspace.capacity, inodes: workspace.inodes },
-    server: { host: server.host, port: server.port, apiKey: server.apiKey },
+    server: { host: server.host, port: server.port, hosts: server.hosts, apiKey: server.apiKey },
     selector: { limit: selector.limit, threshold: selector.threshold },
     limits: {
       timeoutMs: limits.timeout,

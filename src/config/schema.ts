@@ -45,7 +45,7 @@ export const fileSchema = section({
     network: section({ allow: z.array(text) }),
   }),
   workspace: section({ capacity: size.optional(), inodes: whole(16, 2_000_000_000).optional() }),
-  server: section({ host: text, port: whole(0, 65_535), apiKey: secret.optional() }),
+  server: section({ host: text, port: whole(0, 65_535), hosts: z.array(text), apiKey: secret.optional() }),
   selector: section({ limit: whole(1, 1000), threshold: share.optional() }),
   limits: section({ timeout: duration, output: size, toolCalls: whole(0, 1_000_000), code: size, value: size }),
   log: section({ level: choice(LOG_LEVELS) }),

@@ -1,13 +1,13 @@
 import { WorkcellError } from './errors.ts';
 
-const TIME = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 } as const;
+const TIME = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const SIZE = { '': 1, B: 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 } as const;
 
-/** Milliseconds of `250ms`, `30s`, `5m`, `1h`, or of a number that already is in milliseconds. */
+/** Milliseconds of `250ms`, `30s`, `5m`, `1h`, `30d`, or of a number that already is in milliseconds. */
 export function parseDuration(value: string | number): number {
   if (typeof value === 'number') return positive(value, value);
-  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h)$/.exec(value.trim());
-  if (match === null) throw unreadable(value, 'a duration such as 500ms, 30s, 5m or 1h');
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(value.trim());
+  if (match === null) throw unreadable(value, 'a duration such as 500ms, 30s, 5m, 1h or 30d');
   return positive(Math.round(Number(match[1]) * TIME[match[2] as keyof typeof TIME]), value);
 }
 

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { isWorkcellError } from '../core/errors.ts';
 import type { SandboxInfo } from '../core/execution.ts';
+import { parseAllowList, toCloudPolicy } from '../protocol/network-policy.ts';
 import type { CreateSandboxInput, SandboxResponse } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
 import { AgentConnection } from './agent-connection.ts';
@@ -12,6 +13,8 @@ import { type ProgramToRun, type RunHandlers, type RunnerEnd, RunnerSession } fr
 export interface SandboxExecutorOptions extends MicrosandboxClientOptions {
   /** What every sandbox is like. */
   readonly sandbox: { readonly image: string; readonly cpus: number; readonly memoryMib: number };
+  /** What programs may reach, as `parseAllowList` reads it; a server may allow less. Default nothing. */
+  readonly allow?: readonly string[];
   readonly bootTimeoutMs: number;
   /** How long a sandbox waits for a customer's next program before it ends. */
   readonly idleTimeoutMs: number;
@@ -138,7 +141,7 @@ export class SandboxExecutor implements AsyncDisposable {
         name: `workcell-${customer}-${randomBytes(4).toString('hex')}`,
         image: { type: 'oci', reference: image },
         resources: { vcpus: cpus, memory_mib: memoryMib },
-        network: { enabled: false },
+        network: this.#network(),
         labels: { 'workcell.customer': customer },
         lifecycle: { ephemeral: true, idle_timeout_secs: this.#serverIdleSeconds() },
         mounts,
@@ -147,6 +150,11 @@ export class SandboxExecutor implements AsyncDisposable {
     );
     const connection = await AgentConnection.open(this.#client, sandbox.id, deadline);
     return { sandbox, connection, runner: new RunnerSession(connection), users: 0 };
+  }
+
+  #network(): CreateSandboxInput['network'] {
+    const { allow = [] } = this.#options;
+    return allow.length === 0 ? { enabled: false } : { policy: toCloudPolicy(parseAllowList(allow)) };
   }
 
   #serverIdleSeconds(): number {
@@ -247,5 +255,6 @@ function describe(sandbox: SandboxResponse, fresh: boolean): SandboxInfo {
     // A server that does not say gets no credit for what it may do.
     isolation: sandbox.isolation ?? 'process',
     boot: fresh ? (sandbox.boot ?? 'cold') : 'warm',
+    ...(fresh && sandbox.pool_bypass ? { poolBypass: sandbox.pool_bypass } : {}),
   };
 }

@@ -62,7 +62,7 @@ export interface GuestSpec {
   /** Of every command, unless the command asks for less. */
   readonly rlimits?: readonly ResourceLimit[];
   /** Absent: the guest reaches nothing. */
-  readonly network?: NetworkPolicy;
+  readonly network?: NetworkSpec;
   /** True: the guest outlives this process, so that the next one can {@link SandboxDriver.adopt} it. Default false. */
   readonly survives?: boolean;
 }
@@ -72,6 +72,11 @@ export type ImageSpec =
   | { readonly kind: 'directory'; readonly path: string }
   | { readonly kind: 'disk'; readonly path: string; readonly format: 'raw' | 'qcow2' | 'vmdk' }
   | { readonly kind: 'oci'; readonly reference: string };
+
+export interface NetworkSpec {
+  /** All of them must allow a connection; nothing comes in. */
+  readonly policies: readonly NetworkPolicy[];
+}
 
 export interface ResourceLimit {
   /** As the agent protocol names them: `nofile`, `nproc`, `as`, `fsize`, … */

@@ -1,8 +1,11 @@
 import { realpath } from 'node:fs/promises';
-import { isAbsolute, sep } from 'node:path';
+import { isAbsolute, resolve, sep } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
+import { egressEnvironment } from '../protocol/egress.ts';
+import { fromCloudPolicy, type NetworkPolicy } from '../protocol/network-policy.ts';
 import type { CreateSandboxRequest, MountRequest } from '../protocol/rest.ts';
-import type { GuestSpec, SandboxDriver, VolumeMount } from './driver.ts';
+import type { GuestSpec, ImageSpec, NetworkSpec, SandboxDriver, VolumeMount } from './driver.ts';
+import { SCRIPTS_FOLDER } from './guest-setup.ts';
 import type { VolumeStore } from './volumes.ts';
 
 export interface GuestSpecContext {
@@ -10,9 +13,16 @@ export interface GuestSpecContext {
   readonly volumes: VolumeStore;
   /** Folders of the host below which bind mounts are allowed. */
   readonly bindRoots: readonly string[];
+  /** Folders that no bind mount may show: not they themselves, nothing in them, and no folder that holds them. */
+  readonly closedFolders: readonly string[];
+  /** What an image's name stands for, beside `host`: `host`, or a folder of the host that holds a root file system. */
+  readonly images: Readonly<Record<string, string>>;
+  /** What guests may reach at most. */
+  readonly allowed: NetworkPolicy;
 }
 
 const DEFAULT_WORKDIR = '/workspace';
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** What a driver is to boot for this request. Whatever cannot be honoured is refused by name, never ignored. */
 export async function toGuestSpec(
@@ -21,41 +31,90 @@ export async function toGuestSpec(
   context: GuestSpecContext,
 ): Promise<GuestSpec> {
   refuseUnsupported(request);
-  if (request.image.reference !== 'host' || !context.driver.capabilities.images.includes('host')) {
-    throw unsupported(
-      `the image "${request.image.reference}"`,
-      `the driver "${context.driver.name}" boots the image "host"`,
-    );
-  }
+  const { runtime, rlimits } = request;
+  const { driver } = context;
+  const network = toNetwork(request, context);
   return {
     id,
     hostname: request.name.slice(0, 63),
-    image: { kind: 'host' },
+    image: toImage(request, context),
     cpus: request.resources.vcpus,
     memoryMib: request.resources.memory_mib,
     mounts: await Promise.all(request.mounts.map((mount) => toVolumeMount(mount, context))),
-    env: request.env.map(({ key, value }) => `${key}=${value}`),
-    workdir: request.runtime.workdir ?? DEFAULT_WORKDIR,
+    ...(network === undefined ? {} : { network }),
+    env: [
+      ...(network === undefined || driver.capabilities.network === 'native' ? [] : egressEnvironment()),
+      ...toEnv(request),
+    ],
+    workdir: runtime.workdir ?? DEFAULT_WORKDIR,
+    ...(runtime.user ? { user: runtime.user } : {}),
+    ...(rlimits.length > 0 ? { rlimits } : {}),
   };
 }
 
-/** A network is no more than allowed, so a guest without one fits every policy; secrets and limits must hold. */
 function refuseUnsupported(request: CreateSandboxRequest): void {
+  const { registry } = request;
   const asked: Readonly<Record<string, unknown>> = {
-    rlimits: request.rlimits.length > 0,
-    patches: request.patches.length > 0,
     init: request.init,
     'resources.disk_size_mib': request.resources.disk_size_mib,
     'network.secrets': request.network.secrets?.entries.length,
-    'runtime.user': request.runtime.user,
-    'runtime.cmd': request.runtime.cmd?.length,
-    'runtime.entrypoint': request.runtime.entrypoint?.length,
-    'runtime.scripts': Object.keys(request.runtime.scripts).length,
+    security_profile: request.security_profile === 'restricted',
+    registry: registry?.mode === 'inline' || registry?.mode === 'specific',
+    patches: request.patches.some(({ type }) => type === 'copy_file' || type === 'copy_dir'),
   };
   for (const [field, value] of Object.entries(asked)) {
     if (value !== undefined && value !== null && value !== false && value !== 0)
-      throw unsupported(`"${field}"`, 'leave it out');
+      throw unsupported(`"${field}"`, INSTEAD[field] ?? 'leave it out');
   }
+}
+
+const INSTEAD: Readonly<Record<string, string>> = {
+  patches: 'a patch cannot copy from the host; mount the folder, or send the text',
+  registry: 'pull the image where the server runs, or leave "registry" out',
+};
+
+/**
+ * What the guest may reach: what both the server and the request allow. A network is no more than allowed, so where the server
+ * allows none, a guest without one fits every request.
+ */
+export function toNetwork(
+  { network }: CreateSandboxRequest,
+  { allowed, driver }: Pick<GuestSpecContext, 'allowed' | 'driver'>,
+): NetworkSpec | undefined {
+  if (!network.enabled || allowed.rules.length === 0) return undefined;
+  if (driver.capabilities.network === 'none')
+    throw unsupported('a network', `the driver "${driver.name}" has none; disable it for this sandbox`);
+  const asked = network.policy ?? undefined;
+  return { policies: [allowed, ...(asked === undefined ? [] : [fromCloudPolicy(asked, network.max_connections)])] };
+}
+
+/** A configured name comes first, so that an administrator decides what a reference means here. */
+function toImage({ image, pull_policy }: CreateSandboxRequest, { driver, images }: GuestSpecContext): ImageSpec {
+  const { reference } = image;
+  const names: Readonly<Record<string, string>> = { host: 'host', ...images };
+  const kinds = driver.capabilities.images;
+  const meaning = Object.hasOwn(names, reference) ? names[reference] : undefined;
+  if (meaning === 'host' && kinds.includes('host')) return { kind: 'host' };
+  if (meaning !== undefined && meaning !== 'host' && kinds.includes('directory'))
+    return { kind: 'directory', path: meaning };
+  if (meaning === undefined && kinds.includes('oci')) {
+    if (pull_policy === 'if_missing') return { kind: 'oci', reference };
+    throw unsupported(`"pull_policy": "${pull_policy}"`, 'leave it out');
+  }
+  const bootable = Object.entries(names).filter(([, each]) => kinds.includes(each === 'host' ? 'host' : 'directory'));
+  const known = bootable.map(([name]) => `"${name}"`).join(', ') || 'none';
+  throw unsupported(
+    `the image "${reference}"`,
+    `the driver "${driver.name}" boots ${known} here; sandbox.images in the configuration names more`,
+  );
+}
+
+function toEnv({ env, runtime }: CreateSandboxRequest): string[] {
+  const entries = env.map(({ key, value }) => [key, value] as const);
+  if (Object.keys(runtime.scripts).length === 0) return entries.map((entry) => entry.join('='));
+  const path = env.findLast(({ key }) => key === 'PATH')?.value ?? DEFAULT_PATH;
+  const others = entries.filter(([key]) => key !== 'PATH');
+  return [...others, ['PATH', `${SCRIPTS_FOLDER}:${path}`] as const].map((entry) => entry.join('='));
 }
 
 async function toVolumeMount(mount: MountRequest, context: GuestSpecContext): Promise<VolumeMount> {
@@ -67,7 +126,7 @@ async function toVolumeMount(mount: MountRequest, context: GuestSpecContext): Pr
       return { kind: 'directory', path: await context.volumes.pathOf(mount.name), target, options };
     case 'bind':
       if (mount.quota_mib) throw unsupported('"quota_mib" of a bind mount', 'leave it out');
-      return { kind: 'directory', path: await allowedPath(mount.host, context.bindRoots), target, options };
+      return { kind: 'directory', path: await allowedPath(mount.host, context), target, options };
     case 'disk_image':
       throw unsupported('a mount of type "disk_image"', 'mount a directory or a named volume');
     default:
@@ -76,7 +135,7 @@ async function toVolumeMount(mount: MountRequest, context: GuestSpecContext): Pr
 }
 
 /** Compared after links are resolved, and the resolved path is what gets mounted. */
-async function allowedPath(path: string, roots: readonly string[]): Promise<string> {
+async function allowedPath(path: string, { bindRoots, closedFolders }: GuestSpecContext): Promise<string> {
   const refused = new WorkcellError(
     'invalid_argument',
     'The host path of a bind mount does not exist or is outside of the folders that this server allows',
@@ -84,11 +143,19 @@ async function allowedPath(path: string, roots: readonly string[]): Promise<stri
   if (!isAbsolute(path)) throw refused;
   const real = await realpath(path).catch(() => undefined);
   if (real === undefined) throw refused;
-  for (const root of roots) {
+  for (const folder of closedFolders) {
+    const closed = await realpath(folder).catch(() => resolve(folder));
+    if (isWithin(real, closed) || isWithin(closed, real)) throw refused;
+  }
+  for (const root of bindRoots) {
     const base = await realpath(root).catch(() => undefined);
-    if (base !== undefined && (real === base || real.startsWith(base + sep))) return real;
+    if (base !== undefined && isWithin(real, base)) return real;
   }
   throw refused;
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(folder + sep);
 }
 
 function unsupported(what: string, instead: string): WorkcellError {

@@ -11,8 +11,20 @@ const TRANSITIONS: { readonly [From in SandboxStatus]: readonly SandboxStatus[] 
   failed: ['starting'],
 };
 
+/** In these a guest exists, is on its way, or may be booted next: they count against the limit of a key. */
+const COUNTED: readonly SandboxStatus[] = ['created', 'starting', 'running', 'stopping'];
+
 export function canMove(from: SandboxStatus, to: SandboxStatus): boolean {
   return TRANSITIONS[from].includes(to);
+}
+
+export function isCounted(status: SandboxStatus): boolean {
+  return COUNTED.includes(status);
+}
+
+/** Whether something can still happen by itself, such as a line of output. */
+export function isLive(status: SandboxStatus): boolean {
+  return isCounted(status) && status !== 'created';
 }
 
 /** Throws `invalid_state` when a sandbox in state `from` cannot become `to`. */

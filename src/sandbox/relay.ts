@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { encodeFrame, FLAG, FrameDecoder, type RawFrame } from '../protocol/agent-frames.ts';
-import { encodeMessage } from '../protocol/agent-messages.ts';
+import { decodeMessage, type ExecRequest, encodeMessage } from '../protocol/agent-messages.ts';
+import { RUNNER_COMMAND } from '../protocol/guest-bootstrap.ts';
 
 /** One client of the agent, however its bytes get here. */
 export interface RelayClient {
@@ -8,6 +9,15 @@ export interface RelayClient {
   /** Bytes that were sent and have not left yet. */
   readonly backlog: number;
   close(reason: string): void;
+}
+
+/** What the relay notices about the traffic. */
+export interface RelayObserver {
+  /** Called for traffic that keeps a sandbox from being idle. */
+  onActivity(): void;
+  /** What a command has written; `session` tells commands apart. Both streams of a terminal are `output`. */
+  onOutput(source: 'stdout' | 'stderr' | 'output', session: number, data: Uint8Array): void;
+  onSessionEnd(session: number): void;
 }
 
 /** What the transport calls. */
@@ -26,6 +36,16 @@ const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
 const STALL_TIMEOUT_MS = 30_000;
 const BACKLOG_CHECK_MS = 20;
 
+/** Larger frames carry data; of smaller ones the type is looked at. */
+const MAX_MAINTENANCE_BYTES = 512;
+/** What does not count as use (the original's `agent.rs`); a client's `core.touch` does, its answer does not again. */
+const MAINTENANCE = ['core.ping', 'core.pong', 'core.touched', 'core.error'];
+
+interface Command {
+  readonly session: number;
+  readonly tty: boolean;
+}
+
 interface Slot {
   readonly client: RelayClient;
   readonly base: number;
@@ -37,20 +57,24 @@ interface Slot {
 /**
  * Shares the one byte stream of a guest's agent among clients.
  *
- * It routes by correlation id and never looks into a message: each client is told a range of ids that is its own, and gets
- * the frames that carry them. When a client goes, what it had started is killed.
+ * It routes by correlation id: each client is told a range of ids that is its own, and gets the frames that carry them.
+ * It never changes a message. It looks into those that start a command and into what commands write, for the log, and at
+ * the type of small ones, to tell use from maintenance. When a client goes, what it had started is killed.
  */
 export class AgentRelay {
   readonly #agent: Duplex;
   readonly #slots = new Map<number, Slot>();
-  readonly #onActivity: () => void;
+  readonly #observer: RelayObserver;
+  /** Commands whose output is observed, by correlation id. */
+  readonly #commands = new Map<number, Command>();
+  #sessions = 0;
   #ready: Promise<Uint8Array>;
   #draining = false;
 
-  /** `agent` starts with its `core.ready` frame. `onActivity` is called for traffic that keeps a sandbox from being idle. */
-  constructor(agent: Duplex, onActivity: () => void) {
+  /** `agent` starts with its `core.ready` frame. */
+  constructor(agent: Duplex, observer: RelayObserver) {
     this.#agent = agent;
-    this.#onActivity = onActivity;
+    this.#observer = observer;
     const ready = Promise.withResolvers<Uint8Array>();
     this.#ready = ready.promise;
     this.#ready.catch(() => {});
@@ -108,8 +132,11 @@ export class AgentRelay {
         // An id of another client's would let this one speak in its name.
         if (frame.id < Math.max(1, slot.base) || frame.id >= slot.base + RANGE)
           throw new RangeError('Not an id of this client');
-        if ((frame.flags & FLAG.sessionStart) !== 0) slot.open.add(frame.id);
-        this.#onActivity();
+        if ((frame.flags & FLAG.sessionStart) !== 0) {
+          slot.open.add(frame.id);
+          this.#noteCommand(frame);
+        }
+        if (!isMaintenance(frame)) this.#observer.onActivity();
         this.#agent.write(encodeFrame(frame));
       }
     } catch {
@@ -121,16 +148,49 @@ export class AgentRelay {
   #toClient(frame: RawFrame): void {
     const slot = this.#slots.get(Math.floor(frame.id / RANGE));
     if (slot === undefined) return;
-    if ((frame.flags & FLAG.terminal) !== 0) slot.open.delete(frame.id);
-    this.#onActivity();
+    if (!isMaintenance(frame)) this.#observer.onActivity();
+    this.#noteOutput(frame);
+    if ((frame.flags & FLAG.terminal) !== 0) {
+      slot.open.delete(frame.id);
+      this.#forgetCommand(frame.id);
+    }
     slot.client.send(encodeFrame(frame));
     if (slot.client.backlog > MAX_BACKLOG_BYTES) void this.#awaitDrain();
+  }
+
+  /** The runner's output is frames of our own, with what tools were told and answered: not for the log. */
+  #noteCommand(frame: RawFrame): void {
+    const message = decodeMessage(frame);
+    if (message?.type !== 'core.exec.request') return;
+    const { cmd, tty } = (message.payload ?? {}) as Partial<ExecRequest>;
+    if (cmd === RUNNER_COMMAND) return;
+    this.#sessions += 1;
+    this.#commands.set(frame.id, { session: this.#sessions, tty: tty === true });
+  }
+
+  #noteOutput(frame: RawFrame): void {
+    const command = this.#commands.get(frame.id);
+    if (command === undefined) return;
+    const message = decodeMessage(frame);
+    const data = (message?.payload as { data?: unknown } | undefined)?.data;
+    if (!(data instanceof Uint8Array)) return;
+    if (message?.type === 'core.exec.stdout')
+      this.#observer.onOutput(command.tty ? 'output' : 'stdout', command.session, data);
+    else if (message?.type === 'core.exec.stderr') this.#observer.onOutput('stderr', command.session, data);
+  }
+
+  #forgetCommand(id: number): void {
+    const command = this.#commands.get(id);
+    if (command === undefined) return;
+    this.#commands.delete(id);
+    this.#observer.onSessionEnd(command.session);
   }
 
   #detach(index: number): void {
     const slot = this.#slots.get(index);
     if (slot === undefined) return;
     this.#slots.delete(index);
+    for (const id of slot.open) this.#forgetCommand(id);
     if (this.#agent.destroyed) return;
     for (const id of slot.open)
       this.#agent.write(encodeFrame(encodeMessage(id, 'core.exec.signal', { signal: SIGKILL })));
@@ -154,6 +214,12 @@ export class AgentRelay {
     this.#draining = false;
     this.#agent.resume();
   }
+}
+
+function isMaintenance(frame: RawFrame): boolean {
+  if (frame.body.byteLength > MAX_MAINTENANCE_BYTES) return false;
+  const type = decodeMessage(frame)?.type;
+  return type !== undefined && MAINTENANCE.includes(type);
 }
 
 function idRange(slot: Slot): Buffer {

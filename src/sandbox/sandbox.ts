@@ -1,54 +1,97 @@
-import { randomUUID } from 'node:crypto';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
-import type { Guest, SandboxDriver } from './driver.ts';
-import { type GuestSpecContext, toGuestSpec } from './guest-spec.ts';
-import { assertMove } from './lifecycle.ts';
+import type { Guest, GuestMetrics, SandboxDriver } from './driver.ts';
+import { serveEgress } from './egress/egress-proxy.ts';
+import { GuestCaller } from './guest-caller.ts';
+import { needsSetup, setUpGuest } from './guest-setup.ts';
+import { type GuestSpecContext, toGuestSpec, toNetwork } from './guest-spec.ts';
+import { assertMove, canMove, isLive } from './lifecycle.ts';
+import type { Principal } from './principal.ts';
 import { AgentRelay, type RelayClient, type RelaySession } from './relay.ts';
+import { SandboxLog } from './sandbox-log.ts';
+import type { SandboxRecord } from './sandbox-store.ts';
+import { SandboxTimers } from './sandbox-timers.ts';
+import { describeSpec, type SpecReader } from './spec-view.ts';
 
-export interface SandboxOptions extends GuestSpecContext {
-  readonly orgId: string;
+/** Hands out the host's memory. */
+export interface MemoryBudget {
+  /** Waits its turn until there is room; disposing of the share gives it back. Throws when the deadline ends first. */
+  reserve(mib: number, deadline: Deadline): Promise<Disposable>;
+}
+
+export interface SandboxContext extends GuestSpecContext {
+  /** How long a guest may take to start, from when there is memory for it. */
   readonly bootTimeoutMs: number;
-  /** Called once, when an ephemeral sandbox has ended. */
-  readonly onEphemeralEnd: () => void;
+  /** How long a start may wait for memory. */
+  readonly queueTimeoutMs: number;
+  /** Absent: memory is not counted. */
+  readonly budget?: MemoryBudget | undefined;
+  /** Whether guests are to outlive this process. */
+  readonly survives: boolean;
+  /** Resolves when the record cannot be lost any more. */
+  readonly save: (record: SandboxRecord) => Promise<void>;
+  /** `by` is who asked for the change; undefined when nobody did. */
+  readonly onStatus: (sandbox: Sandbox, by: Principal | undefined) => void;
+  /** A guest has ended that had run since `startedAt`. */
+  readonly onRunEnd: (record: SandboxRecord, startedAt: Date) => void;
 }
 
 const STOP_GRACE_MS = 5_000;
+/** A driver that does not end a guest in this time has failed. */
+const STOP_TIMEOUT_MS = 15_000;
 
-/** One sandbox: its request, its state, and the guest while there is one. */
+/** One sandbox: what is known of it, and the guest while there is one. */
 export class Sandbox {
-  readonly id: string = randomUUID();
-  readonly request: CreateSandboxRequest;
-  readonly #options: SandboxOptions;
+  readonly log = new SandboxLog();
+  readonly #context: SandboxContext;
   readonly #driver: SandboxDriver;
-  readonly #createdAt = new Date();
-  #status: SandboxStatus = 'created';
-  #startedAt: Date | null = null;
-  #stoppedAt: Date | null = null;
-  #failure: string | null = null;
+  readonly #timers: SandboxTimers;
+  #record: SandboxRecord;
+  #reason: SandboxResponse['status_reason'] = null;
   #guest: Guest | undefined;
   #relay: AgentRelay | undefined;
   #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
   #cancelStart = new AbortController();
-  #lifeTimer: NodeJS.Timeout | undefined;
-  #idleTimer: NodeJS.Timeout | undefined;
+  #runningSince: Date | undefined;
+  /** Who asked for what is going on. */
+  #by: Principal | undefined;
 
-  constructor(request: CreateSandboxRequest, options: SandboxOptions) {
-    this.request = request;
-    this.#options = options;
-    this.#driver = options.driver;
+  constructor(record: SandboxRecord, context: SandboxContext) {
+    this.#record = record;
+    this.#context = context;
+    this.#driver = context.driver;
+    this.#timers = new SandboxTimers(record.request.lifecycle, {
+      onEnd: () => void this.end().catch(() => {}),
+      onActive: (at) => this.#change({ activeAt: at.toISOString() }),
+    });
+  }
+
+  get id(): string {
+    return this.#record.id;
+  }
+
+  get record(): SandboxRecord {
+    return this.#record;
+  }
+
+  get request(): CreateSandboxRequest {
+    return this.#record.request;
   }
 
   get status(): SandboxStatus {
-    return this.#status;
+    return this.#record.status;
   }
 
-  /** Begins to start; the state tells how it went. Throws `invalid_state`, or what the request asks for in vain. */
-  async start(): Promise<void> {
-    assertMove(this.request.name, this.#status, 'starting');
-    this.#status = 'starting';
-    this.#failure = null;
+  get isLive(): boolean {
+    return isLive(this.status);
+  }
+
+  /** Begins to start; the state tells how it went. Throws `invalid_state`. */
+  start(by?: Principal): void {
+    this.#by = by;
+    this.#move('starting', { failure: null });
     this.#cancelStart = new AbortController();
     this.#starting = this.#boot();
     this.#starting.catch(() => {});
@@ -60,121 +103,233 @@ export class Sandbox {
     await deadline.race(this.#starting ?? Promise.resolve()).catch(() => {});
   }
 
-  /** Resolves when the guest is gone. Throws `invalid_state` when there is nothing to stop. */
-  async stop(): Promise<void> {
-    assertMove(this.request.name, this.#status, 'stopping');
-    this.#status = 'stopping';
-    this.#cancelStart.abort();
-    await this.#starting?.catch(() => {});
-    await this.#guest?.stop(STOP_GRACE_MS);
-    this.#ended('stopped', null);
+  /** Resolves when the guest is gone. Throws `invalid_state` when there is nothing to stop, `sandbox_lost` when it does not end. */
+  stop(by?: Principal): Promise<void> {
+    this.#by = by;
+    this.#move('stopping');
+    this.#stopping = this.#stop();
+    return this.#stopping;
   }
 
-  /** Like {@link stop}, from any state. */
-  async end(): Promise<void> {
-    if (this.#status === 'starting' || this.#status === 'running') await this.stop();
+  /** Like {@link stop}, from any state, also while it is stopping. */
+  async end(by?: Principal): Promise<void> {
+    if (this.status === 'stopping') await this.#stopping;
+    else if (canMove(this.status, 'stopping')) await this.stop(by);
+  }
+
+  rename(names: { readonly name: string; readonly slug: string }): Promise<void> {
+    return this.#change(names);
+  }
+
+  /** Takes the guest of an earlier process over; without one, says what has become of the sandbox. */
+  async resume(): Promise<void> {
+    const { status, guest: record, startedAt } = this.#record;
+    if (!this.isLive) return;
+    const wasStopping = status === 'stopping';
+    try {
+      if (record === undefined || record.driver !== this.#driver.name || !this.#driver.capabilities.adopts)
+        throw new WorkcellError('sandbox_lost', 'The server has ended, and the sandbox with it; start it again');
+      this.#record = { ...this.#record, status: 'starting' };
+      await this.#takeOver(async (deadline) => {
+        const guest = await this.#driver.adopt({ driver: record.driver, data: record.data }, deadline);
+        if (guest !== undefined) return guest;
+        throw new WorkcellError('sandbox_lost', 'The sandbox was gone when the server came back; start it again');
+      });
+      this.#running(startedAt === null ? new Date() : new Date(startedAt));
+      if (wasStopping) await this.stop();
+    } catch (error) {
+      await this.#kill();
+      this.#record = { ...this.#record, status: wasStopping ? 'stopping' : 'starting' };
+      if (wasStopping) this.#ended('stopped', null);
+      else this.#ended('failed', messageOf(error));
+    }
   }
 
   /** Throws `invalid_state` when it is not running, `busy` when it has too many clients. */
   attach(client: RelayClient): RelaySession {
     const session = this.relay.attach(client);
-    if (session === undefined) throw new WorkcellError('busy', `Sandbox "${this.request.name}" has too many clients`);
+    if (session === undefined) throw new WorkcellError('busy', `Sandbox "${this.#record.name}" has too many clients`);
     return session;
   }
 
   /** Throws `invalid_state` when it is not running. */
   get relay(): AgentRelay {
-    if (this.#relay !== undefined) return this.#relay;
-    throw new WorkcellError('invalid_state', `Sandbox "${this.request.name}" is ${this.#status}; start it first`);
+    if (this.#relay !== undefined && this.status === 'running') return this.#relay;
+    throw new WorkcellError('invalid_state', `Sandbox "${this.#record.name}" is ${this.status}; start it first`);
   }
 
-  describe(): SandboxResponse {
-    const { name, lifecycle } = this.request;
+  /** Undefined when there is no guest to measure. */
+  async metrics(): Promise<GuestMetrics | undefined> {
+    return this.#guest?.metrics();
+  }
+
+  describe(reader: SpecReader = 'document'): SandboxResponse {
+    const { id, orgId, name, slug, status, request, createdAt, startedAt, stoppedAt, failure } = this.#record;
+    const { poolBypass } = this.#guest ?? {};
     return {
-      id: this.id,
-      org_id: this.#options.orgId,
+      id,
+      org_id: orgId,
       name,
-      slug: this.request.slug ?? name.toLowerCase(),
-      status: this.#status,
-      status_reason: null,
-      ephemeral: lifecycle.ephemeral,
-      created_at: this.#createdAt.toISOString(),
-      started_at: this.#startedAt?.toISOString() ?? null,
-      stopped_at: this.#stoppedAt?.toISOString() ?? null,
-      last_failure_message: this.#failure,
-      spec: describeSpec(this.request),
+      slug,
+      status,
+      status_reason: status === 'starting' ? (this.#reason ?? null) : null,
+      ephemeral: request.lifecycle.ephemeral,
+      created_at: createdAt,
+      started_at: startedAt,
+      stopped_at: stoppedAt,
+      last_failure_message: failure,
+      spec: describeSpec(request, reader),
       driver: this.#driver.name,
       isolation: this.#driver.isolation,
       boot: this.#guest?.boot ?? null,
+      ...(poolBypass === undefined ? {} : { pool_bypass: poolBypass }),
     };
   }
 
   async #boot(): Promise<void> {
-    using deadline = new Deadline(`Starting sandbox "${this.request.name}"`, this.#options.bootTimeoutMs, {
-      signal: this.#cancelStart.signal,
-    });
+    const { id, request } = this.#record;
     try {
-      const spec = await toGuestSpec(this.id, this.request, this.#options);
-      const guest = await this.#driver.boot(spec, deadline);
-      this.#guest = guest;
-      void guest.exited.then(({ unexpected, reason }) => {
-        if (unexpected) this.#ended('failed', `The sandbox ended by itself: ${reason}`);
+      // What has begun is on the disk before it begins, so that nothing runs that the next process does not know of.
+      await this.#context.save(this.#record);
+      await this.#takeOver(async (deadline) => {
+        const spec = await toGuestSpec(id, request, this.#context);
+        const booting = this.#driver.boot({ ...spec, ...(this.#context.survives ? { survives: true } : {}) }, deadline);
+        return await deadline.race(booting, (late) => void late.stop(0).catch(() => {}));
       });
-      this.#relay = new AgentRelay(await guest.connectAgent(deadline), () => this.#touch());
-      if (this.#status !== 'starting') return;
-      this.#status = 'running';
-      this.#startedAt = new Date();
-      this.#stoppedAt = null;
-      this.#armTimers();
+      if (this.status === 'starting') this.#running(new Date());
     } catch (error) {
-      await this.#guest?.stop(0);
-      if (this.#status === 'starting') this.#ended('failed', messageOf(error));
+      await this.#kill();
+      if (this.status === 'starting') this.#ended('failed', messageOf(error));
       throw error;
     }
   }
 
+  /** Memory, then the guest, then its agent, then what the request wants changed in it. */
+  async #takeOver(getGuest: (deadline: Deadline) => Promise<Guest>): Promise<void> {
+    const { name, request, guest: adopted } = this.#record;
+    const signal = this.#cancelStart.signal;
+    const share = await this.#reserve(signal);
+    this.#reason = 'scheduling';
+    using deadline = new Deadline(`Starting sandbox "${name}"`, this.#context.bootTimeoutMs, { signal });
+    const guest = await getGuest(deadline).catch((error) => {
+      share?.[Symbol.dispose]();
+      throw error;
+    });
+    this.#guest = guest;
+    void guest.exited.then(({ unexpected, reason }) => {
+      share?.[Symbol.dispose]();
+      if (unexpected && this.#guest === guest) this.#ended('failed', `The sandbox ended by itself: ${reason}`);
+    });
+    await this.#openNetwork(guest, deadline);
+    this.#relay = new AgentRelay(await guest.connectAgent(deadline), {
+      onActivity: () => this.#timers.touch(),
+      onOutput: (source, session, data) => this.log.write(source, session, data),
+      onSessionEnd: (session) => this.log.endSession(session),
+    });
+    if (adopted !== undefined) return;
+    if (guest.record !== undefined) void this.#change({ guest: guest.record });
+    if (needsSetup(request)) {
+      using caller = await GuestCaller.open(this.#relay, deadline);
+      await setUpGuest(caller, request, deadline);
+    }
+    await this.#launch(deadline);
+  }
+
+  /** Lets the guest reach what it may, and writes into its log what it may not. */
+  async #openNetwork(guest: Guest, deadline: Deadline): Promise<void> {
+    const network = toNetwork(this.#record.request, this.#context);
+    if (network === undefined || guest.connectEgress === undefined) return;
+    serveEgress(await guest.connectEgress(deadline), {
+      policies: network.policies,
+      onDenied: ({ host, port, reason }) =>
+        this.log.append('system', `--- connection to ${host}:${port} refused: ${reason} ---\n`),
+    });
+  }
+
+  async #reserve(signal: AbortSignal): Promise<Disposable | undefined> {
+    const { budget, queueTimeoutMs } = this.#context;
+    if (budget === undefined) return undefined;
+    this.#reason = 'insufficient_capacity';
+    const what = `Waiting for memory for sandbox "${this.#record.name}"`;
+    using deadline = new Deadline(what, queueTimeoutMs, { signal });
+    return await deadline.race(budget.reserve(this.#record.request.resources.memory_mib, deadline), (late) =>
+      late[Symbol.dispose](),
+    );
+  }
+
+  /** The command of the sandbox itself; its end is not the sandbox's. */
+  async #launch(deadline: Deadline): Promise<void> {
+    const { cmd, entrypoint } = this.#record.request.runtime;
+    const [command, ...args] = [...(entrypoint ?? []), ...(cmd ?? [])];
+    if (!cmd?.length || command === undefined || this.#relay === undefined) return;
+    const caller = await GuestCaller.open(this.#relay, deadline);
+    caller
+      .exec({ cmd: command, args })
+      .catch((error) => this.log.append('system', `The command "${command}" failed: ${messageOf(error)}\n`))
+      .finally(() => caller[Symbol.dispose]());
+  }
+
+  #running(startedAt: Date): void {
+    this.#reason = null;
+    const { activeAt } = this.#record;
+    this.#runningSince = startedAt;
+    this.#move('running', { startedAt: startedAt.toISOString(), stoppedAt: null });
+    this.#by = undefined;
+    this.log.append('system', '--- sandbox started ---\n');
+    this.#timers.arm(startedAt, activeAt === null ? startedAt : new Date(activeAt));
+  }
+
+  async #stop(): Promise<void> {
+    using deadline = new Deadline(`Stopping sandbox "${this.#record.name}"`, STOP_TIMEOUT_MS);
+    this.#cancelStart.abort();
+    try {
+      await deadline.race((this.#starting ?? Promise.resolve()).catch(() => {}));
+      if (this.#guest !== undefined) await deadline.race(this.#guest.stop(STOP_GRACE_MS));
+      this.#ended('stopped', null);
+    } catch (cause) {
+      this.#ended('failed', `The sandbox did not end: ${messageOf(cause)}`);
+      throw new WorkcellError('sandbox_lost', `Sandbox "${this.#record.name}" did not end: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
+  }
+
+  /** A guest that did not come up the whole way; how its end goes changes nothing. */
+  async #kill(): Promise<void> {
+    if (this.#guest === undefined) return;
+    using deadline = new Deadline('Ending a guest that did not start', STOP_TIMEOUT_MS);
+    await deadline.race(this.#guest.stop(0)).catch(() => {});
+  }
+
   #ended(status: 'stopped' | 'failed', failure: string | null): void {
-    if (this.#status === 'stopped' || this.#status === 'failed') return;
-    this.#status = status;
-    this.#failure = failure;
-    this.#stoppedAt = new Date();
-    clearTimeout(this.#lifeTimer);
-    clearTimeout(this.#idleTimer);
-    this.#idleTimer = undefined;
+    if (!this.isLive) return;
+    this.#timers.disarm();
     this.#relay?.close(failure ?? 'The sandbox was stopped');
     this.#relay = undefined;
     this.#guest = undefined;
-    if (this.request.lifecycle.ephemeral) this.#options.onEphemeralEnd();
+    this.#reason = null;
+    this.log.append('system', failure === null ? '--- sandbox stopped ---\n' : `--- sandbox failed: ${failure} ---\n`);
+    const { guest: _, ...rest } = this.#record;
+    this.#record = rest;
+    if (this.#runningSince !== undefined) this.#context.onRunEnd(rest, this.#runningSince);
+    this.#runningSince = undefined;
+    this.#move(status, { failure, stoppedAt: new Date().toISOString(), activeAt: null });
+    this.#by = undefined;
   }
 
-  #armTimers(): void {
-    const { max_duration_secs: seconds } = this.request.lifecycle;
-    if (seconds) this.#lifeTimer = setTimeout(() => void this.end().catch(() => {}), seconds * 1000).unref();
-    this.#touch();
+  /** Throws `invalid_state` when the table does not allow it. */
+  #move(status: SandboxStatus, and: Partial<SandboxRecord> = {}): void {
+    assertMove(this.#record.name, this.status, status);
+    void this.#change({ ...and, status });
+    this.log.wake();
+    this.#context.onStatus(this, this.#by);
   }
 
-  #touch(): void {
-    const { idle_timeout_secs: seconds } = this.request.lifecycle;
-    if (!seconds) return;
-    if (this.#idleTimer === undefined)
-      this.#idleTimer = setTimeout(() => void this.end().catch(() => {}), seconds * 1000).unref();
-    else this.#idleTimer.refresh();
+  /** A change that cannot be kept is still a change: the next process finds the older state, and says so. */
+  #change(change: Partial<SandboxRecord>): Promise<void> {
+    this.#record = { ...this.#record, ...change };
+    const saving = this.#context.save(this.#record);
+    saving.catch(() => {});
+    return saving;
   }
 }
-
-/** What is told of a request: never where on the host something lies, never a value that could be a secret's. */
-function describeSpec(request: CreateSandboxRequest): unknown {
-  return {
-    image: request.image.reference,
-    resources: request.resources,
-    runtime: request.runtime,
-    env: request.env.map(({ key }) => ({ key, value: '[redacted]' })),
-    labels: request.labels,
-    rlimits: [],
-    lifecycle: request.lifecycle,
-    mounts: request.mounts.map(({ type, guest, options }) => ({ type: MOUNT_TYPES[type], guest, options })),
-    network: { enabled: false, ports: [], trust_host_cas: false },
-  };
-}
-
-const MOUNT_TYPES = { bind: 'Bind', named: 'Named', tmpfs: 'Tmpfs', disk_image: 'DiskImage' } as const;

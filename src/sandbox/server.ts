@@ -1,14 +1,28 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import websocket from '@fastify/websocket';
-import { type FastifyInstance, fastify } from 'fastify';
-import { MAX_FRAME_BYTES } from '../protocol/agent-frames.ts';
-import type { Secret } from '../util/secret.ts';
+import { parseAllowList } from '../protocol/network-policy.ts';
+import { Cleanup } from '../util/cleanup.ts';
+import { FileLock } from '../util/file-lock.ts';
 import { toErrorResponse } from './api-error.ts';
-import { authenticate } from './auth.ts';
+import { authenticateRequests } from './authenticate-requests.ts';
+import { Authenticator, type KeySource } from './authenticator.ts';
 import type { SandboxDriver } from './driver.ts';
+import { EventLog } from './event-log.ts';
+import { createHttpApp } from './http-app.ts';
+import { HTTP_LIMITS, type HttpLimits } from './http-limits.ts';
+import { KeyStore } from './key-store.ts';
 import { SandboxRegistry } from './registry.ts';
+import { guardRequests } from './request-guard.ts';
+import { accountRoutes } from './routes/account.ts';
 import { agentRoute } from './routes/agent.ts';
+import { eventRoutes } from './routes/events.ts';
+import { logRoutes } from './routes/logs.ts';
 import { sandboxRoutes } from './routes/sandboxes.ts';
 import { volumeRoutes } from './routes/volumes.ts';
+import type { MemoryBudget } from './sandbox.ts';
+import { SandboxStore } from './sandbox-store.ts';
+import { UsageLedger } from './usage-ledger.ts';
 import { VolumeStore } from './volumes.ts';
 
 export interface SandboxServerOptions {
@@ -17,81 +31,138 @@ export interface SandboxServerOptions {
   readonly host?: string;
   /** 0, the default, takes any free port. */
   readonly port?: number;
-  /** Who has one of these may do everything. There is no way to run without. */
-  readonly keys: readonly [Secret, ...Secret[]];
+  /** Names under which clients reach this server, besides `localhost` and the address that they connect to. */
+  readonly hosts?: readonly string[];
+  /** Who has one of these secrets may do everything; what keys of a store may do, it says. There is no way to run without. */
+  readonly keys: readonly [KeySource, ...KeySource[]];
+  /** Those left out are as in `HTTP_LIMITS`. */
+  readonly limits?: Partial<HttpLimits>;
   /** Folder of the named volumes. */
   readonly volumes: string;
   /** Folders of the host below which bind mounts are allowed. Default none. */
   readonly bindRoots?: readonly string[];
-  /** How long a guest may take to start. */
+  /** What an image's name stands for, beside `host`: `host`, or the absolute path of a folder that holds a root file system. */
+  readonly images?: Readonly<Record<string, string>>;
+  /** How long a guest may take to start, from when there is memory for it. */
   readonly bootTimeoutMs: number;
+  /** Hands out the host's memory. Absent: it is not counted. */
+  readonly budget?: MemoryBudget;
+  /** How long a start may wait for memory. Default 5 minutes. */
+  readonly queueTimeoutMs?: number;
+  /** Told of what went wrong in the server itself, whose reason no client is told. */
+  readonly onProblem?: (error: unknown) => void;
+  /** What guests may reach at most: `example.com`, `10.0.0.0/8:5432`, `*`, … (`parseAllowList`). Default nothing. */
+  readonly allow?: readonly string[];
+  /**
+   * Folder in which sandboxes, events and use outlive the server; one server at a time has it. Guests that the driver can
+   * adopt then outlive a server that is killed. Absent: everything ends with the server.
+   */
+  readonly state?: string;
 }
 
-const BODY_BYTES = 1024 * 1024;
-const ORG_ID = '00000000-0000-4000-8000-000000000001';
+const QUEUE_TIMEOUT_MS = 5 * 60_000;
 
 /**
  * A Microsandbox server: the cloud API of superradcompany/microsandbox over guests of one driver.
  *
- * It ends every guest that it has started when it is closed.
+ * It ends every guest that it has started when it is closed; with `state`, sandboxes are there again, stopped, in the next.
  */
 export class SandboxServer implements AsyncDisposable {
   /** `http://127.0.0.1:5555` */
   readonly url: string;
-  readonly #app: FastifyInstance;
-  readonly #registry: SandboxRegistry;
-  #closing: Promise<void> | undefined;
+  readonly #cleanup: Cleanup;
 
-  private constructor(url: string, app: FastifyInstance, registry: SandboxRegistry) {
+  private constructor(url: string, cleanup: Cleanup) {
     this.url = url;
-    this.#app = app;
-    this.#registry = registry;
+    this.#cleanup = cleanup;
   }
 
+  /** Throws `busy` when another server has the state folder. */
   static async listen(options: SandboxServerOptions): Promise<SandboxServer> {
-    const { driver, keys, bindRoots = [], bootTimeoutMs } = options;
-    const volumes = new VolumeStore(options.volumes);
-    const registry = new SandboxRegistry({ driver, volumes, bindRoots, bootTimeoutMs, orgId: ORG_ID });
-    const app = fastify({ bodyLimit: BODY_BYTES, forceCloseConnections: true });
-    // Clients announce JSON with requests that have no body, too.
-    const parseJson = app.getDefaultJsonParser('error', 'error');
-    app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-      if (body === '') done(null, undefined);
-      else parseJson(request, String(body), done);
-    });
-    app.setErrorHandler((error, _request, reply) => {
-      const { status, body } = toErrorResponse(error);
-      void reply.status(status).send(body);
-    });
-    app.setNotFoundHandler((request, reply) => {
-      void reply
-        .status(404)
-        .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
-    });
-    app.addHook('onRequest', async (request) => authenticate(request.headers.authorization, keys));
-    await app.register(websocket, { options: { maxPayload: MAX_FRAME_BYTES * 2, perMessageDeflate: false } });
-    // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
-    await app.register(async (routes) => {
-      sandboxRoutes(routes, registry);
-      volumeRoutes(routes, volumes);
-      agentRoute(routes, registry);
-    });
-    const url = await app.listen({ host: options.host ?? '127.0.0.1', port: options.port ?? 0 });
-    return new SandboxServer(url, app, registry);
+    const cleanup = new Cleanup();
+    try {
+      return new SandboxServer(await open(options, cleanup), cleanup);
+    } catch (error) {
+      await cleanup.run();
+      throw error;
+    }
   }
 
   /** Refuses new work, ends all guests, closes the port. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
-  }
-
-  async #close(): Promise<void> {
-    await this.#registry[Symbol.asyncDispose]();
-    await this.#app.close();
+    return this.#cleanup.run();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** The URL of a server that listens; `cleanup` is what has to be undone, also when this throws. */
+async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<string> {
+  const { driver, keys, bindRoots = [], images = {}, bootTimeoutMs, host = '127.0.0.1', hosts = [], state } = options;
+  const limits = { ...HTTP_LIMITS, ...options.limits };
+  const keyFolders = keys.filter((source) => source instanceof KeyStore).map(({ folder }) => folder);
+  const volumes = new VolumeStore(options.volumes);
+  if (state !== undefined) {
+    const lock = await lockState(state);
+    cleanup.add(() => lock.release());
+  }
+  const events = await EventLog.open(state);
+  const usage = await UsageLedger.open(state);
+  const registry = await SandboxRegistry.open({
+    driver,
+    volumes,
+    bindRoots,
+    images,
+    allowed: parseAllowList(options.allow ?? []),
+    closedFolders: state === undefined ? keyFolders : [...keyFolders, state],
+    bootTimeoutMs,
+    budget: options.budget,
+    queueTimeoutMs: options.queueTimeoutMs ?? QUEUE_TIMEOUT_MS,
+    survives: state !== undefined && driver.capabilities.adopts,
+    store: await SandboxStore.open(state),
+    events,
+    usage,
+  });
+  const app = createHttpApp(limits);
+  cleanup.add(() => app.close());
+  cleanup.add(() => registry[Symbol.asyncDispose]());
+  // Clients announce JSON with requests that have no body, too.
+  const parseJson = app.getDefaultJsonParser('error', 'error');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined);
+    else parseJson(request, String(body), done);
+  });
+  app.setErrorHandler((error, _request, reply) => {
+    const { status, body } = toErrorResponse(error);
+    if (body.error.code === 'internal') options.onProblem?.(error);
+    void reply.status(status).send(body);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    void reply
+      .status(404)
+      .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
+  });
+  await app.register(websocket, {
+    options: { maxPayload: limits.messageBytes, maxFragments: limits.messageFragments, perMessageDeflate: false },
+  });
+  // After the WebSocket support, which closes the connection of an upgrade that is refused.
+  guardRequests(app, { host, hosts, limits });
+  authenticateRequests(app, new Authenticator(keys));
+  // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
+  await app.register(async (routes) => {
+    sandboxRoutes(routes, registry);
+    volumeRoutes(routes, volumes);
+    agentRoute(routes, registry);
+    logRoutes(routes, registry);
+    eventRoutes(routes, events);
+    accountRoutes(routes, { registry, usage, listVolumes: () => volumes.list(), since: new Date() });
+  });
+  return app.listen({ host, port: options.port ?? 0 });
+}
+
+async function lockState(state: string): Promise<FileLock> {
+  await mkdir(state, { recursive: true, mode: 0o700 });
+  return FileLock.acquire({ path: join(state, '.lock'), what: 'The state folder of the sandbox server' });
 }

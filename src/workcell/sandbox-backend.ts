@@ -1,12 +1,15 @@
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import type { Config } from '../config/config.ts';
-import { WorkcellError } from '../core/errors.ts';
+import { messageOf, WorkcellError } from '../core/errors.ts';
+import type { KeySource } from '../sandbox/authenticator.ts';
 import type { OnProgress, SandboxDriver } from '../sandbox/driver.ts';
+import { newSecret } from '../sandbox/key-file.ts';
+import { KeyStore } from '../sandbox/key-store.ts';
 import { SandboxServer } from '../sandbox/server.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { Deadline } from '../util/deadline.ts';
-import { Secret } from '../util/secret.ts';
+import type { Secret } from '../util/secret.ts';
 import { createDriver } from './driver-choice.ts';
 
 /** A Microsandbox server that programs can be sent to. */
@@ -14,6 +17,10 @@ export interface SandboxBackend extends AsyncDisposable {
   readonly url: string;
   readonly apiKey: Secret;
 }
+
+export { newSecret as newApiKey } from '../sandbox/key-file.ts';
+export type { KeyInfo, KeyStore } from '../sandbox/key-store.ts';
+export { ROLES, type Role } from '../sandbox/principal.ts';
 
 export const MIB: number = 1024 * 1024;
 /** Downloading a kernel and booting a template, once. */
@@ -41,30 +48,44 @@ export async function prepareDriver(driver: SandboxDriver, onProgress: OnProgres
 export interface ServeOptions {
   readonly host: string;
   readonly port: number;
-  readonly apiKey: Secret;
+  readonly hosts: readonly string[];
+  readonly keys: readonly [KeySource, ...KeySource[]];
+  /** Whether sandboxes outlive the server. */
+  readonly keepsState: boolean;
 }
 
 /** A Microsandbox server over the configured driver; bind mounts are allowed below the configured folders only. */
 export async function serveSandboxes(
   config: Config,
   driver: SandboxDriver,
-  { host, port, apiKey }: ServeOptions,
+  { host, port, hosts, keys, keepsState }: ServeOptions,
 ): Promise<SandboxServer> {
   const { workspaces, servers, skills } = config.paths;
+  const log = pino({ level: config.log.level }, pino.destination(2));
   return SandboxServer.listen({
     driver,
     host,
     port,
-    keys: [apiKey],
+    hosts,
+    keys,
     volumes: join(workspaces, '.volumes'),
     bindRoots: [workspaces, servers, skills],
+    images: config.sandbox.images,
     bootTimeoutMs: config.sandbox.bootTimeoutMs,
+    allow: config.sandbox.network.allow,
+    onProblem: (error) => log.error({ err: error }, messageOf(error)),
+    ...(keepsState ? { state: serverFolder(config) } : {}),
   });
 }
 
-/** A key in the form that Microsandbox clients expect. */
-export function newApiKey(): Secret {
-  return new Secret(`msb_${randomBytes(24).toString('hex')}`);
+/** The keys of the server of this configuration; it may run or not. */
+export function openKeyStore(config: Config): KeyStore {
+  return new KeyStore(serverFolder(config));
+}
+
+/** What a server keeps for itself: keys, and the state of its sandboxes. */
+function serverFolder({ paths }: Config): string {
+  return join(paths.workspaces, '.server');
 }
 
 async function embed(config: Config, onProgress: OnProgress): Promise<SandboxBackend> {
@@ -73,8 +94,9 @@ async function embed(config: Config, onProgress: OnProgress): Promise<SandboxBac
     const driver = await createDriver(config);
     cleanup.add(async () => driver[Symbol.asyncDispose]());
     await prepareDriver(driver, onProgress);
-    const apiKey = newApiKey();
-    const server = await serveSandboxes(config, driver, { host: '127.0.0.1', port: 0, apiKey });
+    const apiKey = newSecret();
+    const where = { host: '127.0.0.1', port: 0, hosts: [] };
+    const server = await serveSandboxes(config, driver, { ...where, keys: [apiKey], keepsState: false });
     cleanup.add(() => server.close());
     return { url: server.url, apiKey, [Symbol.asyncDispose]: () => cleanup.run() };
   } catch (error) {

@@ -163,7 +163,14 @@ export class Workcell implements AsyncDisposable {
     this.#cleanup.add(async () => backend[Symbol.asyncDispose]());
     const sandbox = { image, cpus, memoryMib: Math.floor(memoryBytes / MIB) };
     const { url, apiKey } = backend;
-    const executor = new SandboxExecutor({ url, apiKey, sandbox, bootTimeoutMs, idleTimeoutMs });
+    const executor = new SandboxExecutor({
+      url,
+      apiKey,
+      sandbox,
+      allow: config.sandbox.network.allow,
+      bootTimeoutMs,
+      idleTimeoutMs,
+    });
     this.#cleanup.add(() => executor[Symbol.asyncDispose]());
     return executor;
   }

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Page, SandboxResponse } from '../../src/protocol/rest.ts';
 import { AgentClient } from '../support/agent-client.ts';
 import { eventually } from '../support/processes.ts';
-import { openServer, sandboxSpec, type TestServer } from '../support/sandbox-server.ts';
+import { API_KEY, openServer, sandboxSpec, type TestServer } from '../support/sandbox-server.ts';
 
 let server: TestServer;
 
@@ -126,6 +126,11 @@ describe('a request that cannot be honoured', () => {
     ['no memory at all', { resources: { memory_mib: 0 } }, /memory_mib/],
     ['a mount at a relative path', { mounts: [{ type: 'tmpfs', guest: 'x' }] }, /guest/],
     ['a mount at a path with ..', { mounts: [{ type: 'tmpfs', guest: '/a/../../b' }] }, /guest/],
+    ['an unknown resource', { rlimits: [{ resource: 'luck', soft: 1, hard: 1 }] }, /rlimits/],
+    ['a soft limit above the hard one', { rlimits: [{ resource: 'nofile', soft: 2, hard: 1 }] }, /rlimits/],
+    ['a patch of no kind', { patches: [{ type: 'magic' }] }, /patches/],
+    ['a script that is a path', { runtime: { scripts: { '../x': '' } } }, /scripts/],
+    ['a slug with capitals', { slug: 'My-Slug' }, /slug/],
   ])('is refused with the field that is wrong: %s', async (_what, spec, field) => {
     const { status, body } = await create('bad', spec);
     expect({ status, body }).toEqual({
@@ -137,12 +142,12 @@ describe('a request that cannot be honoured', () => {
   });
 
   it.each([
-    ['rlimits', { rlimits: [{ resource: 'nofile', soft: 1, hard: 1 }] }],
     ['secrets', { network: { secrets: { entries: [{ env: 'KEY', value: 'x' }] } } }],
     ['disk_size_mib', { resources: { disk_size_mib: 100 } }],
-    ['patches', { patches: [{}] }],
+    ['patches', { patches: [{ type: 'copy_file', src: '/etc/passwd', dst: '/x', replace: false }] }],
     ['init', { init: { command: 'x' } }],
-    ['user', { runtime: { user: 'nobody' } }],
+    ['security_profile', { security_profile: 'restricted' }],
+    ['registry', { registry: { mode: 'inline', username: 'u', password: 'p' } }],
     ['quota_mib', { mounts: [{ type: 'bind', host: '/', guest: '/x', quota_mib: 5 }] }],
     ['disk_image', { mounts: [{ type: 'disk_image', host: '/x', guest: '/x', format: 'raw' }] }],
     ['image', { image: { type: 'oci', reference: 'alpine' } }],
@@ -216,6 +221,53 @@ describe('a sandbox that runs', () => {
     expect((await server.call('DELETE', path)).status).toBe(200);
   });
 
+  it('has patches and scripts in place, its environment set and its command running before it is `running`', async () => {
+    const { id } = await server.start('prepared', {
+      env: [{ key: 'GREETING', value: 'hello' }],
+      runtime: {
+        scripts: { greet: '#!/bin/sh\necho $GREETING from a script\n' },
+        cmd: ['sh', '-c', 'echo of the command'],
+      },
+      patches: [
+        { type: 'text', path: '/etc/app/a.conf', content: 'one\n', mode: 0o640, replace: false },
+        { type: 'append', path: '/etc/app/a.conf', content: 'two\n' },
+        { type: 'file', path: '/etc/app/raw', content: [0, 255, 10], replace: true },
+        { type: 'mkdir', path: '/srv/data', mode: 0o700 },
+        { type: 'symlink', target: 'a.conf', link: '/etc/app/link', replace: false },
+        { type: 'text', path: '/etc/app/gone', content: '', replace: false },
+        { type: 'remove', path: '/etc/app/gone' },
+        { type: 'remove', path: '/etc/app/never-was' },
+      ],
+    });
+    const client = await AgentClient.open(server, id);
+    const shell = async (command: string) => (await client.exec({ cmd: 'sh', args: ['-c', command], cwd: '/' })).stdout;
+    expect(await shell('cat /etc/app/link; stat -c %a /etc/app/a.conf /srv/data; ls /etc/app')).toBe(
+      'one\ntwo\n640\n700\na.conf\nlink\nraw\n',
+    );
+    expect(await shell('od -An -tx1 /etc/app/raw; greet')).toBe(' 00 ff 0a\nhello from a script\n');
+    expect(await readLog(server, id, 'of the command')).toMatch(/"source":"stdout".*"text":"of the command\\n"/);
+    client.socket.terminate();
+    await server.call('DELETE', `/v1/sandboxes/${id}`);
+  });
+
+  it('does not start with a patch that cannot be made, and says which', async () => {
+    const { body } = await server.call('POST', '/v1/sandboxes?start=true&wait_for=running', {
+      body: {
+        ...sandboxSpec('unpatched'),
+        patches: [
+          { type: 'mkdir', path: '/x' },
+          { type: 'text', path: '/usr', content: '', replace: true },
+        ],
+      },
+    });
+    expect(body).toMatchObject({
+      status: 'failed',
+      last_failure_message: expect.stringMatching(/patch 2 \("text"\)/),
+      boot: null,
+    });
+    await server.call('DELETE', '/v1/sandboxes/by-name/unpatched');
+  });
+
   it('ends when its time is up', async () => {
     const { id } = await server.start('brief', { lifecycle: { max_duration_secs: 1 } });
     await eventually(async () => (await statusOf(id)) === 'stopped');
@@ -272,3 +324,17 @@ describe('a named volume', () => {
     expect((await create('late', { mounts })).status).toBe(404);
   });
 });
+
+/** What the log stream sends until it holds `text`. */
+async function readLog({ url }: TestServer, id: string, text: string): Promise<string> {
+  const response = await fetch(`${url}/v1/sandboxes/${id}/logs`, {
+    headers: { authorization: `Bearer ${API_KEY}` },
+    signal: AbortSignal.timeout(15_000),
+  });
+  let seen = '';
+  for await (const chunk of response.body ?? []) {
+    seen += Buffer.from(chunk).toString();
+    if (seen.includes(text)) break;
+  }
+  return seen;
+}

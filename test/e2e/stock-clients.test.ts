@@ -30,7 +30,12 @@ const done = { code: 0, stderr: '' };
 describe("the stock `msb` command drives a server of one's own", () => {
   it('creates a sandbox, runs commands in it, and ends it', async () => {
     expect(await msb(['create', '--name', 'one', '-e', 'GREETING=hello', '--no-net', 'host'])).toMatchObject(done);
-    expect((await msb(['ls'])).stdout).toMatch(/^one\s.*running/m);
+    expect((await msb(['ls'])).stdout).toMatch(/^one\s+host\s+running\s+\d{4}-/m);
+    expect((await msb(['ps'])).stdout).toMatch(/^one\s+host\s.*1 \/ 1\s+512 MiB \/ 512 MiB\s+running/m);
+    expect(JSON.parse((await msb(['inspect', 'one', '--format', 'json'])).stdout)).toMatchObject({
+      status: 'Running',
+      config: { env: [{ key: 'GREETING', value: '[redacted]' }] },
+    });
     expect(await msb(['exec', 'one', '--', 'sh', '-c', 'echo $GREETING; echo err >&2; exit 3'])).toEqual({
       stdout: 'hello\n',
       stderr: 'err\n',
@@ -63,11 +68,16 @@ describe("the stock `msb` command drives a server of one's own", () => {
 });
 
 describe('the stock SDK', () => {
-  it('runs commands and moves files', async () => {
+  it('runs commands, follows their output and moves files', async () => {
     const { stdout, stderr, code } = await command(process.execPath, [SDK_PROGRAM, clients.folder], { env: env() });
     expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
     expect(JSON.parse(stdout)).toEqual({
       output: ['out\n', 'err\n', 3],
+      log: [
+        ['stdout', 'out\n'],
+        ['stderr', 'err\n'],
+        ['stderr', 'err\n'],
+      ],
       missing: expect.stringContaining('no-such-command'),
       read: 'hällo',
       size: 6,

@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
-const VERSION = '0.6.18';
+export const STOCK_VERSION = '0.6.18';
 const INSTALL_TIMEOUT_MS = 120_000;
 
 const run = promisify(execFile);
@@ -18,7 +18,7 @@ export interface StockClients {
 
 /** Installs them once into a cache of the user; fails when the registry cannot be reached before that. */
 export async function stockClients(): Promise<StockClients> {
-  const folder = join(homedir(), '.cache/workcell-test', `microsandbox-${VERSION}`);
+  const folder = join(homedir(), '.cache/workcell-test', `microsandbox-${STOCK_VERSION}`);
   const msb = join(folder, 'node_modules/@superradcompany/microsandbox-linux-x64-gnu/bin/msb');
   const installed = await access(msb).then(
     () => true,
@@ -32,13 +32,13 @@ async function install(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
   // The npm that comes with this very node may be missing; the one in PATH does as well.
-  const npm = ['install', '--no-audit', '--no-fund', '--ignore-scripts', `microsandbox@${VERSION}`];
+  const npm = ['install', '--no-audit', '--no-fund', '--ignore-scripts', `microsandbox@${STOCK_VERSION}`];
   try {
     await run('npm', npm, { cwd: folder, timeout: INSTALL_TIMEOUT_MS });
   } catch (cause) {
     const { stderr = '' } = cause as { stderr?: string };
     throw new Error(
-      `Cannot install microsandbox@${VERSION} from the npm registry, which this test needs once:\n${stderr}`,
+      `Cannot install microsandbox@${STOCK_VERSION} from the npm registry, which this test needs once:\n${stderr}`,
       {
         cause,
       },
@@ -59,7 +59,7 @@ export async function command(
   options: { readonly env: Readonly<Record<string, string>>; readonly input?: string },
 ): Promise<CommandOutcome> {
   const env = { PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, ...options.env };
-  const running = run(file, [...args], { env, timeout: 60_000 });
+  const running = run(file, [...args], { env, timeout: 90_000 });
   running.child.stdin?.end(options.input ?? '');
   try {
     return { ...(await running), code: 0 };

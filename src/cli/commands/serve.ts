@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Command } from 'commander';
 import { createDriver } from '../../workcell/driver-choice.ts';
-import { newApiKey, prepareDriver, serveSandboxes } from '../../workcell/sandbox-backend.ts';
+import { newApiKey, openKeyStore, prepareDriver, serveSandboxes } from '../../workcell/sandbox-backend.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { loadCliConfig } from '../open-cell.ts';
 import { print, say, sayProgress } from '../output.ts';
@@ -19,13 +19,18 @@ export function serveCommand(): Command {
       const signal = onInterrupt();
       await using driver = await createDriver(config);
       await prepareDriver(driver, sayProgress);
-      const { host, port, apiKey: configured } = config.server;
-      const apiKey = configured ?? newApiKey();
-      await using server = await serveSandboxes(config, driver, { host, port, apiKey });
+      const { host, port, hosts, apiKey } = config.server;
+      const store = openKeyStore(config);
+      const hasKeys = apiKey !== undefined || (await store.list()).some(({ active }) => active);
+      const ofThisRun = hasKeys ? undefined : newApiKey();
+      const secrets = [apiKey, ofThisRun].filter((secret) => secret !== undefined);
+      const keys = [store, ...secrets] as const;
+      await using server = await serveSandboxes(config, driver, { host, port, hosts, keys, keepsState: true });
       say(`Microsandbox server with ${driver.isolation} isolation (${driver.name}); stop it with Ctrl-C`);
-      print(
-        `MSB_BACKEND=cloud MSB_API_URL=${server.url} MSB_API_KEY=${configured === undefined ? apiKey.reveal() : '<server.apiKey>'}`,
-      );
+      if (ofThisRun !== undefined)
+        say('There are no keys yet: this one is for administrators, until the server stops; see: workcell key create');
+      const placeholder = apiKey === undefined ? '<a key of workcell key create>' : '<server.apiKey>';
+      print(`MSB_BACKEND=cloud MSB_API_URL=${server.url} MSB_API_KEY=${ofThisRun?.reveal() ?? `'${placeholder}'`}`);
       if (!signal.aborted) await once(signal, 'abort');
       say('Stopping');
     });

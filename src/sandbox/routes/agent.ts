@@ -1,10 +1,9 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { WebSocket } from 'ws';
-import { z } from 'zod';
 import { messageOf } from '../../core/errors.ts';
 import type { SandboxRegistry } from '../registry.ts';
 import type { Sandbox } from '../sandbox.ts';
-import { parse } from './parse.ts';
+import { findSandbox } from './parse.ts';
 
 // RFC 6455 section 7.4.1.
 const NORMAL_CLOSURE = 1000;
@@ -13,16 +12,14 @@ const MAX_REASON_BYTES = 120;
 
 /** `GET /v1/sandboxes/{id}/agent`: the bytes of the agent protocol in binary messages, whose boundaries mean nothing. */
 export function agentRoute(app: FastifyInstance, registry: SandboxRegistry): void {
-  const find = (request: FastifyRequest) =>
-    registry.get(parse(z.object({ id: z.string() }), request.params, 'path').id);
   app.get(
     '/v1/sandboxes/:id/agent',
     {
       websocket: true,
       // Before the upgrade, so that a client sees a status and not a connection that closes.
-      preHandler: async (request) => void find(request).relay,
+      preHandler: async (request) => void findSandbox(registry, request).relay,
     },
-    (socket, request) => connect(socket, find(request)),
+    (socket, request) => connect(socket, findSandbox(registry, request)),
   );
 }
 

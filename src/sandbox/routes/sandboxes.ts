@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { WorkcellError } from '../../core/errors.ts';
 import {
@@ -6,55 +6,93 @@ import {
   createSandboxSchema,
   listQuerySchema,
   type SandboxResponse,
+  startSandboxQuerySchema,
+  updateSandboxSchema,
 } from '../../protocol/rest.ts';
 import type { SandboxRegistry } from '../registry.ts';
 import type { Sandbox } from '../sandbox.ts';
-import { parse } from './parse.ts';
+import { type SpecReader, specReaderOf } from '../spec-view.ts';
+import { findSandbox, parse } from './parse.ts';
 
 const DEFAULT_WAIT_SECONDS = 60;
+/** Requests that wait for a sandbox to start, at once. */
+const MAX_WAITING = 1000;
 
 /** `/v1/sandboxes`: every operation by id and by name. */
 export function sandboxRoutes(app: FastifyInstance, registry: SandboxRegistry): void {
+  const waiting = { count: 0 };
+
   app.post('/v1/sandboxes', async (request) => {
-    const query = parse(createSandboxQuerySchema, request.query, 'query');
-    const sandbox = await registry.create(parse(createSandboxSchema, request.body, 'body'));
-    if (!query.start) return sandbox.describe();
-    await sandbox.start();
-    if (query.wait_for !== undefined)
-      await sandbox.waitUntilStarted((query.wait_timeout ?? DEFAULT_WAIT_SECONDS) * 1000);
-    return sandbox.describe();
+    const { start, wait_for, wait_timeout } = parse(createSandboxQuerySchema, request.query, 'query');
+    if (wait_for !== undefined && !start)
+      throw new WorkcellError('invalid_argument', 'The query field "wait_for" needs "start": nothing would happen');
+    const spec = parse(createSandboxSchema, request.body, 'body');
+    assertRoom(waiting, wait_for);
+    const sandbox = await registry.create(request.principal, spec);
+    if (start) registry.start(request.principal, sandbox);
+    if (wait_for !== undefined) await wait(waiting, sandbox, wait_timeout);
+    return sandbox.describe(readerOf(request));
   });
 
   app.get('/v1/sandboxes', async (request) => {
     const { cursor, limit, labels } = parse(listQuerySchema, request.query, 'query');
-    return registry.list({ cursor, limit, labels: parseLabels(labels) });
+    const options = { cursor, limit, labels: parseLabels(labels), reader: readerOf(request) };
+    return registry.list(request.principal, options);
   });
 
-  const byId = (params: unknown): Sandbox => registry.get(parse(z.object({ id: z.string() }), params, 'path').id);
-  const byName = (params: unknown): Sandbox =>
-    registry.getByName(parse(z.object({ name: z.string() }), params, 'path').name);
-  for (const [path, find] of [
-    ['/v1/sandboxes/by-name/:name', byName],
-    ['/v1/sandboxes/:id', byId],
-  ] as const) {
-    app.get(path, async (request) => find(request.params).describe());
+  app.patch('/v1/sandboxes/:id', async (request) => {
+    const sandbox = findSandbox(registry, request);
+    await registry.rename(request.principal, sandbox, parse(updateSandboxSchema, request.body, 'body'));
+    return sandbox.describe(readerOf(request));
+  });
+
+  for (const path of ['/v1/sandboxes/by-name/:name', '/v1/sandboxes/:id']) {
+    app.get(path, async (request) => findSandbox(registry, request).describe(readerOf(request)));
+
     app.delete(path, async (request) => {
-      await registry.remove(find(request.params));
+      await registry.remove(request.principal, findSandbox(registry, request));
       return { message: 'sandbox destroyed' };
     });
-    app.post(`${path}/start`, async (request) => start(find(request.params)));
-    app.post(`${path}/stop`, async (request) => stop(find(request.params)));
+
+    app.post(`${path}/start`, async (request) => {
+      const { wait_for, wait_timeout } = parse(startSandboxQuerySchema, request.query, 'query');
+      const sandbox = findSandbox(registry, request);
+      assertRoom(waiting, wait_for);
+      registry.start(request.principal, sandbox);
+      if (wait_for !== undefined) await wait(waiting, sandbox, wait_timeout);
+      return sandbox.describe(readerOf(request));
+    });
+
+    app.post(`${path}/stop`, async (request): Promise<SandboxResponse> => {
+      const sandbox = findSandbox(registry, request);
+      await sandbox.stop(request.principal);
+      return sandbox.describe(readerOf(request));
+    });
   }
 }
 
-async function start(sandbox: Sandbox): Promise<SandboxResponse> {
-  await sandbox.start();
-  return sandbox.describe();
+interface Waiting {
+  count: number;
 }
 
-async function stop(sandbox: Sandbox): Promise<SandboxResponse> {
-  await sandbox.stop();
-  return sandbox.describe();
+/** Before anything has happened: who is refused here has created nothing. */
+function assertRoom(waiting: Waiting, waitFor: unknown): void {
+  if (waitFor === undefined || waiting.count < MAX_WAITING) return;
+  throw new WorkcellError('busy', 'Too many requests wait for sandboxes; try again, or ask without "wait_for"');
+}
+
+/** The end of the wait is not the end of the start: the answer then says `starting`. */
+async function wait(waiting: Waiting, sandbox: Sandbox, seconds = DEFAULT_WAIT_SECONDS): Promise<void> {
+  waiting.count += 1;
+  try {
+    await sandbox.waitUntilStarted(seconds * 1000);
+  } finally {
+    waiting.count -= 1;
+  }
+}
+
+function readerOf(request: FastifyRequest): SpecReader {
+  return specReaderOf(request.headers['user-agent']);
 }
 
 function parseLabels(text: string | undefined): Record<string, string> {

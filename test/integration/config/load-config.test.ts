@@ -62,7 +62,7 @@ describe('without a file', () => {
         idleTimeoutMs: 300_000,
         template: true,
       },
-      server: { host: '127.0.0.1', port: 5555, apiKey: undefined },
+      server: { host: '127.0.0.1', port: 5555, hosts: [], apiKey: undefined },
       selector: { limit: 5, threshold: undefined },
       limits: DEFAULT_LIMITS,
       log: { level: 'warn' },
@@ -242,7 +242,7 @@ describe('strictness', () => {
     const text = 'sandbox:\n  bootTimeout: soon\n  cpus: 0\nlimits: 5\nserver:\n  port: 65536\n';
     const found = await problems(text, { env: { MSB_SERVER_URL: 'ftp://x', WORKCELL_LOG_LEVEL: 'loud' } });
     expect(found).toEqual([
-      'config.yaml:2: sandbox.bootTimeout: "soon" is not a duration such as 500ms, 30s, 5m or 1h',
+      'config.yaml:2: sandbox.bootTimeout: "soon" is not a duration such as 500ms, 30s, 5m, 1h or 30d',
       'config.yaml:3: sandbox.cpus: must be a whole number from 1 to 1024',
       'config.yaml:4: limits: must hold keys and values',
       'config.yaml:6: server.port: must be a whole number from 0 to 65535',

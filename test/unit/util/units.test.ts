@@ -9,13 +9,14 @@ describe('parseDuration()', () => {
     ['0.5s', 500],
     ['5m', 300_000],
     ['1h', 3_600_000],
+    ['30d', 2_592_000_000],
     [' 2 s ', 2_000],
     [1500, 1500],
   ])('reads %j as %d ms', (value, ms) => {
     expect(parseDuration(value)).toBe(ms);
   });
 
-  test.each(['', '5', 's', '-1s', '1d', '1e3s', '1.s', '5 minutes', '0s', '0.0001ms', 0, -1, Number.NaN, Infinity])(
+  test.each(['', '5', 's', '-1s', '1w', '1e3s', '1.s', '5 minutes', '0s', '0.0001ms', 0, -1, Number.NaN, Infinity])(
     'refuses %j',
     (value) => {
       expect(() => parseDuration(value)).toThrow(expect.objectContaining({ code: 'invalid_argument' }));

@@ -25,7 +25,6 @@ describe('what bubblewrap cannot enforce', () => {
   it.each<[string, Partial<GuestSpec>]>([
     ['a mount without execution', { mounts: [folder('/data', { noexec: true })] }],
     ['a user other than root', { user: 'nobody' }],
-    ['a network', { network: { defaultEgress: 'allow', rules: [] } }],
     ['a guest that survives', { survives: true }],
     ['an image of a registry', { image: { kind: 'oci', reference: 'alpine' } }],
     ['a relative target', { mounts: [folder('data')] }],

@@ -1,0 +1,13 @@
+/** Why an operation does not work, by `client: name`; `driver/client: name` for one driver. What is not here must pass. */
+export const KNOWN_GAPS: Readonly<Record<string, string>> = {
+  'msb: ping': 'the stock command itself refuses it on its cloud backend',
+  'msb: touch': 'the stock command itself refuses it on its cloud backend',
+};
+
+export function gapOf(
+  driver: string,
+  operation: { readonly client: string; readonly name: string },
+): string | undefined {
+  const key = `${operation.client}: ${operation.name}`;
+  return KNOWN_GAPS[`${driver}/${key}`] ?? KNOWN_GAPS[key];
+}
