@@ -8,6 +8,8 @@ export interface ProcessGuestSetup {
   /** Of everything that is executed. */
   readonly env: Readonly<Record<string, string>>;
   readonly workdir: string;
+  /** True: connections to the outside are asked for on the second descriptor. */
+  readonly egress: boolean;
   /** What the guest has, in bytes; it shares the host's kernel and cannot see it. */
   readonly memoryBytes: number;
   readonly rlimits?: readonly { readonly resource: string; readonly soft: number; readonly hard: number }[];

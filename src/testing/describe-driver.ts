@@ -2,6 +2,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EGRESS_PORT } from '../protocol/egress.ts';
+import { StreamMux } from '../protocol/stream-mux.ts';
 import type { Guest, GuestSpec, MountOptions, SandboxDriver } from '../sandbox/driver.ts';
 import { Deadline, poll } from '../util/deadline.ts';
 import { GuestAgent } from './guest-agent.ts';
@@ -159,7 +161,9 @@ export function describeDriver(
       ['write after an unmount', 'umount -l /workspace/readonly; cat readonly/file && echo changed > readonly/file'],
     ])('does not let root of the guest %s in a read-only folder', async (_what, line) => {
       // In a mount namespace of its own where it may have one, so that a later test finds the folder where it was.
-      const { code } = await agent.shell(`unshare --mount sh -c '${line}' 2>/dev/null || sh -c '${line}'`);
+      const { code } = await agent.shell(
+        `if unshare --mount true 2>/dev/null; then unshare --mount sh -c '${line}'; else sh -c '${line}'; fi`,
+      );
       expect(code).not.toBe(0);
       expect(await readFile(join(folder, 'readonly', 'file'), 'utf8')).toBe('of the host');
     });
@@ -170,8 +174,13 @@ export function describeDriver(
     });
 
     it('shows the flags of each mount', async () => {
-      const { stdout } = await agent.shell("awk '{ print $2, $4 }' /proc/mounts");
-      const flags = new Map(stdout.split('\n').map((line) => [line.split(' ')[0], line.split(' ')[1]?.split(',')]));
+      const { stdout } = await agent.shell('cat /proc/mounts');
+      const flags = new Map(
+        stdout.split('\n').map((line) => {
+          const [, target = '', , options = ''] = line.split(' ');
+          return [target, options.split(',')];
+        }),
+      );
       expect(flags.get('/workspace')).toEqual(expect.arrayContaining(['rw', 'nosuid', 'nodev']));
       expect(flags.get('/workspace/readonly')).toEqual(expect.arrayContaining(['ro', 'nosuid', 'nodev']));
       expect(flags.get('/scratch')).toEqual(expect.arrayContaining(['rw', 'nosuid', 'nodev']));
@@ -240,6 +249,31 @@ export function describeDriver(
       }
       if (driver.capabilities.adopts) return;
       await expect(driver.boot(spec({ survives: true }), limit)).rejects.toMatchObject({ code: 'unsupported' });
+    });
+
+    it('lets a guest ask the host for connections, where that is how it has a network', async (context) => {
+      if (driver.capabilities.network !== 'proxy') return context.skip();
+      const { guest: asking, agent: its } = await boot({ network: { policies: [] } });
+      try {
+        using limit = deadline();
+        const egress = await asking.connectEgress?.(limit);
+        if (egress === undefined) throw new Error('The guest has no stream for connections');
+        const connection = Promise.withResolvers<string>();
+        const mux = new StreamMux(egress, (stream) => {
+          stream.once('data', (chunk) => {
+            connection.resolve(String(chunk));
+            stream.end('answer');
+          });
+          return true;
+        });
+        const ask = `require('node:net').connect(${EGRESS_PORT}, '127.0.0.1').on('data', (d) => console.log(String(d))).write('question')`;
+        const { end } = its.start({ cmd: '/opt/workcell/bin/node', args: ['-e', ask] });
+        expect(await connection.promise).toBe('question');
+        expect(await end).toMatchObject({ stdout: 'answer\n', code: 0 });
+        await eventually(async () => mux.size === 0);
+      } finally {
+        await asking.stop(0);
+      }
     });
 
     it('adopts nothing that it does not know', async () => {

@@ -9,6 +9,7 @@ import { encodeFrame, FrameDecoder, type RawFrame } from '../../protocol/agent-f
 import { decodeMessage, encodeAnyMessage, encodeMessage } from '../../protocol/agent-messages.ts';
 import { GUEST_MESSAGE, RUNTIME_DIRECTORY } from '../../protocol/guest-bootstrap.ts';
 import { PROCESS_GUEST, type ProcessGuestSetup } from '../../protocol/process-guest.ts';
+import { forwardEgress } from '../egress/forwarder.ts';
 import { programProcessOptions } from '../runner/options.ts';
 import { Supervisor } from '../runner/supervisor.ts';
 import { Agent } from './agent.ts';
@@ -22,6 +23,8 @@ socket.on('close', () => process.exit(0));
 const link = {
   send: (frame: RawFrame) => socket.write(encodeFrame(frame)),
   onDrain: (listener: () => void) => socket.once('drain', listener),
+  pause: () => void socket.pause(),
+  resume: () => void socket.resume(),
 };
 let agent: Agent | undefined;
 
@@ -29,15 +32,16 @@ const frames = new FrameDecoder();
 socket.on('data', (chunk) => {
   for (const frame of frames.push(chunk)) {
     if (agent !== undefined) agent.receive(frame);
-    else setUp(frame);
+    else void setUp(frame);
   }
 });
 
-function setUp(frame: RawFrame): void {
+async function setUp(frame: RawFrame): Promise<void> {
   const message = decodeMessage(frame);
   if (message?.type !== PROCESS_GUEST.setup) return;
   try {
-    const { memoryBytes, ...options } = message.payload as ProcessGuestSetup;
+    const { memoryBytes, egress, ...options } = message.payload as ProcessGuestSetup;
+    if (egress) await forwardEgress(new Socket({ fd: PROCESS_GUEST.egressDescriptor }));
     const supervisor = new Supervisor(programProcessOptions(RUNTIME_DIRECTORY, memoryBytes));
     supervisor.open(options.env);
     agent = new Agent({ link, supervisor, ...options });

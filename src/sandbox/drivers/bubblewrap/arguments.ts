@@ -32,10 +32,9 @@ export function memoryFileSystems({ mounts }: Pick<GuestSpec, 'mounts'>): readon
 }
 
 /** Throws `unsupported` for what bubblewrap cannot enforce. */
-export function refuseUnenforceable({ image, mounts, user, network, survives }: GuestSpec): void {
+export function refuseUnenforceable({ image, mounts, user, survives }: GuestSpec): void {
   if (image.kind !== 'host' && image.kind !== 'directory')
     throw unsupported(`an image of the kind "${image.kind}"`, 'use "host" or a directory');
-  if (network !== undefined) throw unsupported('a network', 'leave the policy out');
   if (survives === true) throw unsupported('a guest that outlives the server', 'leave "survives" out');
   if (user !== undefined && !/^(root|0)(:(root|0))?$/.test(user))
     throw unsupported(`the user "${user}"`, 'its guests have one user, root; leave "user" out');

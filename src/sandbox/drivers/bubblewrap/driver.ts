@@ -41,7 +41,7 @@ export class BubblewrapDriver implements SandboxDriver {
   readonly isolation = 'process';
   readonly capabilities: DriverCapabilities = {
     images: ['host', 'directory'],
-    network: 'none',
+    network: 'proxy',
     mounts: ['directory', 'tmpfs'],
     adopts: false,
   };
@@ -79,7 +79,7 @@ export class BubblewrapDriver implements SandboxDriver {
       const layers = await layoutImage(spec.image, targets);
       const args = bubblewrapArguments({ spec, layers, runtime, kernelFiles: await kernelFiles() });
       deadline.check();
-      launch = await Launch.start({ host, arguments: args, cgroup, limits });
+      launch = await Launch.start({ host, arguments: args, cgroup, limits, egress: spec.network !== undefined });
       undo.add(() => launch?.kill());
       await setUpAgent(launch.agent, setupOf(spec), deadline);
       const guest = new BubblewrapGuest({
@@ -125,7 +125,7 @@ export class BubblewrapDriver implements SandboxDriver {
   }
 }
 
-function setupOf({ env, workdir, memoryMib, rlimits }: GuestSpec): ProcessGuestSetup {
+function setupOf({ env, workdir, memoryMib, rlimits, network }: GuestSpec): ProcessGuestSetup {
   return {
     env: {
       PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${RUNTIME_DIRECTORY}/bin`,
@@ -135,6 +135,7 @@ function setupOf({ env, workdir, memoryMib, rlimits }: GuestSpec): ProcessGuestS
       ...Object.fromEntries(env.flatMap((entry) => [/^([^=]+)=(.*)$/s.exec(entry)?.slice(1) ?? []].filter(isPair))),
     },
     workdir,
+    egress: network !== undefined,
     memoryBytes: memoryMib * MIB,
     ...(rlimits === undefined ? {} : { rlimits }),
   };

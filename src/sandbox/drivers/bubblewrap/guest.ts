@@ -21,6 +21,7 @@ const WATCH_MS = 250;
 export class BubblewrapGuest implements Guest {
   readonly boot = 'cold';
   readonly exited: Promise<GuestExit>;
+  readonly connectEgress?: (deadline: Deadline) => Promise<Duplex>;
   readonly #parts: BubblewrapGuestParts;
   #connected = false;
   #asked = false;
@@ -29,6 +30,8 @@ export class BubblewrapGuest implements Guest {
 
   constructor(parts: BubblewrapGuestParts) {
     this.#parts = parts;
+    const { egress } = parts.launch;
+    if (egress !== undefined) this.connectEgress = async () => egress;
     this.exited = this.#watch();
     if (!parts.cgroup.controllers.has('memory')) void this.#watchMemory();
   }
@@ -68,6 +71,7 @@ export class BubblewrapGuest implements Guest {
     const { launch, cgroup } = this.#parts;
     const reason = await launch.exited;
     launch.agent.destroy();
+    launch.egress?.destroy();
     await cgroup[Symbol.asyncDispose]();
     return this.#overLimit
       ? { unexpected: true, reason: 'the guest used more than its memory' }

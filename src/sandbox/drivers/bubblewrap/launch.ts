@@ -16,6 +16,8 @@ export interface LaunchOptions {
   readonly arguments: readonly string[];
   readonly cgroup: GuestCgroup;
   readonly limits: GuestLimits;
+  /** Whether the guest may ask for connections. */
+  readonly egress: boolean;
 }
 
 /** Joins the control group before anything of the guest exists; the words up to `--` are the files to write to. */
@@ -26,8 +28,6 @@ const JOIN = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; s
  */
 const SEAL_DEVICES =
   'for name in null zero full random urandom tty; do mount --bind "/dev/$name" "/dev/$name" && mount -o remount,bind,ro "/dev/$name" || exit 125; done';
-/** Whatever else this process has inherited is the host's. */
-const CLOSE_INHERITED = 'for fd in $(cd /proc/self/fd; echo *); do [ "$fd" -le 3 ] || eval "exec $fd>&-"; done';
 const LIBRARY = `${RUNTIME_DIRECTORY}/lib`;
 const AGENT = `exec ${LIBRARY}/ld.so --library-path ${LIBRARY} ${LIBRARY}/node --no-warnings ${RUNTIME_DIRECTORY}/agentd-process.mjs`;
 const ARGUMENTS_DESCRIPTOR = 5;
@@ -43,24 +43,27 @@ export class Launch {
   readonly exited: Promise<string>;
   /** The agent's stream. */
   readonly agent: Duplex;
+  /** The stream on which the guest asks for connections. */
+  readonly egress: Duplex | undefined;
   readonly #child: ChildProcess;
   #said = '';
 
-  private constructor(child: ChildProcess) {
+  private constructor(child: ChildProcess, egress: boolean) {
     this.#child = child;
     this.agent = this.#stream(PROCESS_GUEST.agentDescriptor);
+    this.egress = egress ? this.#stream(PROCESS_GUEST.egressDescriptor) : undefined;
     this.#child.stderr?.on('data', (chunk: Buffer) => {
       this.#said = (this.#said + chunk).slice(-TAIL_BYTES);
     });
     this.exited = this.#watch();
   }
 
-  static async start({ host, arguments: args, cgroup, limits }: LaunchOptions): Promise<Launch> {
+  static async start({ host, arguments: args, cgroup, limits, egress }: LaunchOptions): Promise<Launch> {
     const cpus = cgroup.controllers.has('cpu') ? [] : await pickProcessors(limits.cpus);
     const command = [
       ...(cpus.length === 0 ? [] : [host.taskset, '--cpu-list', cpus.join(',')]),
       ...[host.bwrap, '--args', String(ARGUMENTS_DESCRIPTOR), '--seccomp', String(FILTER_DESCRIPTOR), '--'],
-      ...[`${RUNTIME_DIRECTORY}/bin/busybox`, 'sh', '-c', startScript(cgroup.controllers, limits)],
+      ...[`${RUNTIME_DIRECTORY}/bin/busybox`, 'sh', '-c', startScript(cgroup.controllers, limits, egress)],
     ];
     const isRoot = process.getuid?.() === 0;
     const child = spawn(
@@ -75,10 +78,10 @@ export class Launch {
         env: { PATH: HOST_PATH },
         cwd: '/',
         detached: true,
-        stdio: ['ignore', 'ignore', 'pipe', 'pipe', 'ignore', 'pipe', 'pipe'],
+        stdio: ['ignore', 'ignore', 'pipe', 'pipe', egress ? 'pipe' : 'ignore', 'pipe', 'pipe'],
       },
     );
-    const launch = new Launch(child);
+    const launch = new Launch(child, egress);
     launch.#stream(ARGUMENTS_DESCRIPTOR).end(args.map((each) => `${each}\0`).join(''));
     const architecture = process.arch === 'arm64' ? 'arm64' : 'x64';
     launch.#stream(FILTER_DESCRIPTOR).end(seccompFilter({ architecture, pinned: cpus.length > 0 }));
@@ -132,12 +135,20 @@ export class Launch {
   }
 }
 
-/** Resource limits for what no control group bounds. They are set where a guest cannot raise them any more. */
-function startScript(controllers: ReadonlySet<Controller>, { memoryBytes, processes }: GuestLimits): string {
+/**
+ * Resource limits for what no control group bounds, set where a guest cannot raise them any more. Descriptors beyond those of
+ * the guest were inherited from us, and are the host's.
+ */
+function startScript(
+  controllers: ReadonlySet<Controller>,
+  { memoryBytes, processes }: GuestLimits,
+  egress: boolean,
+): string {
   const dataKib = Math.floor((memoryBytes + DATA_SLACK_BYTES) / 1024);
+  const last = egress ? PROCESS_GUEST.egressDescriptor : PROCESS_GUEST.agentDescriptor;
   return [
     'set -e; ulimit -c 0',
-    CLOSE_INHERITED,
+    `for fd in $(cd /proc/self/fd; echo *); do [ "$fd" -le ${last} ] || eval "exec $fd>&-"; done`,
     // Which letter it is depends on the version of busybox.
     ...(controllers.has('pids') ? [] : [`ulimit -u ${processes} 2>/dev/null || ulimit -p ${processes}`]),
     ...(controllers.has('memory') ? [] : [`ulimit -d ${dataKib}`]),
