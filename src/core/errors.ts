@@ -33,6 +33,7 @@ export const ERRORS = {
   upstream_unavailable: { http: 502, exit: 4, retryable: true },
   protocol_error: { http: 502, exit: 4, retryable: false },
   storage_failed: { http: 500, exit: 4, retryable: false },
+  storage_full: { http: 507, exit: 4, retryable: false },
   internal: { http: 500, exit: 4, retryable: false },
 } as const satisfies Record<string, ErrorRow>;
 

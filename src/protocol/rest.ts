@@ -228,19 +228,34 @@ export const sandboxResponseSchema = z.object({
 
 export type SandboxResponse = z.infer<typeof sandboxResponseSchema>;
 
+/** Whole GiB; ext4 ends at 16 TiB. */
+const capacityGib = z.int().min(1).max(16_000);
+
 export const createVolumeSchema = z.object({
   name: z
     .string()
     .max(63)
     .regex(/^[a-z0-9]+(-[a-z0-9]+)*$/, 'must be lower-case letters and digits with single hyphens inside'),
-  capacity_gib: z.int().positive().nullish(),
+  /** Absent or null: as much as the disk. */
+  capacity_gib: capacityGib.nullish(),
   labels: z.record(z.string(), z.string()).default({}),
   storage: z.literal('block').nullish(),
 });
 
+export type CreateVolumeRequest = z.infer<typeof createVolumeSchema>;
+
+/** What is omitted stays as it is; a capacity of null takes the limit away; labels are replaced as a whole. */
+export const updateVolumeSchema = z.object({
+  capacity_gib: capacityGib.nullish(),
+  labels: z.record(z.string(), z.string()).nullish(),
+});
+
+export type UpdateVolumeRequest = z.infer<typeof updateVolumeSchema>;
+
 export interface VolumeResponse {
   readonly id: string;
-  readonly name: string;
+  /** Null for an organisation's host volume. */
+  readonly name: string | null;
   readonly kind: 'host' | 'managed';
   readonly storage: 'block';
   readonly status: 'active' | 'deleting';
@@ -248,6 +263,7 @@ export interface VolumeResponse {
   readonly created_at: string;
   readonly updated_at: string;
   readonly capacity_bytes: number | null;
+  /** Null when it was not measured. */
   readonly used_bytes: number | null;
 }
 
@@ -335,6 +351,32 @@ export interface UsageSummary {
 export interface StorageBreakdown {
   readonly rows: readonly { readonly volume_id: string; readonly day: string; readonly mib_seconds: number }[];
   readonly volumes: readonly { readonly id: string; readonly name: string | null }[];
+}
+
+/**
+ * The files of a volume, `/v1/volumes/{id}/files…`. Paths travel in the header `x-msb-file-path` as unpadded base64url, or
+ * in the body. Source: superradcompany/microsandbox `sdk/rust/lib/backend/cloud/volume.rs`.
+ */
+export const VOLUME_FILE_HEADERS = { path: 'x-msb-file-path', recursive: 'x-msb-file-recursive' } as const;
+
+export const volumePathSchema = z.object({ path: z.string() });
+export const volumeTransferSchema = z.object({ from: z.string(), to: z.string() });
+
+export interface VolumeFileInfo {
+  /** From the root of the volume, with a leading `/`. */
+  readonly path: string;
+  /** Clients know no other kinds. */
+  readonly kind: 'file' | 'directory';
+  readonly size: number;
+  /** With the bits of the kind, as stat(2) gives it. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Nobody may write to it. */
+  readonly readonly: boolean;
+  readonly accessed_at: string;
+  readonly modified_at: string;
+  readonly created_at: string;
 }
 
 export interface Page<T> {

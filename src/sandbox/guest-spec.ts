@@ -26,7 +26,7 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 
 /** What a driver is to boot for this request. Whatever cannot be honoured is refused by name, never ignored. */
 export async function toGuestSpec(
-  id: string,
+  { id, orgId }: { readonly id: string; readonly orgId: string },
   request: CreateSandboxRequest,
   context: GuestSpecContext,
 ): Promise<GuestSpec> {
@@ -40,7 +40,7 @@ export async function toGuestSpec(
     image: toImage(request, context),
     cpus: request.resources.vcpus,
     memoryMib: request.resources.memory_mib,
-    mounts: await Promise.all(request.mounts.map((mount) => toVolumeMount(mount, context))),
+    mounts: await Promise.all(request.mounts.map((mount) => toVolumeMount(mount, orgId, context))),
     ...(network === undefined ? {} : { network }),
     env: [
       ...(network === undefined || driver.capabilities.network === 'native' ? [] : egressEnvironment()),
@@ -117,13 +117,18 @@ function toEnv({ env, runtime }: CreateSandboxRequest): string[] {
   return [...others, ['PATH', `${SCRIPTS_FOLDER}:${path}`] as const].map((entry) => entry.join('='));
 }
 
-async function toVolumeMount(mount: MountRequest, context: GuestSpecContext): Promise<VolumeMount> {
+async function toVolumeMount(mount: MountRequest, orgId: string, context: GuestSpecContext): Promise<VolumeMount> {
   const { guest: target, options } = mount;
   switch (mount.type) {
     case 'tmpfs':
       return { kind: 'tmpfs', target, options, ...(mount.size_mib ? { sizeMib: mount.size_mib } : {}) };
     case 'named':
-      return { kind: 'directory', path: await context.volumes.pathOf(mount.name), target, options };
+      return {
+        kind: 'directory',
+        ...(await context.volumes.pathOf(orgId, mount.name)),
+        target,
+        options,
+      };
     case 'bind':
       if (mount.quota_mib) throw unsupported('"quota_mib" of a bind mount', 'leave it out');
       return { kind: 'directory', path: await allowedPath(mount.host, context), target, options };

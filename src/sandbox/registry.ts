@@ -85,7 +85,7 @@ export class SandboxRegistry implements AsyncDisposable {
     // Reserved before anything is awaited, so that of two requests for one name, or one place, only one can win.
     this.#sandboxes.set(sandbox.id, sandbox);
     try {
-      await toGuestSpec(sandbox.id, request, this.#options);
+      await toGuestSpec(sandbox.record, request, this.#options);
       await this.#options.store.save(sandbox.record);
     } catch (error) {
       this.#sandboxes.delete(sandbox.id);

@@ -50,6 +50,8 @@ export class Sandbox {
   #record: SandboxRecord;
   #reason: SandboxResponse['status_reason'] = null;
   #guest: Guest | undefined;
+  /** Its named volumes, which cannot be removed meanwhile. */
+  #uses: Disposable[] = [];
   #relay: AgentRelay | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
@@ -187,12 +189,12 @@ export class Sandbox {
   }
 
   async #boot(): Promise<void> {
-    const { id, request } = this.#record;
+    const { request } = this.#record;
     try {
       // What has begun is on the disk before it begins, so that nothing runs that the next process does not know of.
       await this.#context.save(this.#record);
       await this.#takeOver(async (deadline) => {
-        const spec = await toGuestSpec(id, request, this.#context);
+        const spec = await toGuestSpec(this.#record, request, this.#context);
         const booting = this.#driver.boot({ ...spec, ...(this.#context.survives ? { survives: true } : {}) }, deadline);
         return await deadline.race(booting, (late) => void late.stop(0).catch(() => {}));
       });
@@ -209,6 +211,7 @@ export class Sandbox {
     const { name, request, guest: adopted } = this.#record;
     const signal = this.#cancelStart.signal;
     const share = await this.#reserve(signal);
+    this.#useVolumes();
     this.#reason = 'scheduling';
     using deadline = new Deadline(`Starting sandbox "${name}"`, this.#context.bootTimeoutMs, { signal });
     const guest = await getGuest(deadline).catch((error) => {
@@ -233,6 +236,12 @@ export class Sandbox {
       await setUpGuest(caller, request, deadline);
     }
     await this.#launch(deadline);
+  }
+
+  #useVolumes(): void {
+    const { orgId, request } = this.#record;
+    const names = request.mounts.flatMap((mount) => (mount.type === 'named' ? [mount.name] : []));
+    this.#uses.push(...names.map((name) => this.#context.volumes.use(orgId, name)));
   }
 
   /** Lets the guest reach what it may, and writes into its log what it may not. */
@@ -307,6 +316,7 @@ export class Sandbox {
     this.#relay?.close(failure ?? 'The sandbox was stopped');
     this.#relay = undefined;
     this.#guest = undefined;
+    for (const use of this.#uses.splice(0)) use[Symbol.dispose]();
     this.#reason = null;
     this.log.append('system', failure === null ? '--- sandbox stopped ---\n' : `--- sandbox failed: ${failure} ---\n`);
     const { guest: _, ...rest } = this.#record;

@@ -19,6 +19,7 @@ import { agentRoute } from './routes/agent.ts';
 import { eventRoutes } from './routes/events.ts';
 import { logRoutes } from './routes/logs.ts';
 import { sandboxRoutes } from './routes/sandboxes.ts';
+import { volumeFileRoutes } from './routes/volume-files.ts';
 import { volumeRoutes } from './routes/volumes.ts';
 import type { MemoryBudget } from './sandbox.ts';
 import { SandboxStore } from './sandbox-store.ts';
@@ -104,10 +105,12 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
   const limits = { ...HTTP_LIMITS, ...options.limits };
   const keyFolders = keys.filter((source) => source instanceof KeyStore).map(({ folder }) => folder);
   const volumes = new VolumeStore(options.volumes);
+  cleanup.add(() => volumes.close());
   if (state !== undefined) {
     const lock = await lockState(state);
     cleanup.add(() => lock.release());
   }
+  await volumes.recover();
   const events = await EventLog.open(state);
   const usage = await UsageLedger.open(state);
   const registry = await SandboxRegistry.open({
@@ -153,12 +156,13 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
   // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
   await app.register(async (routes) => {
     sandboxRoutes(routes, registry);
-    volumeRoutes(routes, volumes);
     agentRoute(routes, registry);
     logRoutes(routes, registry);
     eventRoutes(routes, events);
-    accountRoutes(routes, { registry, usage, listVolumes: () => volumes.list(), since: new Date() });
+    accountRoutes(routes, { registry, usage, listVolumes: ({ org }) => volumes.list(org.id), since: new Date() });
   });
+  await app.register((routes) => volumeRoutes(routes, volumes));
+  await app.register((routes) => volumeFileRoutes(routes, volumes));
   return app.listen({ host, port: options.port ?? 0 });
 }
 

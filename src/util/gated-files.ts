@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { lstat, open, rename, unlink } from 'node:fs/promises';
-import { WorkcellError } from '../core/errors.ts';
+import { Readable } from 'node:stream';
+import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { formatSize } from '../core/units.ts';
-import { errnoOf } from './errno.ts';
+import { errnoOf, succeeds } from './errno.ts';
 import { explainGateError, namesIn, Pin, parseRelativePath, type WalkOptions, walk } from './path-gate.ts';
 import { removeTree } from './remove-tree.ts';
 
@@ -13,13 +14,27 @@ export interface EntryInfo {
   readonly size: number;
   /** Permission bits. */
   readonly mode: number;
+  /** Owner and group, by number. */
+  readonly uid: number;
+  readonly gid: number;
   readonly modifiedAt: Date;
+  readonly accessedAt: Date;
+  readonly createdAt: Date;
 }
 
 export interface ListedEntry extends EntryInfo {
   /** A name that is not valid UTF-8 is shown with U+FFFD; such an entry cannot be reached by its name. */
   readonly name: string;
 }
+
+export interface OpenedFile {
+  /** Bytes that the stream will give; it fails when the file is cut shorter meanwhile. */
+  readonly size: number;
+  /** Must be read to its end or destroyed. */
+  readonly stream: Readable;
+}
+
+export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
 
 export interface Listing {
   /** Sorted by name. */
@@ -56,15 +71,56 @@ export class GatedFiles {
     });
   }
 
+  /** A regular file of any size, as a stream. */
+  openFile(path: string): Promise<OpenedFile> {
+    return this.#guard('read', path, async (names) => {
+      await using pin = await this.#walk(names);
+      return await openPinned(pin.assertFile());
+    });
+  }
+
   /**
    * Replaces a file as a whole, or makes it and the folders on the way: readers see the old content or the new one.
-   * Both have reached the disk when it resolves. A link at `path` is replaced, not followed.
+   * Both have reached the disk when it resolves. A link at `path` is replaced, not followed; a file that was there lends
+   * its mode and owner. Throws `storage_full` when there is no room.
    */
-  writeFile(path: string, data: string | Uint8Array): Promise<void> {
+  writeFile(path: string, data: FileContent): Promise<void> {
     return this.#guard('write', path, async (names) => {
       const { folder, name } = split(names);
       await using parent = await this.#walk(folder, { makeMode: DIRECTORY_MODE });
       await replaceIn(parent.assertDirectory(), name, data);
+    });
+  }
+
+  /** Writes the content of one file to another as {@link writeFile} does. */
+  async copyFile(from: string, to: string): Promise<void> {
+    const { stream } = await this.openFile(from);
+    try {
+      await this.writeFile(to, stream);
+    } finally {
+      stream.destroy();
+    }
+  }
+
+  /**
+   * Moves whatever is at `from`; a link is moved itself. Makes the folders on the way to `to`, replaces a file there and an
+   * empty folder by a folder.
+   */
+  rename(from: string, to: string): Promise<void> {
+    return this.#guard('move', from, async (names) => {
+      const toNames = parseRelativePath(to);
+      if (toNames.length > names.length && names.every((name, index) => name === toNames[index])) {
+        throw new WorkcellError('invalid_argument', 'a folder cannot go into itself');
+      }
+      const [source, target] = [split(names), split(toNames)];
+      await using sourceFolder = await this.#walk(source.folder);
+      await using moved = await sourceFolder.assertDirectory().child(source.name);
+      await using targetFolder = await this.#walk(target.folder, { makeMode: DIRECTORY_MODE });
+      const inPlace = await kindIn(targetFolder.assertDirectory(), target.name);
+      if (inPlace === 'directory' && !moved.stats.isDirectory()) {
+        throw new WorkcellError('invalid_state', `${JSON.stringify(to.slice(0, 200))} is a folder`);
+      }
+      await rename(sourceFolder.at(source.name), targetFolder.at(target.name));
     });
   }
 
@@ -84,6 +140,17 @@ export class GatedFiles {
     });
   }
 
+  /** Whether anything is at `path`; a link counts, whatever it leads to. */
+  exists(path: string): Promise<boolean> {
+    return this.stat(path).then(
+      () => true,
+      (error: unknown) => {
+        if (isWorkcellError(error) && error.code === 'not_found') return false;
+        throw error;
+      },
+    );
+  }
+
   /** Makes a folder and the ones on the way to it; one that is there already is fine. */
   makeDirectory(path: string): Promise<void> {
     return this.#guard('make the folder', path, async (names) => {
@@ -92,12 +159,16 @@ export class GatedFiles {
     });
   }
 
-  /** Takes away a file, a link, or a folder with everything in it. Throws `busy` when a guest keeps adding to it. */
-  remove(path: string): Promise<void> {
+  /**
+   * Takes away a file, a link, or a folder with everything in it. Throws `busy` when a guest keeps adding to it. With
+   * `recursive: false`, a folder is refused.
+   */
+  remove(path: string, { recursive = true }: { readonly recursive?: boolean } = {}): Promise<void> {
     return this.#guard('remove', path, async (names) => {
       const { folder, name } = split(names);
       await using parent = await this.#walk(folder);
-      await removeTree(parent.assertDirectory(), name);
+      if (recursive) await removeTree(parent.assertDirectory(), name);
+      else await unlink(parent.assertDirectory().at(name));
     });
   }
 
@@ -128,10 +199,25 @@ async function readPinned(pin: Pin, maxBytes: number): Promise<Buffer> {
   return Buffer.concat(chunks, size);
 }
 
-async function replaceIn(folder: Pin, name: string, data: string | Uint8Array): Promise<void> {
+async function openPinned(pin: Pin): Promise<OpenedFile> {
+  const file = await open(pin.path, constants.O_RDONLY);
+  try {
+    // One that grows meanwhile is read up to where it ended when it was opened.
+    const { size } = await file.stat();
+    if (size > 0) return { size, stream: file.createReadStream({ end: size - 1 }) };
+    await file.close();
+    return { size, stream: Readable.from([]) };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function replaceIn(folder: Pin, name: string, data: FileContent): Promise<void> {
   const temporary = folder.at(`.workcell-${randomBytes(8).toString('hex')}.tmp`);
   try {
-    await writeNew(temporary, data);
+    const before = await statIfThere(folder.at(name));
+    await writeNew(temporary, data, before?.isFile() === true ? before : undefined);
     await rename(temporary, folder.at(name));
   } catch (error) {
     await unlink(temporary).catch(() => {});
@@ -141,9 +227,14 @@ async function replaceIn(folder: Pin, name: string, data: string | Uint8Array): 
   await directory.sync();
 }
 
-async function writeNew(path: Buffer, data: string | Uint8Array): Promise<void> {
+async function writeNew(path: Buffer, data: FileContent, like: Stats | undefined): Promise<void> {
   await using file = await open(path, 'wx', FILE_MODE);
   await file.writeFile(data);
+  if (like !== undefined) {
+    // An ordinary user cannot give files away; the content matters more than the owner.
+    await succeeds(file.chown(like.uid, like.gid), ['EPERM']);
+    await file.chmod(like.mode & 0o777);
+  }
   await file.sync();
 }
 
@@ -167,8 +258,15 @@ async function statIfThere(path: Buffer): Promise<Stats | undefined> {
   }
 }
 
+async function kindIn(folder: Pin, name: string): Promise<EntryInfo['kind'] | undefined> {
+  const stats = await statIfThere(folder.at(name));
+  return stats === undefined ? undefined : kindOf(stats);
+}
+
 function infoOf(stats: Stats): EntryInfo {
-  return { kind: kindOf(stats), size: stats.size, mode: stats.mode & 0o7777, modifiedAt: stats.mtime };
+  const { size, mode, uid, gid, mtime, atime, birthtime } = stats;
+  const times = { modifiedAt: mtime, accessedAt: atime, createdAt: birthtime };
+  return { kind: kindOf(stats), size, mode: mode & 0o7777, uid, gid, ...times };
 }
 
 function kindOf(stats: Stats): EntryInfo['kind'] {

@@ -136,8 +136,13 @@ const REASONS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   EISDIR: ['invalid_state', 'it is a folder'],
   EACCES: ['storage_failed', 'the host may not access it'],
   EPERM: ['storage_failed', 'the host may not access it'],
-  ENOSPC: ['storage_failed', 'the disk is full'],
-  EDQUOT: ['storage_failed', 'the disk quota is used up'],
+  ENOTEMPTY: ['invalid_state', 'a folder that holds something is there'],
+  EEXIST: ['invalid_state', 'something is there already'],
+  EINVAL: ['invalid_argument', 'a folder cannot go into itself'],
+  EXDEV: ['invalid_argument', 'the two are on different file systems'],
+  ENOSPC: ['storage_full', 'there is no room for more, in bytes or in number of files'],
+  EDQUOT: ['storage_full', 'the disk quota is used up'],
+  EFBIG: ['storage_full', 'a file cannot be as large'],
 };
 
 /** A failure inside the gate, said as `<subject>: <reason>`. No host path gets into the message; `cause` has it. */

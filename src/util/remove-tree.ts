@@ -1,4 +1,5 @@
-import { chmod, rmdir, unlink } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { chmod, rename, rmdir, unlink } from 'node:fs/promises';
 import { WorkcellError } from '../core/errors.ts';
 import { succeeds } from './errno.ts';
 import { namesIn, PATH_LIMITS, type Pin } from './path-gate.ts';
@@ -8,16 +9,17 @@ const MAX_REMOVED = 1_000_000;
 const BATCH = 1_000;
 
 /**
- * Takes away an entry of `folder`: a file, a link (not what it leads to), or a folder with everything in it, also what
- * a guest closed to its owner. Throws `busy` when a guest adds faster than this removes, and `invalid_state` beyond the depth
- * of `PATH_LIMITS`.
+ * Takes away an entry of `folder`: a file, a link (not what it leads to), or a folder with everything in it, however deep,
+ * also what a guest closed to its owner. Throws `busy` when a guest adds faster than this removes.
  */
 export async function removeTree(folder: Pin, name: string): Promise<void> {
   let removed = 0;
-  await removeEntry(folder, Buffer.from(name), 0);
+  const deep = [name];
+  for (let next = deep.pop(); next !== undefined; next = deep.pop()) await removeEntry(folder, Buffer.from(next), 0);
 
   async function removeEntry(parent: Pin, entry: Buffer, depth: number): Promise<void> {
     if (++removed > MAX_REMOVED) throw new WorkcellError('busy', `it holds more than ${MAX_REMOVED} files`);
+    if (depth > PATH_LIMITS.depth) return await bringUp(parent, entry);
     // A guest may turn a file into a folder and back, or add to an emptied folder, between two looks.
     for (let attempt = 0; attempt < 10; attempt++) {
       if (await succeeds(unlink(parent.at(entry)), ['EISDIR', 'EPERM'])) return;
@@ -29,10 +31,14 @@ export async function removeTree(folder: Pin, name: string): Promise<void> {
     throw new WorkcellError('busy', 'something was added to it meanwhile');
   }
 
+  /** Every level on the way down holds a descriptor, so what lies too deep is moved to the top first. */
+  async function bringUp(parent: Pin, entry: Buffer): Promise<void> {
+    const top = `.workcell-${randomBytes(8).toString('hex')}.tmp`;
+    await rename(parent.at(entry), folder.at(top));
+    deep.push(top);
+  }
+
   async function emptyFolder(parent: Pin, depth: number): Promise<void> {
-    if (depth > PATH_LIMITS.depth) {
-      throw new WorkcellError('invalid_state', `it is nested deeper than ${PATH_LIMITS.depth} folders`);
-    }
     // Where the mode cannot be changed, the removal itself says so.
     await chmod(parent.path, 0o700).catch(() => {});
     for (let names = await namesIn(parent, BATCH); names.length > 0; names = await namesIn(parent, BATCH)) {

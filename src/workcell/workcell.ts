@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
 import { type CatalogServer, ToolCatalog } from '../catalog/tool-catalog.ts';
 import { CodeGenerator } from '../codegen/program.ts';
+import type { WorkspaceConfig } from '../config/config.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import { processEnvironment } from '../config/process-environment.ts';
 import { WorkcellError } from '../core/errors.ts';
@@ -10,6 +11,7 @@ import type { ToolDescriptor } from '../core/tool.ts';
 import { SandboxExecutor } from '../executor/sandbox-executor.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
 import { UpstreamHub } from '../upstream/upstream-hub.ts';
+import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { Customer } from './customer.ts';
@@ -56,7 +58,11 @@ export class Workcell implements AsyncDisposable {
     this.#catalog = catalog;
     this.#onProgress = onProgress;
     this.#selector = new ToolSelector(catalog.list());
-    this.#workspaces = new WorkspaceStore({ root: config.paths.workspaces });
+    this.#workspaces = new WorkspaceStore({
+      root: config.paths.workspaces,
+      capacity: workspaceCapacity(config.workspace),
+    });
+    this.#cleanup.add(() => this.#workspaces.close());
     this.#hub = new UpstreamHub({
       servers: config.mcpServers,
       onProblem: (server, error) => log.warn({ server, code: error.code }, error.message),
@@ -67,6 +73,7 @@ export class Workcell implements AsyncDisposable {
   static async open(loaded: LoadedConfig, onProgress: (text: string) => void): Promise<Workcell> {
     const { workspaces, servers, skills } = loaded.config.paths;
     for (const folder of [workspaces, skills]) await mkdir(folder, { recursive: true });
+    await reapCapacityMounts(workspaces);
     await seedServers(servers);
     const cell = new Workcell(loaded, await ToolCatalog.open({ servers }), onProgress);
     try {
@@ -174,4 +181,11 @@ export class Workcell implements AsyncDisposable {
     this.#cleanup.add(() => executor[Symbol.asyncDispose]());
     return executor;
   }
+}
+
+/** Throws `invalid_config` for a number of files alone: only a file system of one's own can count them. */
+function workspaceCapacity({ capacityBytes, inodes }: WorkspaceConfig): CapacityLimits | undefined {
+  if (capacityBytes !== undefined) return { bytes: capacityBytes, inodes };
+  if (inodes === undefined) return undefined;
+  throw new WorkcellError('invalid_config', 'workspace.inodes is set without workspace.capacity; set that, too');
 }

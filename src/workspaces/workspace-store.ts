@@ -3,12 +3,14 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
 import { type CustomerId, parseCustomerId } from '../core/ids.ts';
+import type { CapacityLimits } from '../util/capacity-image.ts';
 import { Deadline } from '../util/deadline.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
 import { FileLock } from '../util/file-lock.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { explainGateError, Pin, walk } from '../util/path-gate.ts';
 import { Turns } from '../util/turns.ts';
+import { CustomerDisks, DISK } from './customer-disks.ts';
 
 /** The durable directory tree of one customer. */
 export interface Workspace {
@@ -22,23 +24,34 @@ export interface Workspace {
   readonly skills: GatedFiles;
 }
 
-const FOLDERS = ['files', 'sessions', 'skills'] as const;
+export interface WorkspaceStoreOptions {
+  /** Made on first use; its owner may have put a link in its place. */
+  readonly root: string;
+  /** What the files and skills of one customer may take together. Default: as much as the disk. */
+  readonly capacity?: CapacityLimits | undefined;
+}
+
+/** What guests write to. */
+const GUEST_FOLDERS = ['files', 'skills'] as const;
 const PRIVATE = 0o700;
 const CREATE_TIMEOUT_MS = 10_000;
 
 /**
- * The workspaces of all customers: `<root>/<customer>/{files,sessions,skills}`, for the host's user alone.
+ * The workspaces of all customers: `<root>/<customer>/{files,sessions,skills}`, for the host's user alone. With a capacity,
+ * files and skills lie in a file system of their own: `<customer>/disk/{files,skills}`, kept in `<customer>/disk.ext4`; a
+ * workspace that has one keeps it, whatever the configuration says later.
  *
  * An entry of the root that starts with a dot is not a customer.
  */
-export class WorkspaceStore {
+export class WorkspaceStore implements AsyncDisposable {
   readonly #root: string;
+  readonly #disks: CustomerDisks;
   /** Within this process nobody has to contend for the lock on the root. */
   readonly #turns = new Turns();
 
-  /** `root` is made on first use; its owner may have put a link in its place. */
-  constructor(options: { readonly root: string }) {
-    this.#root = options.root;
+  constructor({ root, capacity }: WorkspaceStoreOptions) {
+    this.#root = root;
+    this.#disks = new CustomerDisks(root, capacity);
   }
 
   /**
@@ -68,19 +81,29 @@ export class WorkspaceStore {
     return folders.flatMap((folder) => idOf(folder.name)).sort();
   }
 
+  /** Unmounts the disks that nobody else uses; the workspaces that it gave must not be used any more. */
+  close(): Promise<void> {
+    return this.#disks.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   /** Completes the layout; a folder that went missing is made again, empty. */
   async #enter(customer: CustomerId): Promise<Workspace> {
-    for (const folder of FOLDERS) {
-      await using pin = await walk(await Pin.root(this.#root), [customer, folder], { makeMode: PRIVATE });
+    const home = (await this.#disks.mount(customer)) ? [customer, DISK] : [customer];
+    for (const names of [...GUEST_FOLDERS.map((folder) => [...home, folder]), [customer, 'sessions']]) {
+      await using pin = await walk(await Pin.root(this.#root), names, { makeMode: PRIVATE });
       pin.assertDirectory();
     }
     return {
       customer,
-      filesPath: join(this.#root, customer, 'files'),
+      filesPath: join(this.#root, ...home, 'files'),
       sessionsPath: join(this.#root, customer, 'sessions'),
-      skillsPath: join(this.#root, customer, 'skills'),
-      files: new GatedFiles(this.#root, [customer, 'files']),
-      skills: new GatedFiles(this.#root, [customer, 'skills']),
+      skillsPath: join(this.#root, ...home, 'skills'),
+      files: new GatedFiles(this.#root, [...home, 'files']),
+      skills: new GatedFiles(this.#root, [...home, 'skills']),
     };
   }
 

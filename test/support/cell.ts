@@ -23,6 +23,7 @@ export interface CellOptions {
   /** In the language of `config.yaml`. */
   readonly limits?: Readonly<Record<string, string | number>>;
   readonly sandbox?: Readonly<Record<string, string | number | boolean>>;
+  readonly workspace?: Readonly<Record<string, string | number>>;
 }
 
 /** Opens one. A host that cannot boot guests is a failure, in the words of the driver's probe. */
@@ -54,7 +55,7 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
   for (const name of ['workspaces', 'servers', 'skills']) await mkdir(join(folder, name));
   await cp(join(ROOT, 'servers/calculator'), join(servers, 'calculator'), { recursive: true });
   await cp(join(ROOT, 'servers/runtime.ts'), join(servers, 'runtime.ts'));
-  const { mcpServers = {}, limits = {}, sandbox = {} } = options;
+  const { mcpServers = {}, limits = {}, sandbox = {}, workspace = {} } = options;
   const entries = Object.entries(mcpServers).map(([name, { command, args, cwd, env }]) => {
     const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
     return [name, { command, args, cwd, env: revealed }];
@@ -63,6 +64,7 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
     paths: { workspaces: './workspaces', servers: './servers', skills: './skills' },
     mcpServers: Object.fromEntries(entries),
     sandbox,
+    workspace,
     limits,
     log: { level: 'silent' },
   };

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, link, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, mkdtemp, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { WorkcellError } from '../../../src/core/errors.ts';
 import { GatedFiles } from '../../../src/util/gated-files.ts';
@@ -166,14 +166,23 @@ describe('GatedFiles', () => {
     expect(await readdir(inside)).toEqual([]);
   });
 
-  test('removes what is nested as deep as allowed and refuses one folder more', async () => {
+  test('removes what is nested deeper than a path may be', async () => {
     const { files, inside } = await makeTree();
     const deepest = join(inside, ...Array.from({ length: PATH_LIMITS.depth }, () => 'd'));
     await mkdir(deepest, { recursive: true });
     await files.remove('d');
     expect(await readdir(inside)).toEqual([]);
-    await mkdir(join(deepest, 'd'), { recursive: true });
-    await expect(files.remove('d')).rejects.toMatchObject({ code: 'invalid_state' });
+    // Beyond 4,095 bytes no path names it as a whole, so it is put together from below.
+    let tower = await mkdtemp(join(inside, 'tower-'));
+    for (let floor = 0; floor < 40; floor++) {
+      const higher = await mkdtemp(join(inside, 'tower-'));
+      const top = join(higher, ...Array.from({ length: 50 }, () => 'ddd'));
+      await mkdir(top, { recursive: true });
+      await rename(tower, join(top, 'rest'));
+      tower = higher;
+    }
+    await files.remove(basename(tower));
+    expect(await readdir(inside)).toEqual([]);
   });
 });
 
