@@ -1,4 +1,4 @@
-// Builds dist/: the compiled library and command line, and the two programs that run inside a guest as single files.
+// Builds dist/: the compiled library and command line, and the programs that run inside a guest as single files.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
@@ -10,6 +10,7 @@ chmodSync('dist/cli/main.js', 0o755);
 await build({
   entryPoints: {
     agentd: 'src/guest/agentd/main.ts',
+    'agentd-process': 'src/guest/agentd/process-main.ts',
     runner: 'src/guest/runner/main.ts',
     program: 'src/guest/program/main.ts',
   },

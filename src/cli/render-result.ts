@@ -32,6 +32,8 @@ export function renderResult(result: ExecutionResult): string {
     );
   if (sandbox !== null)
     lines.push(row('sandbox', `${sandbox.driver}, isolation ${sandbox.isolation}, ${sandbox.boot} start`));
+  if (sandbox?.isolation === 'process')
+    lines.push(row('warning', 'no virtual machine: the program shared the kernel of this host'));
   const { selectMs, generateMs, acquireMs, runMs } = timing;
   lines.push(
     row(

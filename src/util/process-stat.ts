@@ -5,9 +5,13 @@ import { errnoOf } from './errno.ts';
 export interface ProcessStat {
   /** One letter; `Z` and `X` are processes that have ended. */
   readonly state: string;
+  /** Id of the process that would learn of its end. */
+  readonly parent: number;
   /** CPU time in user and kernel mode, in clock ticks. */
   readonly userTicks: number;
   readonly systemTicks: number;
+  /** CPU time of the children that it has waited for, and of theirs. */
+  readonly waitedTicks: number;
   /** Clock ticks between the boot and the start of the process; with the pid it names one process of this boot. */
   readonly startTicks: string;
 }
@@ -22,5 +26,7 @@ export async function processStat(pid: number | string): Promise<ProcessStat | u
   // The command name may hold blanks and parentheses; the state is the first field after it.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const [state = '', startTicks = ''] = [fields[0], fields[19]];
-  return { state, userTicks: Number(fields[11]), systemTicks: Number(fields[12]), startTicks };
+  const waitedTicks = Number(fields[13]) + Number(fields[14]);
+  const [parent, userTicks, systemTicks] = [Number(fields[1]), Number(fields[11]), Number(fields[12])];
+  return { state, parent, userTicks, systemTicks, waitedTicks, startTicks };
 }

@@ -4,13 +4,13 @@ import type { Config } from '../config/config.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { KeySource } from '../sandbox/authenticator.ts';
 import type { OnProgress, SandboxDriver } from '../sandbox/driver.ts';
-import { QemuDriver } from '../sandbox/drivers/qemu/driver.ts';
 import { newSecret } from '../sandbox/key-file.ts';
 import { KeyStore } from '../sandbox/key-store.ts';
 import { SandboxServer } from '../sandbox/server.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Secret } from '../util/secret.ts';
+import { createDriver } from './driver-choice.ts';
 
 /** A Microsandbox server that programs can be sent to. */
 export interface SandboxBackend extends AsyncDisposable {
@@ -37,25 +37,6 @@ export async function openBackend(config: Config, onProgress: OnProgress): Promi
     );
   }
   return { url, apiKey, [Symbol.asyncDispose]: async () => {} };
-}
-
-/** The driver of the configuration. `auto` takes the best one that can run here; there is one so far. */
-export function createDriver({ paths, sandbox }: Config): Promise<SandboxDriver> {
-  const { driver, template, cpus, memoryBytes } = sandbox;
-  switch (driver) {
-    case 'auto':
-    case 'qemu':
-      return QemuDriver.create({
-        cache: paths.cache,
-        template,
-        defaults: { cpus, memoryMib: Math.floor(memoryBytes / MIB) },
-      });
-    case 'microsandbox':
-    case 'bubblewrap':
-      throw new WorkcellError('driver_unavailable', `The driver "${driver}" is not part of this build`);
-    default:
-      return driver satisfies never;
-  }
 }
 
 /** Makes everything that guests boot from. Throws `driver_unavailable` with what is missing and how to get it. */

@@ -4,7 +4,8 @@ import { promisify } from 'node:util';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { DriverProbe, OnProgress } from '../sandbox/driver.ts';
-import { createDriver, prepareDriver } from './sandbox-backend.ts';
+import { createDriver, type DriverReport, reportDrivers } from './driver-choice.ts';
+import { prepareDriver } from './sandbox-backend.ts';
 
 export interface SetUpOptions {
   /** Asked before packages are installed. */
@@ -13,19 +14,22 @@ export interface SetUpOptions {
 }
 
 export interface Examination extends DriverProbe {
+  /** The one that is used; when none can run, the one that takes least to get. */
   readonly driver: string;
   readonly node: string;
+  /** Every driver of this build, the strongest first. */
+  readonly drivers: readonly DriverReport[];
 }
 
-/** Whether the configured driver can run here, or why not. Changes nothing. */
+/** Which drivers can run here, which one is used, or why none can. Changes nothing. */
 export async function examine(config: Config): Promise<Examination> {
-  await using driver = await createDriver(config);
-  const probe = await driver.probe();
+  const drivers = await reportDrivers(config);
+  const { chosen: _, ...report } = drivers.find(({ chosen }) => chosen) ?? nearest(drivers);
   return {
-    driver: driver.name,
+    ...report,
     node: process.version,
-    ...probe,
-    facts: { node: process.version, ...probe.facts, cache: config.paths.cache },
+    drivers,
+    facts: { node: process.version, ...report.facts, cache: config.paths.cache },
   };
 }
 
@@ -34,19 +38,22 @@ export async function examine(config: Config): Promise<Examination> {
  * template. Does only what is still missing. Throws `driver_unavailable` with the commands to run when it may not install.
  */
 export async function setUp(config: Config, { confirm, onProgress }: SetUpOptions): Promise<void> {
+  const { ready, problems } = await examine(config);
+  const packages = packagesOf(problems);
+  if (!ready && packages.length > 0) await installPackages(packages, confirm, onProgress);
   await using driver = await createDriver(config);
-  const packages = packagesOf(await driver.probe());
-  if (packages.length > 0) await installPackages(packages, confirm, onProgress);
-  const { ready, problems } = await driver.probe();
-  if (!ready)
-    throw new WorkcellError(
-      'driver_unavailable',
-      `Programs cannot run here yet. ${problems.map(({ what, fix }) => `${what}: ${fix}`).join('; ')}`,
-    );
   await prepareDriver(driver, onProgress);
 }
 
-function packagesOf({ problems }: DriverProbe): string[] {
+/** The first that packages would make ready; the first of all when there is none. */
+function nearest(drivers: readonly DriverReport[]): DriverReport {
+  const installable = drivers.find(({ problems }) => problems.every(({ packages }) => packages !== undefined));
+  const report = installable ?? drivers[0];
+  if (report === undefined) throw new WorkcellError('driver_unavailable', 'This build has no driver');
+  return report;
+}
+
+function packagesOf(problems: DriverProbe['problems']): string[] {
   return [...new Set(problems.flatMap((problem) => problem.packages ?? []))];
 }
 

@@ -34,7 +34,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   broker: [...BASE, 'guardrails', 'upstream'],
   executor: [...BASE, 'protocol'],
   sandbox: [...BASE, 'protocol'],
-  [DRIVER]: [...BASE, 'protocol', 'sandbox/driver.ts'],
+  // The guest runtime is the same for every driver that boots our own agent.
+  [DRIVER]: [...BASE, 'protocol', 'sandbox/driver.ts', 'sandbox/guest-runtime/runtime-folder.ts'],
   guest: ['protocol'],
   workspaces: BASE,
   sessions: BASE,
@@ -42,6 +43,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['workcell', ...BASE, 'config'],
   mcp: ['workcell', ...BASE, 'config'],
   cli: ['workcell', ...BASE, 'config'],
+  // The contract suite that every driver passes; `workcell/testing` for drivers of others.
+  testing: [...BASE, 'protocol', 'sandbox/driver.ts'],
   'index.ts': [...PARTS, DRIVER, 'workcell', 'http', 'mcp'],
 };
 

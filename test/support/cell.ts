@@ -2,7 +2,7 @@ import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { StdioServer } from '../../src/upstream/upstream-server.ts';
-import { createDriver } from '../../src/workcell/sandbox-backend.ts';
+import { createDriver } from '../../src/workcell/driver-choice.ts';
 import { createWorkcell, type Workcell } from '../../src/workcell/workcell.ts';
 import { tempFolder } from './temp-folder.ts';
 

@@ -2,7 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { newSecret } from '../../src/sandbox/key-file.ts';
-import { createDriver, prepareDriver, serveSandboxes } from '../../src/workcell/sandbox-backend.ts';
+import { createDriver } from '../../src/workcell/driver-choice.ts';
+import { prepareDriver, serveSandboxes } from '../../src/workcell/sandbox-backend.ts';
 
 export interface ServedDriver extends AsyncDisposable {
   readonly url: string;

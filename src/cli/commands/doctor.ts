@@ -8,23 +8,35 @@ const NOT_READY: ExitCode = 4;
 
 export function doctorCommand(done: (code: ExitCode) => void): Command {
   return new Command('doctor')
-    .description('whether programs can run here, and what to do when they cannot')
+    .description('which drivers can run programs here, which one is used, and what to do for the others')
     .option('--json', 'print the findings as JSON')
     .action(async (options: { json?: true }, command: Command) => {
       const { config } = await loadCliConfig(command);
       const report = await examine(config);
       if (options.json === true) printJson(report);
       else {
-        const facts = Object.entries(report.facts);
         print(
           table([
-            ['driver', report.driver],
+            ['driver', report.ready ? report.driver : 'none'],
             ['isolation', report.isolation],
-            ...facts,
+            ...Object.entries(report.facts),
             ['ready', report.ready ? 'yes' : 'no'],
           ]),
         );
-        for (const { what, fix } of report.problems) print(`\n${what}\n  -> ${fix}`);
+        print('');
+        print(
+          table([
+            ['DRIVER', 'ISOLATION', 'CAN RUN', 'USED'],
+            ...report.drivers.map(({ driver, isolation, ready, chosen }) => [
+              driver,
+              isolation,
+              ready ? 'yes' : 'no',
+              chosen ? 'yes' : '',
+            ]),
+          ]),
+        );
+        for (const { driver, problems } of report.drivers)
+          for (const { what, fix } of problems) print(`\n${driver}: ${what}\n  -> ${fix}`);
       }
       if (!report.ready) done(NOT_READY);
     });

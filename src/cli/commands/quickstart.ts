@@ -33,13 +33,13 @@ return { kernel: (await import('node:os')).release(), text: (await readTextFile(
 
 export function quickstartCommand(done: (code: ExitCode) => void): Command {
   return new Command('quickstart')
-    .description('set everything up, then run a program that calls two MCP servers from a microVM')
+    .description('set everything up, then run a program that calls two MCP servers from a sandbox')
     .action(async (_options: object, command: Command) => {
       const signal = onInterrupt();
       const loaded = await loadCliConfig(command);
       await setUp(loaded.config, { confirm: async () => true, onProgress: sayProgress });
       await using cell = await createWorkcell({ config: loaded, onProgress: sayProgress });
-      sayProgress(`running a program in a microVM: ${TASK}`);
+      sayProgress(`running a program in a sandbox: ${TASK}`);
       say(`\n${bold('program')}\n${PROGRAM.trimEnd().replace(/^/gm, '  ')}\n\n${bold('output')}`);
       const result = await cell.customer('quickstart').execute({
         task: TASK,

@@ -27,7 +27,7 @@ const EXIT: { readonly [Status in ExecutionStatus]: ExitCode } = {
 
 export function runCommand(done: (code: ExitCode) => void): Command {
   return new Command('run')
-    .description('run a program in a microVM: a task in words, a file, or standard input (-)')
+    .description('run a program in a sandbox: a task in words, a file, or standard input (-)')
     .argument(
       '[task]',
       'what to do; chooses the tools, and alone becomes a call of the best one. "-" reads a program from standard input',

@@ -1,12 +1,7 @@
 import { once } from 'node:events';
 import { Command } from 'commander';
-import {
-  createDriver,
-  newApiKey,
-  openKeyStore,
-  prepareDriver,
-  serveSandboxes,
-} from '../../workcell/sandbox-backend.ts';
+import { createDriver } from '../../workcell/driver-choice.ts';
+import { newApiKey, openKeyStore, prepareDriver, serveSandboxes } from '../../workcell/sandbox-backend.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { loadCliConfig } from '../open-cell.ts';
 import { print, say, sayProgress } from '../output.ts';

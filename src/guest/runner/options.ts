@@ -5,10 +5,16 @@ import type { ProgramProcessOptions } from './program-process.ts';
 /** Share of the guest's memory that a program's JavaScript heap may take before the engine gives up by itself. */
 const HEAP_SHARE = 0.7;
 
-/** How the process for a program is started: the runtime's own node through the runtime's own loader, in any image. */
-export function programProcessOptions(runtime: string = RUNTIME_DIRECTORY): ProgramProcessOptions {
+/**
+ * How the process for a program is started: the runtime's own node through the runtime's own loader, in any image.
+ * `memoryBytes` is what the guest has; a guest that shares the host's kernel cannot see it.
+ */
+export function programProcessOptions(
+  runtime: string = RUNTIME_DIRECTORY,
+  memoryBytes: number = totalmem(),
+): ProgramProcessOptions {
   const library = `${runtime}/lib`;
-  const heapMib = Math.floor((totalmem() * HEAP_SHARE) / 1024 / 1024);
+  const heapMib = Math.floor((memoryBytes * HEAP_SHARE) / 1024 / 1024);
   return {
     shell: `${runtime}/bin/busybox`,
     command: [

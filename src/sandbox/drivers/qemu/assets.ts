@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { Deadline } from '../../../util/deadline.ts';
+import { findCommand } from '../../../util/find-command.ts';
 import type { OnProgress } from '../../driver.ts';
-import { findCommand } from './host-tools.ts';
+import { readBundle } from '../../guest-runtime/runtime-folder.ts';
 import { initScript, writeInitramfs } from './initramfs.ts';
 import { type GuestKernel, obtainKernel } from './kernel.ts';
 import { writeRuntimeImage } from './runtime-image.ts';
@@ -20,7 +20,7 @@ export interface GuestAssets {
   readonly key: string;
 }
 
-const BUNDLES = fileURLToPath(new URL('../../../../dist/guest/', import.meta.url));
+const PROGRAMS = ['agentd', 'runner', 'program'];
 
 /** The assets in `cache`, made when they are not there yet or when something that they are made of has changed. */
 export async function obtainAssets(cache: string, deadline: Deadline, onProgress: OnProgress): Promise<GuestAssets> {
@@ -50,7 +50,7 @@ async function build(kernel: GuestKernel, folder: string, onProgress: OnProgress
   try {
     await writeInitramfs(kernel, join(staging, 'initramfs.cpio'));
     await writeRuntimeImage(
-      { node: process.execPath, busybox: kernel.busybox, bundles: BUNDLES },
+      { node: process.execPath, busybox: kernel.busybox, programs: PROGRAMS },
       join(staging, 'runtime.img'),
       mke2fs,
     );
@@ -70,14 +70,6 @@ async function assetsKey(kernel: GuestKernel): Promise<string> {
     const { size, mtimeMs } = await stat(file);
     hash.update(`${size} ${Math.floor(mtimeMs)}\n`);
   }
-  for (const name of ['agentd', 'runner', 'program']) hash.update(await readBundle(name));
+  for (const name of PROGRAMS) hash.update(await readBundle(name));
   return hash.digest('hex').slice(0, 16);
-}
-
-async function readBundle(name: string): Promise<Buffer> {
-  try {
-    return await readFile(join(BUNDLES, `${name}.mjs`));
-  } catch (cause) {
-    throw new WorkcellError('driver_unavailable', 'The guest programs are not built; run `npm run build`', { cause });
-  }
 }

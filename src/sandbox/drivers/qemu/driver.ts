@@ -73,6 +73,10 @@ export class QemuDriver implements SandboxDriver {
   }
 
   async boot(spec: GuestSpec, deadline: Deadline): Promise<Guest> {
+    if (!this.capabilities.images.includes(spec.image.kind))
+      throw new WorkcellError('unsupported', `The driver "qemu" cannot boot an image of the kind "${spec.image.kind}"`);
+    if (spec.survives === true && !this.capabilities.adopts)
+      throw new WorkcellError('unsupported', 'The driver "qemu" cannot keep a guest for the next server process');
     const bench = await this.#prepareBench(deadline, () => {});
     const template =
       this.#options.template === false ? undefined : await this.#template(bench, spec, deadline, () => {});

@@ -2,8 +2,9 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { arch, platform, userInfo } from 'node:os';
 import { promisify } from 'node:util';
+import { findCommand, versionOf } from '../../../util/find-command.ts';
 import type { DriverProbe, DriverProblem } from '../../driver.ts';
-import { findCommand, findVirtiofsd, hasKvm, type VirtiofsdFlavour, versionOf } from './host-tools.ts';
+import { findVirtiofsd, hasKvm, type VirtiofsdFlavour } from './host-tools.ts';
 import type { Accelerator } from './machine.ts';
 
 /** What was found on this host; complete only when the probe reports no problem. */

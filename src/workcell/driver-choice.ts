@@ -1,0 +1,95 @@
+import type { Config, SandboxConfig } from '../config/config.ts';
+import { WorkcellError } from '../core/errors.ts';
+import type { Isolation } from '../core/execution.ts';
+import type { DriverProbe, DriverProblem, SandboxDriver } from '../sandbox/driver.ts';
+import { BubblewrapDriver } from '../sandbox/drivers/bubblewrap/driver.ts';
+import { QemuDriver } from '../sandbox/drivers/qemu/driver.ts';
+
+/** What one driver could do here, under this configuration. */
+export interface DriverReport extends DriverProbe {
+  readonly driver: string;
+  /** Whether it is the one that is used. */
+  readonly chosen: boolean;
+}
+
+type DriverName = Exclude<SandboxConfig['driver'], 'auto'>;
+
+const MIB = 1024 * 1024;
+const STRENGTH: Readonly<Record<Isolation, number>> = { process: 1, emulated: 2, hardware: 3 };
+
+/** Every driver of this build, in the order in which `auto` tries them: the strongest isolation first. */
+const FACTORIES: Readonly<Partial<Record<DriverName, (config: Config) => SandboxDriver | Promise<SandboxDriver>>>> = {
+  qemu: ({ paths, sandbox }) =>
+    QemuDriver.create({
+      cache: paths.cache,
+      template: sandbox.template,
+      defaults: { cpus: sandbox.cpus, memoryMib: Math.floor(sandbox.memoryBytes / MIB) },
+    }),
+  bubblewrap: ({ paths, sandbox }) => new BubblewrapDriver({ cache: paths.cache, processes: sandbox.processes }),
+};
+
+/**
+ * The driver of the configuration. `auto` takes the first that can run here and isolates at least as well as
+ * `sandbox.isolation` asks for. Throws `driver_unavailable` when there is none, and `invalid_config` for a driver that cannot be
+ * as strong as asked anywhere.
+ */
+export async function createDriver(config: Config): Promise<SandboxDriver> {
+  const { driver: name, isolation } = config.sandbox;
+  if (name === 'auto') return createBest(config);
+  const factory = FACTORIES[name];
+  if (factory === undefined) throw new WorkcellError('driver_unavailable', `This build has no driver "${name}"`);
+  const driver = await factory(config);
+  const weakness = weaknessOf(driver.isolation, isolation);
+  if (weakness === undefined) return driver;
+  await driver[Symbol.asyncDispose]();
+  const code = driver.isolation === 'process' ? 'invalid_config' : 'driver_unavailable';
+  throw new WorkcellError(code, `Cannot use the driver "${name}": ${weakness.what}; ${weakness.fix}`);
+}
+
+/** Looks at every driver: whether it can run here, what is missing, and which one is used. Changes nothing. */
+export async function reportDrivers(config: Config): Promise<readonly DriverReport[]> {
+  const { driver: wanted, isolation } = config.sandbox;
+  const reports: DriverReport[] = [];
+  for (const [name, factory] of Object.entries(FACTORIES)) {
+    await using driver = await factory(config);
+    const probe = await driver.probe();
+    const weakness = weaknessOf(driver.isolation, isolation);
+    const problems = weakness === undefined ? probe.problems : [weakness, ...probe.problems];
+    const ready = problems.length === 0 && probe.ready;
+    const first = !reports.some(({ chosen }) => chosen);
+    reports.push({
+      ...probe,
+      driver: name,
+      ready,
+      problems,
+      chosen: wanted === name || (wanted === 'auto' && ready && first),
+    });
+  }
+  return reports;
+}
+
+async function createBest(config: Config): Promise<SandboxDriver> {
+  const reasons: string[] = [];
+  for (const [name, factory] of Object.entries(FACTORIES)) {
+    const driver = await factory(config);
+    const weakness = weaknessOf(driver.isolation, config.sandbox.isolation);
+    const { ready, problems } = await driver.probe();
+    if (ready && weakness === undefined) return driver;
+    await driver[Symbol.asyncDispose]();
+    const said = (weakness === undefined ? problems : [weakness]).map(({ what, fix }) => `${what}: ${fix}`);
+    reasons.push(`${name}: ${said.join('; ')}`);
+  }
+  throw new WorkcellError(
+    'driver_unavailable',
+    `No driver can run here. ${reasons.join('. ')}. \`workcell setup\` does what it can`,
+  );
+}
+
+/** Undefined when `actual` is as strong as `least`. */
+function weaknessOf(actual: Isolation, least: Isolation): DriverProblem | undefined {
+  if (STRENGTH[actual] >= STRENGTH[least]) return undefined;
+  return {
+    what: `its isolation here is "${actual}" and sandbox.isolation asks for at least "${least}"`,
+    fix: `set sandbox.isolation to "${actual}" if that is enough`,
+  };
+}
