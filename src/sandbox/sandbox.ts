@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
-import type { Guest, SandboxDriver } from './driver.ts';
+import type { Guest, GuestMetrics, SandboxDriver } from './driver.ts';
 import { type GuestSpecContext, toGuestSpec } from './guest-spec.ts';
 import { assertMove } from './lifecycle.ts';
 import { AgentRelay, type RelayClient, type RelaySession } from './relay.ts';
@@ -86,6 +86,11 @@ export class Sandbox {
   get relay(): AgentRelay {
     if (this.#relay !== undefined) return this.#relay;
     throw new WorkcellError('invalid_state', `Sandbox "${this.request.name}" is ${this.#status}; start it first`);
+  }
+
+  /** Undefined when there is no guest to measure. */
+  async metrics(): Promise<GuestMetrics | undefined> {
+    return this.#guest?.metrics();
   }
 
   describe(): SandboxResponse {

@@ -7,8 +7,10 @@ import { authenticate } from './auth.ts';
 import type { SandboxDriver } from './driver.ts';
 import { SandboxRegistry } from './registry.ts';
 import { agentRoute } from './routes/agent.ts';
+import { rpcRoutes } from './routes/rpc.ts';
 import { sandboxRoutes } from './routes/sandboxes.ts';
 import { volumeRoutes } from './routes/volumes.ts';
+import { soleCaller } from './rpc/caller.ts';
 import { VolumeStore } from './volumes.ts';
 
 export interface SandboxServerOptions {
@@ -68,13 +70,21 @@ export class SandboxServer implements AsyncDisposable {
         .status(404)
         .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
     });
-    app.addHook('onRequest', async (request) => authenticate(request.headers.authorization, keys));
+    app.addHook('onRequest', async (request) => {
+      if (request.routeOptions.config.ownAuthentication !== true) authenticate(request.headers.authorization, keys);
+    });
     await app.register(websocket, { options: { maxPayload: MAX_FRAME_BYTES * 2, perMessageDeflate: false } });
     // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
     await app.register(async (routes) => {
       sandboxRoutes(routes, registry);
       volumeRoutes(routes, volumes);
       agentRoute(routes, registry);
+      const caller = soleCaller(registry, ORG_ID);
+      const authenticateRpc = (header: string | undefined) => {
+        authenticate(header, keys);
+        return caller;
+      };
+      rpcRoutes(routes, { authenticate: authenticateRpc, startTimeoutMs: bootTimeoutMs });
     });
     const url = await app.listen({ host: options.host ?? '127.0.0.1', port: options.port ?? 0 });
     return new SandboxServer(url, app, registry);

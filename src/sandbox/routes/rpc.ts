@@ -1,0 +1,124 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { isWorkcellError } from '../../core/errors.ts';
+import {
+  FLAT_ERROR,
+  HEALTH_PATH,
+  MAX_REQUEST_BYTES,
+  RPC_ERROR,
+  RPC_PATH,
+  type RpcError,
+  type RpcResponse,
+  rpcRequestSchema,
+} from '../../protocol/json-rpc.ts';
+import type { RpcCaller } from '../rpc/caller.ts';
+import { toRpcFailure } from '../rpc/failure.ts';
+import { RpcMethods } from '../rpc/methods.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** True for a route that checks credentials itself, or needs none. */
+    ownAuthentication?: boolean;
+  }
+}
+
+export interface RpcRouteOptions {
+  /** Of the key that a header holds as `Bearer KEY`; throws `unauthenticated`. */
+  readonly authenticate: (header: string | undefined) => RpcCaller;
+  /** How long a sandbox may take to start. */
+  readonly startTimeoutMs: number;
+}
+
+/** `GET /api/v1/health` and `POST /api/v1/rpc`: the server of Microsandbox 0.2. */
+export function rpcRoutes(app: FastifyInstance, { authenticate, startTimeoutMs }: RpcRouteOptions): void {
+  const methods = new RpcMethods({ startTimeoutMs });
+  const config = { ownAuthentication: true };
+  const callers = new WeakMap<FastifyRequest, RpcCaller>();
+
+  app.get(HEALTH_PATH, { config }, async () => ({ message: 'Service is healthy' }));
+
+  app.post(
+    RPC_PATH,
+    {
+      config,
+      bodyLimit: MAX_REQUEST_BYTES,
+      // Before the body is read, and so that nobody without a key learns what there is.
+      onRequest: async (request, reply) => {
+        const key = keyOf(request);
+        try {
+          callers.set(request, authenticate(key === undefined ? undefined : `Bearer ${key}`));
+        } catch (error) {
+          if (!isWorkcellError(error) || error.code !== 'unauthenticated') throw error;
+          const isToken = key?.startsWith('msb_') === true;
+          return reply.status(401).send(isToken ? FLAT_ERROR.invalidToken : FLAT_ERROR.invalidCredentials);
+        }
+        return undefined;
+      },
+      errorHandler: (error, _request, reply) => {
+        const { status, code } = ofFramework(error);
+        void reply.status(status).send(failed(undefined, { code, message: error.message }));
+      },
+    },
+    async (request, reply) => {
+      const caller = callers.get(request);
+      if (caller === undefined) throw new Error('A request came past its authentication');
+      return answer(request.body, caller, methods, reply);
+    },
+  );
+}
+
+/** As the original: another header may hold the key, and the word before it may be missing. */
+function keyOf({ headers }: FastifyRequest): string | undefined {
+  const header = headers['proxy-authorization'] ?? headers.authorization;
+  return header?.replace(/^Bearer /, '').trim() || undefined;
+}
+
+async function answer(body: unknown, caller: RpcCaller, methods: RpcMethods, reply: FastifyReply): Promise<unknown> {
+  const parsed = rpcRequestSchema.safeParse(body);
+  if (!parsed.success) {
+    const message = 'The request is not a JSON-RPC 2.0 object with a method; batches are not taken';
+    return reply.status(400).send(failed(undefined, { code: RPC_ERROR.invalidRequest, message }));
+  }
+  const { jsonrpc, method, params, id } = parsed.data;
+  if (jsonrpc !== '2.0') {
+    const message = 'Invalid or missing jsonrpc version field';
+    return reply.status(400).send(failed(id, { code: RPC_ERROR.invalidRequest, message }));
+  }
+  if (!methods.has(method)) {
+    const error = { code: RPC_ERROR.unknownMethod, message: `Method not found: ${method.slice(0, 200)}` };
+    return reply.status(404).send(failed(id, error));
+  }
+  try {
+    const result = await methods.call({ method, params, caller, signal: leaving(reply) });
+    return { ...envelope(id), result } satisfies RpcResponse;
+  } catch (error) {
+    if (isWorkcellError(error) && error.code === 'forbidden' && 'namespace' in error.details)
+      return reply.status(403).send(FLAT_ERROR.accessDenied);
+    const failure = toRpcFailure(error, method);
+    return reply.status(failure.status).send(failed(id, failure.error));
+  }
+}
+
+/** Aborts when the client has gone before it had its answer. */
+function leaving({ raw }: FastifyReply): AbortSignal {
+  const controller = new AbortController();
+  raw.once('close', () => {
+    if (!raw.writableFinished) controller.abort();
+  });
+  return controller.signal;
+}
+
+function envelope(id: unknown): { jsonrpc: '2.0'; id?: unknown } {
+  // A null id is none, as the original reads it.
+  return id === undefined || id === null ? { jsonrpc: '2.0' } : { jsonrpc: '2.0', id };
+}
+
+function failed(id: unknown, error: RpcError): RpcResponse {
+  return { ...envelope(id), error };
+}
+
+/** Bodies that are too large, not JSON, of another type; anything else is a fault of this server's own. */
+function ofFramework({ statusCode }: { statusCode?: number | undefined }): { status: number; code: number } {
+  const status = statusCode !== undefined && statusCode >= 400 && statusCode < 500 ? statusCode : 500;
+  if (status === 500) return { status, code: RPC_ERROR.server };
+  return { status, code: status === 400 ? RPC_ERROR.parse : RPC_ERROR.invalidRequest };
+}
