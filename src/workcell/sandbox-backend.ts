@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
+import type { ProgramExecutor } from '../executor/program-executor.ts';
+import { RpcSandboxes } from '../executor/rpc/rpc-sandboxes.ts';
+import { SandboxExecutor } from '../executor/sandbox-executor.ts';
 import type { OnProgress, SandboxDriver } from '../sandbox/driver.ts';
 import { QemuDriver } from '../sandbox/drivers/qemu/driver.ts';
 import { SandboxServer } from '../sandbox/server.ts';
@@ -30,6 +33,15 @@ export async function openBackend(config: Config, onProgress: OnProgress): Promi
     );
   }
   return { url, apiKey, [Symbol.asyncDispose]: async () => {} };
+}
+
+/** What runs programs on that server, in the language that the configuration says. */
+export function createExecutor({ paths, sandbox: config }: Config, { url, apiKey }: SandboxBackend): ProgramExecutor {
+  const { image, cpus, memoryBytes, bootTimeoutMs, idleTimeoutMs } = config;
+  const sandbox = { image, cpus, memoryMib: Math.floor(memoryBytes / MIB) };
+  const options = { url, apiKey, sandbox, bootTimeoutMs, idleTimeoutMs };
+  if (config.protocol === 'cloud') return new SandboxExecutor(options);
+  return new SandboxExecutor(options, new RpcSandboxes({ ...options, slots: join(paths.workspaces, '.rpc') }));
 }
 
 /** The driver of the configuration. `auto` takes the best one that can run here; there is one so far. */

@@ -23,6 +23,6 @@ export function parseLanguage(text: string): Language {
 export function interpreterCommand(language: Language): ExecRequest {
   if (language === 'node')
     // Node cannot duplicate a descriptor: the shell moves the requests out of the way of what reads standard input.
-    return { cmd: '/bin/sh', args: ['-c', 'exec node -e "$0" 3<&0 </dev/null', NODE_DRIVER] };
+    return { cmd: '/bin/sh', args: ['-c', 'exec node --no-warnings -e "$0" 3<&0 </dev/null', NODE_DRIVER] };
   return { cmd: 'python3', args: ['-u', '-c', PYTHON_DRIVER], env: ['PYTHONIOENCODING=utf-8:backslashreplace'] };
 }

@@ -17,7 +17,8 @@ export const NODE_DRIVER = `
   const send = (stream, data) =>
     new Promise((resolve, reject) => Writable.prototype.write.call(stream, data, (error) => (error ? reject(error) : resolve())));
   const show = (text) => send(outputs[0], text + '\\n');
-  const complain = (error) => send(outputs[1], 'Uncaught ' + (error instanceof Error && error.stack ? trim(error.stack) : inspect(error)) + '\\n');
+  const complain = (error) => send(outputs[1], 'Uncaught ' + describe(error) + '\\n');
+  const describe = (error) => (error instanceof SyntaxError ? String(error) : error instanceof Error && error.stack ? trim(error.stack) : inspect(error));
   const trim = (stack) => stack.split('\\n').filter((line) => !/\\[eval\\]|node:(vm|domain|repl|internal)/.test(line)).join('\\n');
   Object.defineProperty(process, 'stdin', { value: Readable.from([]), configurable: true });
   process.on('uncaughtException', (error) => void complain(error));
@@ -33,14 +34,22 @@ export const NODE_DRIVER = `
   };
 
   let repl;
-  const evaluateAwaiting = (code) => new Promise((resolve, reject) => {
-    repl ??= require('node:repl').start({
+  let fail = complain;
+  const openRepl = () => {
+    const opened = require('node:repl').start({
       prompt: '', terminal: false, useGlobal: true,
       input: new Readable({ read() {} }),
       output: new Writable({ write: (chunk, encoding, done) => { send(outputs[1], chunk).then(() => done(), done); } }),
     });
+    // Where it has a domain, errors go there and not to the callback.
+    if (opened._domain) opened._domain.removeAllListeners('error').on('error', (error) => void fail(error));
+    return opened;
+  };
+  const evaluateAwaiting = (code) => new Promise((resolve, reject) => {
+    repl ??= openRepl();
+    fail = reject;
     repl.eval(code, repl.context, 'repl', (error, value) => (error ? reject(error instanceof SyntaxError && error.err ? error.err : error) : resolve(value)));
-  });
+  }).finally(() => { fail = complain; });
 
   const evaluate = async (code) => {
     let script;
