@@ -7,7 +7,7 @@ import { authenticate } from './auth.ts';
 import type { SandboxDriver } from './driver.ts';
 import { SandboxRegistry } from './registry.ts';
 import { agentRoute } from './routes/agent.ts';
-import { rpcRoutes } from './routes/rpc.ts';
+import { legacyKey, rpcRoutes } from './routes/rpc.ts';
 import { sandboxRoutes } from './routes/sandboxes.ts';
 import { volumeRoutes } from './routes/volumes.ts';
 import { soleCaller } from './rpc/caller.ts';
@@ -70,8 +70,10 @@ export class SandboxServer implements AsyncDisposable {
         .status(404)
         .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
     });
-    app.addHook('onRequest', async (request) => {
-      if (request.routeOptions.config.ownAuthentication !== true) authenticate(request.headers.authorization, keys);
+    app.addHook('onRequest', async ({ headers, routeOptions }) => {
+      const { access = 'key' } = routeOptions.config;
+      if (access === 'anyone') return;
+      authenticate(access === 'key' ? headers.authorization : `Bearer ${legacyKey(headers) ?? ''}`, keys);
     });
     await app.register(websocket, { options: { maxPayload: MAX_FRAME_BYTES * 2, perMessageDeflate: false } });
     // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
@@ -80,11 +82,7 @@ export class SandboxServer implements AsyncDisposable {
       volumeRoutes(routes, volumes);
       agentRoute(routes, registry);
       const caller = soleCaller(registry, ORG_ID);
-      const authenticateRpc = (header: string | undefined) => {
-        authenticate(header, keys);
-        return caller;
-      };
-      rpcRoutes(routes, { authenticate: authenticateRpc, startTimeoutMs: bootTimeoutMs });
+      rpcRoutes(routes, { callerOf: () => caller, startTimeoutMs: bootTimeoutMs });
     });
     const url = await app.listen({ host: options.host ?? '127.0.0.1', port: options.port ?? 0 });
     return new SandboxServer(url, app, registry);

@@ -23,6 +23,7 @@ export class Mailbox {
   readonly #options: MailboxOptions;
   readonly #writes = new Turns();
   readonly #heartbeat: NodeJS.Timeout;
+  readonly #ready = Promise.withResolvers<void>();
   #sent = 0;
   #received = 0;
   #closed = false;
@@ -31,6 +32,11 @@ export class Mailbox {
   constructor(options: MailboxOptions) {
     this.#options = options;
     this.#heartbeat = setInterval(() => this.#write(''), HEARTBEAT_MS).unref();
+  }
+
+  /** Resolves when the runner has said something. */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
   }
 
   /** The runner's standard input and output; which command it is has been decided already. */
@@ -59,8 +65,10 @@ export class Mailbox {
       const last = ended ?? this.#failed;
       const message = this.#closed ? undefined : await this.#next().catch(toWorkcellError);
       if (isWorkcellError(message)) return message;
-      if (message !== undefined) onStdout(message);
-      else if (last !== undefined) return last;
+      if (message !== undefined) {
+        this.#ready.resolve();
+        onStdout(message);
+      } else if (last !== undefined) return last;
       else if (this.#closed) return this.#options.ended;
       else await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { isWorkcellError, toWorkcellError, WorkcellError } from '../../core/errors.ts';
+import { RUNTIME_NODE } from '../../protocol/guest-bootstrap.ts';
 import { MAILBOX } from '../../protocol/runner-mailbox.ts';
 import { Cleanup } from '../../util/cleanup.ts';
 import { Deadline, poll } from '../../util/deadline.ts';
@@ -64,7 +65,7 @@ export class RpcSandboxes implements SandboxOpener {
       await layOut(files, folder);
       cleanup.add(() => this.#stop(name));
       await this.#start(name, volumes, `${WORKSPACE}/${folder}`, deadline);
-      return this.#run({ name, files, folder, cleanup });
+      return await this.#run({ name, files, folder, cleanup }, deadline);
     } catch (error) {
       await cleanup.run().catch(() => {});
       throw error;
@@ -88,7 +89,7 @@ export class RpcSandboxes implements SandboxOpener {
     let last: WorkcellError | undefined;
     const attempt = async () => {
       using own = waiting.child('Looking for the workspace', PROBE_SECONDS * 1000 * 2);
-      const command = { command: 'node', args: ['-e', PROBE, file], timeout: PROBE_SECONDS };
+      const command = { ...nodeCommand(['-e', PROBE, file]), timeout: PROBE_SECONDS };
       try {
         return await this.#client.runCommand(name, command, own.signal);
       } catch (error) {
@@ -110,10 +111,10 @@ export class RpcSandboxes implements SandboxOpener {
     );
   }
 
-  #run({ name, files, folder, cleanup }: StartedSandbox): OpenSandbox {
+  async #run({ name, files, folder, cleanup }: StartedSandbox, deadline: Deadline): Promise<OpenSandbox> {
     const leaving = new AbortController();
     const path = `${WORKSPACE}/${folder}`;
-    const command = { command: 'node', args: [`${path}/${MAILBOX.runner}`, path] };
+    const command = nodeCommand([`${path}/${MAILBOX.runner}`, path]);
     const ended = this.#client.runCommand(name, command, leaving.signal).then(
       ({ exitCode, output }) =>
         new WorkcellError('sandbox_lost', `The runner ended with exit code ${exitCode}: ${output.slice(-500)}`),
@@ -124,10 +125,12 @@ export class RpcSandboxes implements SandboxOpener {
       mailbox.close();
       leaving.abort(new WorkcellError('cancelled', 'the sandbox was closed'));
     });
+    const runner = new RunnerSession(mailbox);
+    await deadline.race(Promise.race([mailbox.ready, ended.then((error) => Promise.reject(error))]));
     return {
       // A server of this kind does not say how it isolates, and gets no credit for what it may do.
       info: { id: `${name.namespace}/${name.sandbox}`, driver: 'unknown', isolation: 'process', boot: 'cold' },
-      runner: new RunnerSession(mailbox),
+      runner,
       touch: () => {},
       close: () => cleanup.run().catch(() => {}),
     };
@@ -149,6 +152,12 @@ interface StartedSandbox {
 
 /** Failures that may pass while a sandbox comes up. */
 const PASSING: ReadonlySet<string> = new Set(['sandbox_lost', 'protocol_error', 'invalid_state', 'deadline_exceeded']);
+
+/** Our own servers' guests have a node of their own, whatever their image has. */
+function nodeCommand(args: readonly string[]): { readonly command: string; readonly args: readonly string[] } {
+  const choose = `node=${RUNTIME_NODE}; [ -x "$node" ] || node=node; exec "$node" "$@"`;
+  return { command: 'sh', args: ['-c', choose, 'sh', ...args] };
+}
 
 const PROBE = `
 const { accessSync, constants } = require('node:fs');

@@ -1,9 +1,10 @@
 /**
  * The runner for servers without a stream, started as `node mailbox-runner.mjs FOLDER`: frames are files in the folder's
- * mailbox. It runs in other people's images and brings no node of its own.
+ * mailbox. It runs in other people's images, on their node.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
+import { RUNTIME_NODE } from '../../protocol/guest-bootstrap.ts';
 import { HOST_LOST_MS, MAILBOX, messageName } from '../../protocol/runner-mailbox.ts';
 import { Supervisor } from '../runner/supervisor.ts';
 
@@ -24,7 +25,10 @@ let lastMessage = performance.now();
 const supervisor = new Supervisor({
   shell: ['/bin/sh'],
   command: [
-    ...[process.execPath, `--max-old-space-size=${Math.floor((totalmem() * HEAP_SHARE) / 1024 / 1024)}`],
+    ...[
+      existsSync(RUNTIME_NODE) ? RUNTIME_NODE : process.execPath,
+      `--max-old-space-size=${Math.floor((totalmem() * HEAP_SHARE) / 1024 / 1024)}`,
+    ],
     ...['--no-warnings', `${folder}/${MAILBOX.program}`],
   ],
   cwd: '/workspace',

@@ -1,4 +1,4 @@
-/** The hooks of `module-hooks.ts` for a node that runs them in a thread of their own. It cannot load TypeScript. */
+/** The hooks of `module-hooks.ts` for a node that runs them in a thread of their own. */
 import type { InitializeHook, LoadHook, ResolveHook } from 'node:module';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { PROGRAM_URL } from '../../protocol/runner-frames.ts';
@@ -17,6 +17,8 @@ export const resolve: ResolveHook = (specifier, context, next) => {
 };
 
 export const load: LoadHook = (url, context, next) => {
-  if (!url.startsWith(PROGRAM_URL)) return next(url, context);
-  return { format: 'module', source: String(receiveMessageOnPort(sources)?.message), shortCircuit: true };
+  if (url.startsWith(PROGRAM_URL))
+    return { format: 'module', source: String(receiveMessageOnPort(sources)?.message), shortCircuit: true };
+  if (url.endsWith('.ts')) throw new Error(`node ${process.version} cannot load ${url}: TypeScript needs node 22.18`);
+  return next(url, context);
 };

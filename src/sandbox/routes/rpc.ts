@@ -1,4 +1,5 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { isWorkcellError } from '../../core/errors.ts';
 import {
   FLAT_ERROR,
@@ -16,60 +17,49 @@ import { RpcMethods } from '../rpc/methods.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** True for a route that checks credentials itself, or needs none. */
-    ownAuthentication?: boolean;
+    /** Who may call a route. Default `key`; `legacy`: also with the keys of the JSON-RPC line; `anyone`: without a key. */
+    readonly access?: 'key' | 'legacy' | 'anyone';
   }
 }
 
 export interface RpcRouteOptions {
-  /** Of the key that a header holds as `Bearer KEY`; throws `unauthenticated`. */
-  readonly authenticate: (header: string | undefined) => RpcCaller;
+  /** Of a request whose key has been found good. */
+  readonly callerOf: (request: FastifyRequest) => RpcCaller;
   /** How long a sandbox may take to start. */
   readonly startTimeoutMs: number;
 }
 
 /** `GET /api/v1/health` and `POST /api/v1/rpc`: the server of Microsandbox 0.2. */
-export function rpcRoutes(app: FastifyInstance, { authenticate, startTimeoutMs }: RpcRouteOptions): void {
+export function rpcRoutes(app: FastifyInstance, { callerOf, startTimeoutMs }: RpcRouteOptions): void {
   const methods = new RpcMethods({ startTimeoutMs });
-  const config = { ownAuthentication: true };
-  const callers = new WeakMap<FastifyRequest, RpcCaller>();
-
-  app.get(HEALTH_PATH, { config }, async () => ({ message: 'Service is healthy' }));
-
+  app.get(HEALTH_PATH, { config: { access: 'anyone' } }, async () => ({ message: 'Service is healthy' }));
   app.post(
     RPC_PATH,
-    {
-      config,
-      bodyLimit: MAX_REQUEST_BYTES,
-      // Before the body is read, and so that nobody without a key learns what there is.
-      onRequest: async (request, reply) => {
-        const key = keyOf(request);
-        try {
-          callers.set(request, authenticate(key === undefined ? undefined : `Bearer ${key}`));
-        } catch (error) {
-          if (!isWorkcellError(error) || error.code !== 'unauthenticated') throw error;
-          const isToken = key?.startsWith('msb_') === true;
-          return reply.status(401).send(isToken ? FLAT_ERROR.invalidToken : FLAT_ERROR.invalidCredentials);
-        }
-        return undefined;
-      },
-      errorHandler: (error, _request, reply) => {
-        const { status, code } = ofFramework(error);
-        void reply.status(status).send(failed(undefined, { code, message: error.message }));
-      },
-    },
-    async (request, reply) => {
-      const caller = callers.get(request);
-      if (caller === undefined) throw new Error('A request came past its authentication');
-      return answer(request.body, caller, methods, reply);
-    },
+    { config: { access: 'legacy' }, bodyLimit: MAX_REQUEST_BYTES, errorHandler: refuse },
+    async (request, reply) => answer(request.body, callerOf(request), methods, reply),
   );
 }
 
-/** As the original: another header may hold the key, and the word before it may be missing. */
-function keyOf({ headers }: FastifyRequest): string | undefined {
+/** The key of a request, from the header that counts and with or without the word before it, as in the original. */
+export function legacyKey(headers: IncomingHttpHeaders): string | undefined {
   const header = headers['proxy-authorization'] ?? headers.authorization;
-  return header?.replace(/^Bearer /, '').trim() || undefined;
+  return header?.replace(/^Bearer +/i, '').trim() || undefined;
+}
+
+/** What is refused before there is a JSON-RPC request: a key, a body that is too large, not JSON, or of another type. */
+function refuse(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  if (isWorkcellError(error)) {
+    const { status, error: body } = toRpcFailure(error, '');
+    if (error.code !== 'unauthenticated') void reply.status(status).send(failed(undefined, body));
+    else void reply.status(401).send(isToken(request) ? FLAT_ERROR.invalidToken : FLAT_ERROR.invalidCredentials);
+    return;
+  }
+  const { status, code } = ofFramework(error);
+  void reply.status(status).send(failed(undefined, { code, message: error.message }));
+}
+
+function isToken({ headers }: FastifyRequest): boolean {
+  return legacyKey(headers)?.startsWith('msb_') === true;
 }
 
 async function answer(body: unknown, caller: RpcCaller, methods: RpcMethods, reply: FastifyReply): Promise<unknown> {

@@ -17,6 +17,8 @@ export interface RpcCaller {
 /** The sandboxes of one organisation. */
 export interface CallerSandboxes {
   create(request: CreateSandboxRequest): Promise<Sandbox>;
+  /** Begins to start it. */
+  start(sandbox: Sandbox): Promise<void>;
   find(name: string): Sandbox | undefined;
   /** Those that have all of these labels. */
   list(labels: Readonly<Record<string, string>>): readonly Sandbox[];
@@ -45,6 +47,7 @@ export function soleCaller(registry: SandboxRegistry, orgId: string): RpcCaller 
   };
   const sandboxes: CallerSandboxes = {
     create: (request) => registry.create(request),
+    start: (sandbox) => sandbox.start(),
     find,
     list,
     remove: (sandbox) => registry.remove(sandbox),

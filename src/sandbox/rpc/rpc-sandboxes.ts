@@ -85,6 +85,7 @@ export class RpcSandboxes {
     if (present !== undefined) await caller.sandboxes.remove(present);
     const sandbox = await caller.sandboxes.create(request);
     try {
+      await caller.sandboxes.start(sandbox);
       await this.#awaitRunning(sandbox, named);
       this.#remember(keyOf(caller, named), named, request);
     } catch (error) {
@@ -104,7 +105,6 @@ export class RpcSandboxes {
   }
 
   async #awaitRunning(sandbox: Sandbox, { sandbox: name }: NamedSandbox): Promise<void> {
-    await sandbox.start();
     await sandbox.waitUntilStarted(this.#startTimeoutMs);
     if (sandbox.status === 'running') return;
     const reason = sandbox.describe().last_failure_message ?? `it is ${sandbox.status} after the time for a start`;
