@@ -80,5 +80,6 @@ function describe(sandbox: SandboxResponse): OpenSandbox['info'] {
     // A server that does not say gets no credit for what it may do.
     isolation: sandbox.isolation ?? 'process',
     boot: sandbox.boot ?? 'cold',
+    ...(sandbox.pool_bypass ? { poolBypass: sandbox.pool_bypass } : {}),
   };
 }

@@ -1,4 +1,5 @@
 import { isWorkcellError } from '../core/errors.ts';
+import type { SandboxInfo } from '../core/execution.ts';
 import { Deadline } from '../util/deadline.ts';
 import { BoundedText } from './bounded-text.ts';
 import { CloudSandboxes, type CloudSandboxesOptions } from './cloud-sandboxes.ts';
@@ -47,7 +48,7 @@ export class SandboxExecutor implements ProgramExecutor {
     const began = performance.now();
     for (;;) {
       const { warm, fresh, starting } = await this.#acquire(request);
-      const sandbox = fresh ? warm.sandbox.info : { ...warm.sandbox.info, boot: 'warm' as const };
+      const sandbox = fresh ? warm.sandbox.info : asWarm(warm.sandbox.info);
       request.onSandbox?.(sandbox);
       const acquired = performance.now();
       let started = false;
@@ -187,4 +188,9 @@ export class SandboxExecutor implements ProgramExecutor {
     clearTimeout(warm.idleTimer);
     await warm.sandbox.close();
   }
+}
+
+/** How it came to be says nothing about a program that found it there. */
+function asWarm({ id, driver, isolation }: SandboxInfo): SandboxInfo {
+  return { id, driver, isolation, boot: 'warm' };
 }
