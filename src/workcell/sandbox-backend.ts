@@ -35,12 +35,17 @@ export async function openBackend(config: Config, onProgress: OnProgress): Promi
   return { url, apiKey, [Symbol.asyncDispose]: async () => {} };
 }
 
-/** What runs programs on that server, in the language that the configuration says. */
+/** What runs programs on that server, in the language that the configuration says. Throws `invalid_config`. */
 export function createExecutor({ paths, sandbox: config }: Config, { url, apiKey }: SandboxBackend): ProgramExecutor {
   const { image, cpus, memoryBytes, bootTimeoutMs, idleTimeoutMs } = config;
   const sandbox = { image, cpus, memoryMib: Math.floor(memoryBytes / MIB) };
   const options = { url, apiKey, sandbox, bootTimeoutMs, idleTimeoutMs };
   if (config.protocol === 'cloud') return new SandboxExecutor(options);
+  if (config.network.allow.length > 0)
+    throw new WorkcellError(
+      'invalid_config',
+      'sandbox.network.allow cannot be enforced with sandbox.protocol "rpc", which knows no network policy; leave one of them out',
+    );
   return new SandboxExecutor(options, new RpcSandboxes({ ...options, slots: join(paths.workspaces, '.rpc') }));
 }
 

@@ -159,6 +159,8 @@ export class Workcell implements AsyncDisposable {
   async #startExecutor(): Promise<ProgramExecutor> {
     const { config } = this.loaded;
     const backend = await openBackend(config, this.#onProgress);
+    if (config.sandbox.protocol === 'rpc' && config.sandbox.url !== undefined)
+      this.#onProgress('a 0.2 server is used: it alone decides what programs reach of the network');
     this.#cleanup.add(async () => backend[Symbol.asyncDispose]());
     const executor = createExecutor(config, backend);
     this.#cleanup.add(async () => executor[Symbol.asyncDispose]());

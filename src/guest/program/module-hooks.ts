@@ -4,6 +4,9 @@ import { fileURLToPath } from 'node:url';
 import { PROGRAM_URL } from '../../protocol/runner-frames.ts';
 import { locateModule } from './locate-module.ts';
 
+/** The bundle of `async-hooks.ts`, beside that of this file. */
+const ASYNC_HOOKS = 'async-hooks.mjs';
+
 /**
  * Makes `servers/<server>` and `skills/<name>` importable, and the program itself, which exists as text only. Returns the
  * function that sets this text.
@@ -39,7 +42,7 @@ function installSyncHooks(register: typeof NodeModule.registerHooks): (source: s
 /** The text goes to the thread of the hooks, where it is when the import that asks for it arrives. */
 function installAsyncHooks({ register }: typeof NodeModule): (source: string) => void {
   const { port1, port2 } = new MessageChannel();
-  register('./async-hooks.mjs', import.meta.url, { data: port2, transferList: [port2] });
+  register(new URL(ASYNC_HOOKS, import.meta.url), { data: port2, transferList: [port2] });
   port1.unref();
   return (source) => port1.postMessage(source);
 }
