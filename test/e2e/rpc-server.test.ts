@@ -218,9 +218,7 @@ describe('sandbox.repl.run', () => {
       ok({ status: 'success', language: 'Python', output: out('x is 2', '3') }),
     );
     expect(await outputOf(repl('python', 'def f():\n    return x\n\n\nf()\nNone'))).toEqual(out('2'));
-    expect(await outputOf(repl('python', 'f(\n'))).toEqual(
-      err(...['  File "<stdin>", line 1', '    f(', '     ^', "SyntaxError: '(' was never closed"]),
-    );
+    expect((await outputOf(repl('python', 'f(\n'))).at(-1)?.text).toMatch(/^SyntaxError: /);
     expect(await outputOf(repl('python', 'import sys\nprint("e", file=sys.stderr)\n1/0'))).toEqual(
       err(
         'e',

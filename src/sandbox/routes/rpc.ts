@@ -12,7 +12,7 @@ import {
   rpcRequestSchema,
 } from '../../protocol/json-rpc.ts';
 import type { RpcCaller } from '../rpc/caller.ts';
-import { toRpcFailure } from '../rpc/failure.ts';
+import { type RpcFailure, toRpcFailure } from '../rpc/failure.ts';
 import { RpcMethods } from '../rpc/methods.ts';
 
 declare module 'fastify' {
@@ -48,14 +48,12 @@ export function legacyKey(headers: IncomingHttpHeaders): string | undefined {
 
 /** What is refused before there is a JSON-RPC request: a key, a body that is too large, not JSON, or of another type. */
 function refuse(error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
-  if (isWorkcellError(error)) {
-    const { status, error: body } = toRpcFailure(error, '');
-    if (error.code !== 'unauthenticated') void reply.status(status).send(failed(undefined, body));
-    else void reply.status(401).send(isToken(request) ? FLAT_ERROR.invalidToken : FLAT_ERROR.invalidCredentials);
+  if (isWorkcellError(error) && error.code === 'unauthenticated') {
+    void reply.status(401).send(isToken(request) ? FLAT_ERROR.invalidToken : FLAT_ERROR.invalidCredentials);
     return;
   }
-  const { status, code } = ofFramework(error);
-  void reply.status(status).send(failed(undefined, { code, message: error.message }));
+  const failure = ofFramework(error) ?? toRpcFailure(error, '');
+  void reply.status(failure.status).send(failed(undefined, failure.error));
 }
 
 function isToken({ headers }: FastifyRequest): boolean {
@@ -106,9 +104,8 @@ function failed(id: unknown, error: RpcError): RpcResponse {
   return { ...envelope(id), error };
 }
 
-/** Bodies that are too large, not JSON, of another type; anything else is a fault of this server's own. */
-function ofFramework({ statusCode }: { statusCode?: number | undefined }): { status: number; code: number } {
-  const status = statusCode !== undefined && statusCode >= 400 && statusCode < 500 ? statusCode : 500;
-  if (status === 500) return { status, code: RPC_ERROR.server };
-  return { status, code: status === 400 ? RPC_ERROR.parse : RPC_ERROR.invalidRequest };
+/** What the HTTP framework refuses by itself. */
+function ofFramework({ statusCode: status = 500, message }: FastifyError): RpcFailure | undefined {
+  if (status < 400 || status >= 500) return undefined;
+  return { status, error: { code: status === 400 ? RPC_ERROR.parse : RPC_ERROR.invalidRequest, message } };
 }

@@ -1,4 +1,4 @@
-import { type ErrorCode, toWorkcellError } from '../../core/errors.ts';
+import { type ErrorCode, isWorkcellError, WorkcellError } from '../../core/errors.ts';
 import { RPC_ERROR, type RpcError } from '../../protocol/json-rpc.ts';
 import { ParamsError } from './methods.ts';
 
@@ -27,7 +27,10 @@ const FORWARDED = new Set(['sandbox.repl.run', 'sandbox.command.run', 'sandbox.c
 export function toRpcFailure(error: unknown, method: string): RpcFailure {
   if (error instanceof ParamsError)
     return { status: 400, error: { code: RPC_ERROR.invalidParams, message: error.message } };
-  const { code, message, details } = toWorkcellError(error);
+  // What was not foreseen may name files of the host.
+  const { code, message, details } = isWorkcellError(error)
+    ? error
+    : new WorkcellError('internal', 'Internal server error');
   const [status, number] = (FORWARDED.has(method) ? undefined : CLIENT[code]) ?? [500, RPC_ERROR.server];
   return { status, error: { code: number, message, data: { reason: code, ...details } } };
 }
