@@ -41,10 +41,10 @@ export function createExecutor({ paths, sandbox: config }: Config, { url, apiKey
   const sandbox = { image, cpus, memoryMib: Math.floor(memoryBytes / MIB) };
   const options = { url, apiKey, sandbox, bootTimeoutMs, idleTimeoutMs };
   if (config.protocol === 'cloud') return new SandboxExecutor(options);
-  if (config.network.allow.length > 0)
+  if (config.url !== undefined && config.network.allow.length > 0)
     throw new WorkcellError(
       'invalid_config',
-      'sandbox.network.allow cannot be enforced with sandbox.protocol "rpc", which knows no network policy; leave one of them out',
+      'sandbox.network.allow cannot be enforced on the server at sandbox.url: sandbox.protocol "rpc" knows no network policy; leave it out',
     );
   return new SandboxExecutor(options, new RpcSandboxes({ ...options, slots: join(paths.workspaces, '.rpc') }));
 }
