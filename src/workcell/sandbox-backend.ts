@@ -36,17 +36,17 @@ export async function openBackend(config: Config, onProgress: OnProgress): Promi
 }
 
 /** What runs programs on that server, in the language that the configuration says. Throws `invalid_config`. */
-export function createExecutor({ paths, sandbox: config }: Config, { url, apiKey }: SandboxBackend): ProgramExecutor {
-  const { image, cpus, memoryBytes, bootTimeoutMs, idleTimeoutMs } = config;
+export function createExecutor(config: Config, backend: SandboxBackend): ProgramExecutor {
+  const { image, cpus, memoryBytes, bootTimeoutMs, idleTimeoutMs, network, protocol, url } = config.sandbox;
   const sandbox = { image, cpus, memoryMib: Math.floor(memoryBytes / MIB) };
-  const options = { url, apiKey, sandbox, bootTimeoutMs, idleTimeoutMs };
-  if (config.protocol === 'cloud') return new SandboxExecutor(options);
-  if (config.url !== undefined && config.network.allow.length > 0)
+  const options = { url: backend.url, apiKey: backend.apiKey, sandbox, bootTimeoutMs, idleTimeoutMs };
+  if (protocol === 'cloud') return new SandboxExecutor(options);
+  if (url !== undefined && network.allow.length > 0)
     throw new WorkcellError(
       'invalid_config',
       'sandbox.network.allow cannot be enforced on the server at sandbox.url: sandbox.protocol "rpc" knows no network policy; leave it out',
     );
-  return new SandboxExecutor(options, new RpcSandboxes({ ...options, slots: join(paths.workspaces, '.rpc') }));
+  return new SandboxExecutor(options, new RpcSandboxes({ ...options, slots: join(config.paths.workspaces, '.rpc') }));
 }
 
 /** The driver of the configuration. `auto` takes the best one that can run here; there is one so far. */
