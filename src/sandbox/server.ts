@@ -18,8 +18,10 @@ import { accountRoutes } from './routes/account.ts';
 import { agentRoute } from './routes/agent.ts';
 import { eventRoutes } from './routes/events.ts';
 import { logRoutes } from './routes/logs.ts';
+import { rpcRoutes } from './routes/rpc.ts';
 import { sandboxRoutes } from './routes/sandboxes.ts';
 import { volumeRoutes } from './routes/volumes.ts';
+import { callerOf } from './rpc/caller.ts';
 import type { MemoryBudget } from './sandbox.ts';
 import { SandboxStore } from './sandbox-store.ts';
 import { UsageLedger } from './usage-ledger.ts';
@@ -160,6 +162,10 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     sandboxRoutes(routes, registry);
     volumeRoutes(routes, volumes);
     agentRoute(routes, registry);
+    rpcRoutes(routes, {
+      callerOf: ({ principal }) => callerOf(registry, principal),
+      startTimeoutMs: bootTimeoutMs + (options.queueTimeoutMs ?? QUEUE_TIMEOUT_MS),
+    });
     logRoutes(routes, registry);
     eventRoutes(routes, events);
     accountRoutes(routes, { registry, usage, listVolumes: () => volumes.list(), since: new Date() });

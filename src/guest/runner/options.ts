@@ -10,7 +10,7 @@ export function programProcessOptions(runtime: string = RUNTIME_DIRECTORY): Prog
   const library = `${runtime}/lib`;
   const heapMib = Math.floor((totalmem() * HEAP_SHARE) / 1024 / 1024);
   return {
-    shell: `${runtime}/bin/busybox`,
+    shell: [`${runtime}/bin/busybox`, 'sh'],
     command: [
       ...[`${library}/ld.so`, '--library-path', library, `${library}/node`],
       ...[`--max-old-space-size=${heapMib}`, '--no-warnings', `${runtime}/program.mjs`],
