@@ -20,12 +20,8 @@ export type { CustomerId, ExecutionId, SessionId } from './core/ids.ts';
 export { DEFAULT_LIMITS, type ExecutionLimits } from './core/limits.ts';
 export type { NoMatch, SelectedTool, Selection } from './core/selection.ts';
 export type { JsonSchema, ToolDescriptor } from './core/tool.ts';
-export {
-  type ExecuteProgram,
-  type ProgramRun,
-  SandboxExecutor,
-  type SandboxExecutorOptions,
-} from './executor/sandbox-executor.ts';
+export type { ExecuteProgram, ProgramExecutor, ProgramRun } from './executor/program-executor.ts';
+export { SandboxExecutor, type SandboxExecutorOptions } from './executor/sandbox-executor.ts';
 export type { DriverProbe, SandboxDriver } from './sandbox/driver.ts';
 export { QemuDriver, type QemuDriverOptions } from './sandbox/drivers/qemu/driver.ts';
 // A Microsandbox server of one's own.

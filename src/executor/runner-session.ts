@@ -38,7 +38,7 @@ export class RunnerSession {
   readonly #exec: ExecHandle;
   #ended: WorkcellError | undefined;
 
-  constructor(connection: AgentConnection) {
+  constructor(connection: Pick<AgentConnection, 'exec'>) {
     const lines = new LineDecoder();
     const decoder = new StringDecoder('utf8');
     this.#exec = connection.exec(

@@ -1,49 +1,19 @@
-import { randomBytes } from 'node:crypto';
 import { isWorkcellError } from '../core/errors.ts';
 import type { SandboxInfo } from '../core/execution.ts';
-import { parseAllowList, toCloudPolicy } from '../protocol/network-policy.ts';
-import type { CreateSandboxInput, SandboxResponse } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
-import { AgentConnection } from './agent-connection.ts';
 import { BoundedText } from './bounded-text.ts';
-import { MicrosandboxClient, type MicrosandboxClientOptions } from './microsandbox-client.ts';
-import { type HostStop, judge, type ProgramOutcome } from './program-outcome.ts';
-import { type ProgramToRun, type RunHandlers, type RunnerEnd, RunnerSession } from './runner-session.ts';
+import { CloudSandboxes, type CloudSandboxesOptions } from './cloud-sandboxes.ts';
+import type { OpenSandbox, SandboxOpener } from './open-sandbox.ts';
+import type { ExecuteProgram, ProgramExecutor, ProgramRun } from './program-executor.ts';
+import { type HostStop, judge } from './program-outcome.ts';
+import type { RunnerEnd } from './runner-session.ts';
 
-export interface SandboxExecutorOptions extends MicrosandboxClientOptions {
-  /** What every sandbox is like. */
-  readonly sandbox: { readonly image: string; readonly cpus: number; readonly memoryMib: number };
-  /** What programs may reach, as `parseAllowList` reads it; a server may allow less. Default nothing. */
-  readonly allow?: readonly string[];
+export interface SandboxExecutorOptions extends CloudSandboxesOptions {
   readonly bootTimeoutMs: number;
-  /** How long a sandbox waits for a customer's next program before it ends. */
-  readonly idleTimeoutMs: number;
-}
-
-export interface ExecuteProgram {
-  /** Whose sandbox; programs of one customer share it, nobody else ever does. */
-  readonly customer: string;
-  readonly mounts: NonNullable<CreateSandboxInput['mounts']>;
-  readonly program: ProgramToRun;
-  readonly timeoutMs: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly onSandbox?: (sandbox: SandboxInfo) => void;
-  readonly handlers: RunHandlers;
-}
-
-export interface ProgramRun extends ProgramOutcome {
-  readonly sandbox: SandboxInfo;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly output: { readonly stdoutBytes: number; readonly stderrBytes: number; readonly truncated: boolean };
-  readonly acquireMs: number;
-  readonly runMs: number;
 }
 
 interface Warm {
-  readonly sandbox: SandboxResponse;
-  readonly connection: AgentConnection;
-  readonly runner: RunnerSession;
+  readonly sandbox: OpenSandbox;
   /** Programs that have it now. */
   users: number;
   /** Closes it when nobody has come back. */
@@ -52,9 +22,6 @@ interface Warm {
 
 /** How long a killed program's end may take to arrive; after that its sandbox is ended instead. */
 const KILL_GRACE_MS = 700;
-const REMOVE_TIMEOUT_MS = 15_000;
-/** An idle sandbox is closed from here, which cannot cross with a program; the server does it when we are gone. */
-const SERVER_IDLE_GRACE_SECONDS = 60;
 const TOUCH_EVERY_MS = 15_000;
 /** Timers of more milliseconds fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -65,14 +32,15 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
  * Each customer has one sandbox, started for the first program and kept for the next. A sandbox that was lost, or that does
  * not obey, is replaced. Dispose it to remove the sandboxes that it has started.
  */
-export class SandboxExecutor implements AsyncDisposable {
-  readonly #options: SandboxExecutorOptions;
-  readonly #client: MicrosandboxClient;
+export class SandboxExecutor implements ProgramExecutor {
+  readonly #options: Pick<SandboxExecutorOptions, 'bootTimeoutMs' | 'idleTimeoutMs'>;
+  readonly #sandboxes: SandboxOpener;
   readonly #warm = new Map<string, Promise<Warm>>();
 
-  constructor(options: SandboxExecutorOptions) {
+  /** `sandboxes`: where they come from; default a server of the cloud API. */
+  constructor(options: SandboxExecutorOptions, sandboxes: SandboxOpener = new CloudSandboxes(options)) {
     this.#options = options;
-    this.#client = new MicrosandboxClient(options);
+    this.#sandboxes = sandboxes;
   }
 
   /** Whatever the program does is in the result; rejects when there is no sandbox for it, or it is lost on the way. */
@@ -80,7 +48,7 @@ export class SandboxExecutor implements AsyncDisposable {
     const began = performance.now();
     for (;;) {
       const { warm, fresh, starting } = await this.#acquire(request);
-      const sandbox = describe(warm.sandbox, fresh);
+      const sandbox = fresh ? warm.sandbox.info : asWarm(warm.sandbox.info);
       request.onSandbox?.(sandbox);
       const acquired = performance.now();
       let started = false;
@@ -123,7 +91,7 @@ export class SandboxExecutor implements AsyncDisposable {
         );
       }
       const warm = await deadline.race(starting);
-      if (warm.runner.ended === undefined && this.#warm.get(customer) === starting) {
+      if (warm.sandbox.runner.ended === undefined && this.#warm.get(customer) === starting) {
         warm.users += 1;
         clearTimeout(warm.idleTimer);
         return { warm, fresh: current === undefined, starting };
@@ -134,31 +102,8 @@ export class SandboxExecutor implements AsyncDisposable {
 
   /** Bounded by itself: the caller that has begun it may leave while others wait for it. */
   async #start(customer: string, mounts: ExecuteProgram['mounts']): Promise<Warm> {
-    const { image, cpus, memoryMib } = this.#options.sandbox;
     using deadline = new Deadline(`Starting a sandbox for customer "${customer}"`, this.#options.bootTimeoutMs);
-    const sandbox = await this.#client.start(
-      {
-        name: `workcell-${customer}-${randomBytes(4).toString('hex')}`,
-        image: { type: 'oci', reference: image },
-        resources: { vcpus: cpus, memory_mib: memoryMib },
-        network: this.#network(),
-        labels: { 'workcell.customer': customer },
-        lifecycle: { ephemeral: true, idle_timeout_secs: this.#serverIdleSeconds() },
-        mounts,
-      },
-      deadline,
-    );
-    const connection = await AgentConnection.open(this.#client, sandbox.id, deadline);
-    return { sandbox, connection, runner: new RunnerSession(connection), users: 0 };
-  }
-
-  #network(): CreateSandboxInput['network'] {
-    const { allow = [] } = this.#options;
-    return allow.length === 0 ? { enabled: false } : { policy: toCloudPolicy(parseAllowList(allow)) };
-  }
-
-  #serverIdleSeconds(): number {
-    return Math.ceil(this.#options.idleTimeoutMs / 1000) + SERVER_IDLE_GRACE_SECONDS;
+    return { sandbox: await this.#sandboxes.open({ customer, mounts }, deadline), users: 0 };
   }
 
   #release(customer: string, starting: Promise<Warm>, warm: Warm): void {
@@ -179,7 +124,7 @@ export class SandboxExecutor implements AsyncDisposable {
   ): Promise<Omit<ProgramRun, 'sandbox' | 'acquireMs' | 'runMs'>> {
     const { program, handlers, timeoutMs } = request;
     const texts = { stdout: new BoundedText(program.outputBytes), stderr: new BoundedText(program.outputBytes) };
-    const ended = warm.runner.run(program, {
+    const ended = warm.sandbox.runner.run(program, {
       ...handlers,
       onOutput: (stream, text) => {
         const kept = texts[stream].append(text);
@@ -187,7 +132,7 @@ export class SandboxExecutor implements AsyncDisposable {
       },
     });
     // A program may be silent for longer than the server lets a sandbox be.
-    const touching = setInterval(() => warm.connection.touch(), TOUCH_EVERY_MS);
+    const touching = setInterval(() => warm.sandbox.touch(), TOUCH_EVERY_MS);
     const { end, stop } = await this.#supervise(request, warm, ended, () =>
       this.#discard(request.customer, starting),
     ).finally(() => clearInterval(touching));
@@ -214,7 +159,7 @@ export class SandboxExecutor implements AsyncDisposable {
     } catch (error) {
       if (!deadline.signal.aborted) throw error;
       const stop = request.signal?.aborted === true ? 'killed' : 'timed_out';
-      warm.runner.kill(request.program.id);
+      warm.sandbox.runner.kill(request.program.id);
       using grace = new Deadline('Ending the program', KILL_GRACE_MS);
       const end = await grace.race(ended).catch(() => undefined);
       if (end !== undefined) return { end, stop };
@@ -241,20 +186,11 @@ export class SandboxExecutor implements AsyncDisposable {
     const warm = await starting.catch(() => undefined);
     if (warm === undefined) return;
     clearTimeout(warm.idleTimer);
-    warm.connection[Symbol.dispose]();
-    using deadline = new Deadline('Removing a sandbox', REMOVE_TIMEOUT_MS);
-    // Ephemeral sandboxes that have ended are gone already.
-    await this.#client.remove(warm.sandbox.id, deadline).catch(() => {});
+    await warm.sandbox.close();
   }
 }
 
-function describe(sandbox: SandboxResponse, fresh: boolean): SandboxInfo {
-  return {
-    id: sandbox.id,
-    driver: sandbox.driver ?? 'unknown',
-    // A server that does not say gets no credit for what it may do.
-    isolation: sandbox.isolation ?? 'process',
-    boot: fresh ? (sandbox.boot ?? 'cold') : 'warm',
-    ...(fresh && sandbox.pool_bypass ? { poolBypass: sandbox.pool_bypass } : {}),
-  };
+/** How it came to be says nothing about a program that found it there. */
+function asWarm({ id, driver, isolation }: SandboxInfo): SandboxInfo {
+  return { id, driver, isolation, boot: 'warm' };
 }

@@ -43,3 +43,5 @@ export const GUEST_MESSAGE = {
 /** Where the guest runtime lies in every guest, and the program that carries programs and their tool calls. */
 export const RUNTIME_DIRECTORY = '/opt/workcell';
 export const RUNNER_COMMAND: string = `${RUNTIME_DIRECTORY}/bin/runner`;
+/** Runs in a guest of any image; the image's own node may be missing, or too old for what programs use. */
+export const RUNTIME_NODE: string = `${RUNTIME_DIRECTORY}/bin/node`;

@@ -18,9 +18,11 @@ import { accountRoutes } from './routes/account.ts';
 import { agentRoute } from './routes/agent.ts';
 import { eventRoutes } from './routes/events.ts';
 import { logRoutes } from './routes/logs.ts';
+import { rpcRoutes } from './routes/rpc.ts';
 import { sandboxRoutes } from './routes/sandboxes.ts';
 import { volumeFileRoutes } from './routes/volume-files.ts';
 import { volumeRoutes } from './routes/volumes.ts';
+import { callerOf } from './rpc/caller.ts';
 import type { MemoryBudget } from './sandbox.ts';
 import { SandboxStore } from './sandbox-store.ts';
 import { UsageLedger } from './usage-ledger.ts';
@@ -162,6 +164,10 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
   await app.register(async (routes) => {
     sandboxRoutes(routes, registry);
     agentRoute(routes, registry);
+    rpcRoutes(routes, {
+      callerOf: ({ principal }) => callerOf(registry, principal),
+      startTimeoutMs: bootTimeoutMs + (options.queueTimeoutMs ?? QUEUE_TIMEOUT_MS),
+    });
     logRoutes(routes, registry);
     eventRoutes(routes, events);
     accountRoutes(routes, { registry, usage, listVolumes: ({ org }) => volumes.list(org.id), since: new Date() });

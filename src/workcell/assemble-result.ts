@@ -1,7 +1,7 @@
 import type { ExecutionResult, ExecutionTiming, ProgramError, ToolCallRecord } from '../core/execution.ts';
 import type { CustomerId, ExecutionId, SessionId } from '../core/ids.ts';
 import type { Selection } from '../core/selection.ts';
-import type { ProgramRun } from '../executor/sandbox-executor.ts';
+import type { ProgramRun } from '../executor/program-executor.ts';
 import { tenth } from './stopwatch.ts';
 
 /** What is known of an execution before it runs. */

@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionEvent, ExecutionResult, SandboxInfo } from '../core/execution.ts';
 import { newExecutionId } from '../core/ids.ts';
-import type { SandboxExecutor } from '../executor/sandbox-executor.ts';
+import type { ProgramExecutor } from '../executor/program-executor.ts';
 import type { ToolSelector } from '../selector/tool-selector.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
@@ -43,7 +43,7 @@ export interface ExecutionContext {
   readonly selector: ToolSelector;
   readonly generator: CodeGenerator;
   readonly hub: UpstreamHub;
-  readonly executor: () => Promise<SandboxExecutor>;
+  readonly executor: () => Promise<ProgramExecutor>;
   /** Ids of this customer's executions that are under way. */
   readonly running: Set<string>;
 }
@@ -86,7 +86,7 @@ export async function execute(
     await using broker = new Broker({ tools, limits: config.limits, hub: log.recordCalls(hub), ...log.brokerHooks });
     const run = await executor.execute({
       customer: workspace.customer,
-      mounts: customerMounts(workspace, config.paths),
+      mounts: customerMounts(workspace, config),
       program: {
         id,
         code: transpiled.code,

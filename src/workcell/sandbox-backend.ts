@@ -2,6 +2,9 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import type { Config } from '../config/config.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
+import type { ProgramExecutor } from '../executor/program-executor.ts';
+import { RpcSandboxes } from '../executor/rpc/rpc-sandboxes.ts';
+import { SandboxExecutor } from '../executor/sandbox-executor.ts';
 import type { KeySource } from '../sandbox/authenticator.ts';
 import type { OnProgress, SandboxDriver } from '../sandbox/driver.ts';
 import { newSecret } from '../sandbox/key-file.ts';
@@ -37,6 +40,27 @@ export async function openBackend(config: Config, onProgress: OnProgress): Promi
     );
   }
   return { url, apiKey, [Symbol.asyncDispose]: async () => {} };
+}
+
+/** What runs programs on that server, in the language that the configuration says. Throws `invalid_config`. */
+export function createExecutor(config: Config, backend: SandboxBackend): ProgramExecutor {
+  const { image, cpus, memoryBytes, bootTimeoutMs, idleTimeoutMs, network, protocol, url } = config.sandbox;
+  const sandbox = { image, cpus, memoryMib: Math.floor(memoryBytes / MIB) };
+  const options = {
+    url: backend.url,
+    apiKey: backend.apiKey,
+    sandbox,
+    allow: network.allow,
+    bootTimeoutMs,
+    idleTimeoutMs,
+  };
+  if (protocol === 'cloud') return new SandboxExecutor(options);
+  if (url !== undefined && network.allow.length > 0)
+    throw new WorkcellError(
+      'invalid_config',
+      'sandbox.network.allow cannot be enforced on the server at sandbox.url: sandbox.protocol "rpc" knows no network policy; leave it out',
+    );
+  return new SandboxExecutor(options, new RpcSandboxes({ ...options, slots: join(config.paths.workspaces, '.rpc') }));
 }
 
 /** Makes everything that guests boot from. Throws `driver_unavailable` with what is missing and how to get it. */

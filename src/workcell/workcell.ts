@@ -8,14 +8,14 @@ import { processEnvironment } from '../config/process-environment.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { SelectedTool } from '../core/selection.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
-import { SandboxExecutor } from '../executor/sandbox-executor.ts';
+import type { ProgramExecutor } from '../executor/program-executor.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
 import { UpstreamHub } from '../upstream/upstream-hub.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { Customer } from './customer.ts';
-import { MIB, openBackend } from './sandbox-backend.ts';
+import { createExecutor, openBackend } from './sandbox-backend.ts';
 import { seedServers } from './seed-servers.ts';
 import { type SyncReport, syncTools } from './sync-tools.ts';
 
@@ -48,7 +48,7 @@ export class Workcell implements AsyncDisposable {
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
   #selector: ToolSelector;
-  #executor: Promise<SandboxExecutor> | undefined;
+  #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(loaded: LoadedConfig, catalog: ToolCatalog, onProgress: (text: string) => void) {
@@ -154,7 +154,7 @@ export class Workcell implements AsyncDisposable {
     await Promise.all([...this.#customers.values()].map((customer) => customer.settled()));
   }
 
-  #openExecutor(): Promise<SandboxExecutor> {
+  #openExecutor(): Promise<ProgramExecutor> {
     if (this.#closing !== undefined) return Promise.reject(new WorkcellError('cancelled', 'This Workcell is closed'));
     this.#executor ??= this.#startExecutor().catch((error) => {
       this.#executor = undefined;
@@ -163,22 +163,14 @@ export class Workcell implements AsyncDisposable {
     return this.#executor;
   }
 
-  async #startExecutor(): Promise<SandboxExecutor> {
+  async #startExecutor(): Promise<ProgramExecutor> {
     const { config } = this.loaded;
-    const { image, cpus, memoryBytes, bootTimeoutMs, idleTimeoutMs } = config.sandbox;
     const backend = await openBackend(config, this.#onProgress);
+    if (config.sandbox.protocol === 'rpc' && config.sandbox.url !== undefined)
+      this.#onProgress('a 0.2 server is used: it alone decides what programs reach of the network');
     this.#cleanup.add(async () => backend[Symbol.asyncDispose]());
-    const sandbox = { image, cpus, memoryMib: Math.floor(memoryBytes / MIB) };
-    const { url, apiKey } = backend;
-    const executor = new SandboxExecutor({
-      url,
-      apiKey,
-      sandbox,
-      allow: config.sandbox.network.allow,
-      bootTimeoutMs,
-      idleTimeoutMs,
-    });
-    this.#cleanup.add(() => executor[Symbol.asyncDispose]());
+    const executor = createExecutor(config, backend);
+    this.#cleanup.add(async () => executor[Symbol.asyncDispose]());
     return executor;
   }
 }

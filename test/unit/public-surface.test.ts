@@ -49,6 +49,7 @@ it('the package exports these types and no others', async () => {
       'LoadedConfig',
       'NoMatch',
       'ProgramError',
+      'ProgramExecutor',
       'ProgramRun',
       'QemuDriverOptions',
       'SandboxDriver',

@@ -2,7 +2,7 @@
  * The process that runs one program. It is started in advance, waits on descriptor 3 for the program, runs it once and
  * ends. Descriptors 1 and 2 belong to the program alone.
  */
-import { createRequire, registerHooks } from 'node:module';
+import * as nodeModule from 'node:module';
 import { Socket } from 'node:net';
 import { encodeLine, LineDecoder, PROGRAM_URL, type ProgramEnd } from '../../protocol/runner-frames.ts';
 import { flattenError } from './flatten-error.ts';
@@ -16,8 +16,8 @@ const calls = new ToolCalls({
   onPending: (pending) => (pending ? channel.ref() : channel.unref()),
 });
 // Programs are ES modules, and models write `require` all the same.
-Object.defineProperty(globalThis, 'require', { value: createRequire(PROGRAM_URL), writable: true });
-const setSource = installModuleHooks(registerHooks);
+Object.defineProperty(globalThis, 'require', { value: nodeModule.createRequire(PROGRAM_URL), writable: true });
+const setSource = installModuleHooks(nodeModule);
 
 let settled: ProgramEnd | undefined;
 let started = false;

@@ -1,26 +1,29 @@
-import { existsSync, readFileSync } from 'node:fs';
-import type { registerHooks } from 'node:module';
+import { readFileSync } from 'node:fs';
+import type * as NodeModule from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { PROGRAM_URL } from '../../protocol/runner-frames.ts';
+import { locateModule } from './locate-module.ts';
 
-const ROOTS: { readonly [prefix: string]: readonly string[] } = {
-  'servers/': ['/workspace/servers/'],
-  // A customer's own skill wins over a shared one of the same name.
-  'skills/': ['/workspace/skills/', '/opt/workcell/skills/'],
-};
-const ENDINGS = ['/index.ts', '/index.js', '/index.mjs', '.ts', '.js', '.mjs', ''];
+/** The bundle of `async-hooks.ts`, beside that of this file. */
+const ASYNC_HOOKS = 'async-hooks.mjs';
 
 /**
  * Makes `servers/<server>` and `skills/<name>` importable, and the program itself, which exists as text only. Returns the
  * function that sets this text.
  */
-export function installModuleHooks(register: typeof registerHooks): (source: string) => void {
+export function installModuleHooks(nodeModule: typeof NodeModule): (source: string) => void {
+  // Other people's images may have an older node: 22.15 is the first with hooks in the same thread.
+  const { registerHooks } = nodeModule as Partial<typeof NodeModule>;
+  return registerHooks === undefined ? installAsyncHooks(nodeModule) : installSyncHooks(registerHooks);
+}
+
+function installSyncHooks(register: typeof NodeModule.registerHooks): (source: string) => void {
   let program = '';
   register({
     resolve(specifier, context, next) {
       if (specifier.startsWith(PROGRAM_URL)) return { url: specifier, shortCircuit: true };
-      const path = locate(specifier);
-      return path === undefined ? next(specifier, context) : { url: `file://${encodeURI(path)}`, shortCircuit: true };
+      const url = locateModule(specifier);
+      return url === undefined ? next(specifier, context) : { url, shortCircuit: true };
     },
     load(url, context, next) {
       if (url.startsWith(PROGRAM_URL)) return { format: 'module', source: program, shortCircuit: true };
@@ -36,17 +39,10 @@ export function installModuleHooks(register: typeof registerHooks): (source: str
   };
 }
 
-function locate(specifier: string): string | undefined {
-  for (const [prefix, folders] of Object.entries(ROOTS)) {
-    if (!specifier.startsWith(prefix)) continue;
-    const name = specifier.slice(prefix.length);
-    for (const folder of folders) {
-      for (const ending of ENDINGS) {
-        const path = `${folder}${name}${ending}`;
-        if (/\.m?[jt]s$/.test(path) && existsSync(path)) return path;
-      }
-    }
-    throw new Error(`There is no module "${specifier}" in ${folders.join(' or ')}`);
-  }
-  return undefined;
+/** The text goes to the thread of the hooks, where it is when the import that asks for it arrives. */
+function installAsyncHooks({ register }: typeof NodeModule): (source: string) => void {
+  const { port1, port2 } = new MessageChannel();
+  register(new URL(ASYNC_HOOKS, import.meta.url), { data: port2, transferList: [port2] });
+  port1.unref();
+  return (source) => port1.postMessage(source);
 }

@@ -16,7 +16,7 @@ export function programProcessOptions(
   const library = `${runtime}/lib`;
   const heapMib = Math.floor((memoryBytes * HEAP_SHARE) / 1024 / 1024);
   return {
-    shell: `${runtime}/bin/busybox`,
+    shell: [`${runtime}/bin/busybox`, 'sh'],
     command: [
       ...[`${library}/ld.so`, '--library-path', library, `${library}/node`],
       ...[`--max-old-space-size=${heapMib}`, '--no-warnings', `${runtime}/program.mjs`],

@@ -13,8 +13,8 @@ import { Cgroup } from './cgroup.ts';
 import { makeExpendable } from './expendable.ts';
 
 export interface ProgramProcessOptions {
-  /** The runtime's busybox. */
-  readonly shell: string;
+  /** Command and arguments of a POSIX shell. */
+  readonly shell: readonly [command: string, ...args: string[]];
   /** Command and arguments that start the program process. */
   readonly command: readonly string[];
   readonly cwd: string;
@@ -46,7 +46,8 @@ export class ProgramProcess {
    */
   constructor(options: ProgramProcessOptions) {
     this.#options = options;
-    this.#child = spawn(options.shell, ['sh'], {
+    const [shell, ...shellArguments] = options.shell;
+    this.#child = spawn(shell, shellArguments, {
       cwd: '/',
       env: {},
       // A process group of its own, so that one signal reaches what the program starts too.

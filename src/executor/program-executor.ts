@@ -1,0 +1,30 @@
+import type { SandboxInfo } from '../core/execution.ts';
+import type { CreateSandboxInput } from '../protocol/rest.ts';
+import type { ProgramOutcome } from './program-outcome.ts';
+import type { ProgramToRun, RunHandlers } from './runner-session.ts';
+
+/** Runs programs of customers in sandboxes, whatever server has them. Dispose it to end the sandboxes that it has started. */
+export interface ProgramExecutor extends AsyncDisposable {
+  /** Whatever the program does is in the result; rejects when there is no sandbox for it, or it is lost on the way. */
+  execute(request: ExecuteProgram): Promise<ProgramRun>;
+}
+
+export interface ExecuteProgram {
+  /** Whose sandbox; programs of one customer share it, nobody else ever does. */
+  readonly customer: string;
+  readonly mounts: NonNullable<CreateSandboxInput['mounts']>;
+  readonly program: ProgramToRun;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onSandbox?: (sandbox: SandboxInfo) => void;
+  readonly handlers: RunHandlers;
+}
+
+export interface ProgramRun extends ProgramOutcome {
+  readonly sandbox: SandboxInfo;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly output: { readonly stdoutBytes: number; readonly stderrBytes: number; readonly truncated: boolean };
+  readonly acquireMs: number;
+  readonly runMs: number;
+}
