@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../../core/errors.ts';
 import { RUNTIME_DIRECTORY } from '../../../protocol/guest-bootstrap.ts';
+import { launchProgram } from './launch.ts';
 import { reseedProgram } from './reseed.ts';
 
 const run = promisify(execFile);
@@ -41,10 +42,11 @@ async function fillRuntime(inputs: RuntimeImageInputs, folder: string): Promise<
     await cp(join(inputs.bundles, `${name}.mjs`), join(folder, `${name}.mjs`));
   }
   await writeFile(join(folder, 'bin', 'reseed'), reseedProgram());
+  await writeFile(join(folder, 'bin', 'launch'), launchProgram());
   await writeFile(join(folder, 'bin', 'node'), script('exec $node "$@"'));
   await writeFile(join(folder, 'bin', 'runner'), script(`exec $node ${RUNTIME_DIRECTORY}/runner.mjs`));
   await writeFile(join(folder, 'bin', 'init'), script(`$node /.workcell/runtime/agentd.mjs 2>/dev/ttyS0\npoweroff -f`));
-  for (const name of ['busybox', 'reseed', 'node', 'runner', 'init']) await chmod(join(folder, 'bin', name), 0o755);
+  for (const name of ['busybox', 'reseed', 'launch', 'node', 'runner', 'init']) await chmod(join(folder, 'bin', name), 0o755);
 }
 
 function script(body: string): string {
