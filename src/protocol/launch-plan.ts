@@ -50,7 +50,8 @@ export class LaunchPlan {
       });
     }
     const plan = Buffer.concat([...this.#calls.map((call) => record(call, base)), ...this.#data]);
-    if (plan.byteLength >= LAUNCH_MEMORY.bytes) throw new RangeError(`A plan of ${plan.byteLength} bytes is over the limit`);
+    if (plan.byteLength >= LAUNCH_MEMORY.bytes)
+      throw new RangeError(`A plan of ${plan.byteLength} bytes is over the limit`);
     return plan;
   }
 }
@@ -73,6 +74,7 @@ export const SYSCALL = {
   prlimit64: 302,
 } as const;
 
+/** Where something lies in the data of a plan. */
 export interface Pointer {
   readonly offset: number;
 }
@@ -85,7 +87,8 @@ export function decodeLaunchReport(bytes: Uint8Array): { readonly errno: number;
   return { errno: view.getUint32(0, true), tag: view.getUint32(4, true) };
 }
 
-type Argument = number | Pointer;
+/** A number, or where in the plan's data something lies. */
+export type Argument = number | Pointer;
 
 interface Call {
   readonly tag: number;

@@ -1,6 +1,14 @@
 import type { Duplex } from 'node:stream';
-import { encodeFrame, FLAG, FrameDecoder, type RawFrame } from '../protocol/agent-frames.ts';
-import { encodeMessage } from '../protocol/agent-messages.ts';
+import {
+  CLIENT_IDS,
+  clientOf,
+  encodeFrame,
+  FLAG,
+  FrameDecoder,
+  MAX_CLIENTS,
+  type RawFrame,
+} from '../protocol/agent-frames.ts';
+import { decodeMessage, encodeMessage } from '../protocol/agent-messages.ts';
 
 /** One client of the agent, however its bytes get here. */
 export interface RelayClient {
@@ -16,15 +24,15 @@ export interface RelaySession {
   end(): void;
 }
 
-// As in the original (`crates/protocol/lib/lib.rs`): up to 128 clients, each with its share of the ids.
-const MAX_CLIENTS = 128;
-const RANGE = Math.floor(0xffff_ffff / MAX_CLIENTS);
 const SIGKILL = 9;
 
 /** A client that does not read holds everybody up from here on, and is dropped when it does not catch up. */
 const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
 const STALL_TIMEOUT_MS = 30_000;
 const BACKLOG_CHECK_MS = 20;
+
+/** A touch says nothing, so it is short in any encoding. */
+const TOUCH_BYTES = 64;
 
 interface Slot {
   readonly client: RelayClient;
@@ -37,7 +45,7 @@ interface Slot {
 /**
  * Shares the one byte stream of a guest's agent among clients.
  *
- * It routes by correlation id and never looks into a message: each client is told a range of ids that is its own, and gets
+ * It routes by correlation id, and looks into a message only to tell a touch from a ping: each client is told a range of ids that is its own, and gets
  * the frames that carry them. When a client goes, what it had started is killed.
  */
 export class AgentRelay {
@@ -77,7 +85,7 @@ export class AgentRelay {
   attach(client: RelayClient): RelaySession | undefined {
     const index = this.#freeSlot();
     if (index === undefined) return undefined;
-    const slot: Slot = { client, base: index * RANGE, decoder: new FrameDecoder(), open: new Set() };
+    const slot: Slot = { client, base: index * CLIENT_IDS, decoder: new FrameDecoder(), open: new Set() };
     this.#slots.set(index, slot);
     this.#ready.then(
       (ready) => client.send(Buffer.concat([idRange(slot), ready])),
@@ -106,10 +114,10 @@ export class AgentRelay {
     try {
       for (const frame of slot.decoder.push(bytes)) {
         // An id of another client's would let this one speak in its name.
-        if (frame.id < Math.max(1, slot.base) || frame.id >= slot.base + RANGE)
+        if (frame.id < Math.max(1, slot.base) || frame.id >= slot.base + CLIENT_IDS)
           throw new RangeError('Not an id of this client');
         if ((frame.flags & FLAG.sessionStart) !== 0) slot.open.add(frame.id);
-        this.#onActivity();
+        if (slot.open.has(frame.id) || isTouch(frame)) this.#onActivity();
         this.#agent.write(encodeFrame(frame));
       }
     } catch {
@@ -119,10 +127,11 @@ export class AgentRelay {
   }
 
   #toClient(frame: RawFrame): void {
-    const slot = this.#slots.get(Math.floor(frame.id / RANGE));
+    const slot = this.#slots.get(clientOf(frame.id));
     if (slot === undefined) return;
+    // An answer outside of a session is one to a ping or a touch, or an error: none of them keeps a sandbox awake.
+    if (slot.open.has(frame.id)) this.#onActivity();
     if ((frame.flags & FLAG.terminal) !== 0) slot.open.delete(frame.id);
-    this.#onActivity();
     slot.client.send(encodeFrame(frame));
     if (slot.client.backlog > MAX_BACKLOG_BYTES) void this.#awaitDrain();
   }
@@ -134,7 +143,7 @@ export class AgentRelay {
     if (this.#agent.destroyed) return;
     for (const id of slot.open)
       this.#agent.write(encodeFrame(encodeMessage(id, 'core.exec.signal', { signal: SIGKILL })));
-    const range = { id_start: slot.base, id_end_exclusive: slot.base + RANGE };
+    const range = { id_start: slot.base, id_end_exclusive: slot.base + CLIENT_IDS };
     this.#agent.write(encodeFrame(encodeMessage(0, 'core.relay.client.disconnected', range)));
   }
 
@@ -156,9 +165,14 @@ export class AgentRelay {
   }
 }
 
+/** A ping asks whether the agent is there and is no use of the sandbox; a touch says that there is one. */
+function isTouch(frame: RawFrame): boolean {
+  return frame.body.byteLength <= TOUCH_BYTES && decodeMessage(frame)?.type === 'core.touch';
+}
+
 function idRange(slot: Slot): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32BE(slot.base, 0);
-  bytes.writeUInt32BE(slot.base + RANGE, 4);
+  bytes.writeUInt32BE(slot.base + CLIENT_IDS, 4);
   return bytes;
 }

@@ -46,7 +46,8 @@ async function fillRuntime(inputs: RuntimeImageInputs, folder: string): Promise<
   await writeFile(join(folder, 'bin', 'node'), script('exec $node "$@"'));
   await writeFile(join(folder, 'bin', 'runner'), script(`exec $node ${RUNTIME_DIRECTORY}/runner.mjs`));
   await writeFile(join(folder, 'bin', 'init'), script(`$node /.workcell/runtime/agentd.mjs 2>/dev/ttyS0\npoweroff -f`));
-  for (const name of ['busybox', 'reseed', 'launch', 'node', 'runner', 'init']) await chmod(join(folder, 'bin', name), 0o755);
+  for (const name of ['busybox', 'reseed', 'launch', 'node', 'runner', 'init'])
+    await chmod(join(folder, 'bin', name), 0o755);
 }
 
 function script(body: string): string {
