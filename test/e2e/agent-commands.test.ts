@@ -210,10 +210,12 @@ describe('a terminal', () => {
     await eventually(async () => (await countOf('sleep 6001')) === 0);
     client.send(id, 'core.exec.resize', { rows: 10, cols: 20 });
     client.send(id, 'core.exec.resize', { rows: 11, cols: 22 });
-    await eventually(() => {
+    const size = async () => {
+      const before = textOf(id).length;
       type(id, 'stty size\n');
-      return textOf(id).includes('11 22');
-    });
+      return await eventually(() => /(\d+ \d+)\r\n/.exec(textOf(id).slice(before))?.[1]);
+    };
+    await eventually(async () => (await size()) === '11 22');
     type(id, 'exit 7\n');
     expect((await client.untilEnd(id)).at(-1)?.payload).toEqual({ code: 7 });
   });
