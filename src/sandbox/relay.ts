@@ -45,8 +45,8 @@ interface Slot {
 /**
  * Shares the one byte stream of a guest's agent among clients.
  *
- * It routes by correlation id, and looks into a message only to tell a touch from a ping: each client is told a range of ids that is its own, and gets
- * the frames that carry them. When a client goes, what it had started is killed.
+ * It routes by correlation id, and looks into a message only to tell a touch from a ping. Each client is told a range of
+ * ids that is its own, and gets the frames that carry them. When a client goes, what it had started is killed.
  */
 export class AgentRelay {
   readonly #agent: Duplex;
