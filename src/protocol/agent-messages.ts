@@ -203,8 +203,20 @@ export function encodeMessage<Type extends AgentMessageType>(
 
 /** Like {@link encodeMessage}, for messages outside of the public protocol. */
 export function encodeAnyMessage(id: number, type: string, payload: unknown): RawFrame {
-  const body = encoder.encode({ v: PROTOCOL_GENERATION, t: type, p: encoder.encode(payload) });
+  const body = encoder.encode({ v: PROTOCOL_GENERATION, t: type, p: encoder.encode(withIntegers(payload)) });
   return { id, flags: flagsOf(type), body };
+}
+
+const MAX_PLAIN_INTEGER = 0xffff_ffff;
+
+/** The encoder writes what needs more than 32 bits as a float, which the other side does not take for an integer. */
+function withIntegers(value: unknown): unknown {
+  if (typeof value === 'number') {
+    return Number.isInteger(value) && Math.abs(value) > MAX_PLAIN_INTEGER ? BigInt(value) : value;
+  }
+  if (Array.isArray(value)) return value.map(withIntegers);
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withIntegers(item)]));
 }
 
 /** Undefined when the body is not a message at all. */
