@@ -18,6 +18,16 @@ export const MAX_FRAME_BYTES: number = 4 * 1024 * 1024;
 /** Frame flags: the last frame of its id, the first frame of a session, a request to shut the sandbox down. */
 export const FLAG = { terminal: 1, sessionStart: 2, shutdown: 4 } as const;
 
+/** How many clients share an agent. Source: `crates/protocol/lib/lib.rs`, as for the range. */
+export const MAX_CLIENTS = 128;
+/** How many ids each of them has: client `n` those from `n * CLIENT_IDS` on. */
+export const CLIENT_IDS: number = Math.floor(0xffff_ffff / MAX_CLIENTS);
+
+/** Which client an id belongs to. */
+export function clientOf(id: number): number {
+  return Math.floor(id / CLIENT_IDS);
+}
+
 const LENGTH_BYTES = 4;
 const HEADER_BYTES = 5;
 

@@ -4,7 +4,7 @@ import { FLAG, type RawFrame } from './agent-frames.ts';
 /**
  * The messages of the Microsandbox agent protocol, as data.
  *
- * Source: superradcompany/microsandbox `crates/protocol/lib/{message,core,exec,fs}.rs`, generation 7. Names of fields are
+ * Source: superradcompany/microsandbox `crates/protocol/lib/{message,core,exec,fs,tcp}.rs`, generation 7. Names of fields are
  * those of the wire.
  */
 export interface AgentPayloads {
@@ -14,6 +14,7 @@ export interface AgentPayloads {
   'core.touch': Record<string, never>;
   'core.touched': { activity_seq: number };
   'core.shutdown': Record<string, never>;
+  'core.clock.sync': { unix_time_nanos: number };
   'core.relay.client.disconnected': { id_start: number; id_end_exclusive: number };
   'core.error': { kind: AgentErrorKind; message: string; offending_type?: string };
 
@@ -31,6 +32,14 @@ export interface AgentPayloads {
   'core.fs.request': { op: FsOperation };
   'core.fs.data': { data: Uint8Array };
   'core.fs.response': { ok: boolean; error?: string | null; data?: FsResponseData | null };
+
+  'core.tcp.connect': { host: string; port: number };
+  'core.tcp.connected': Record<string, never>;
+  'core.tcp.data': { data: Uint8Array };
+  'core.tcp.eof': Record<string, never>;
+  'core.tcp.close': Record<string, never>;
+  'core.tcp.closed': Record<string, never>;
+  'core.tcp.failed': { error: string };
 }
 
 export type AgentMessageType = keyof AgentPayloads;
@@ -74,7 +83,7 @@ export interface ExecFailed {
   stage?: string | null;
 }
 
-/** One operation: the key names it. Those not listed here are answered with `ok: false`. */
+/** One operation: the key names it. */
 export type FsOperation =
   | { RealPath: { path: string } }
   | { Stat: { path: string; follow_symlink: boolean } }
@@ -88,9 +97,13 @@ export type FsOperation =
   | { RemoveDir: { path: string; recursive: boolean } }
   | { Rename: { src: string; dst: string } }
   | { OpenFile: { path: string; options: FsOpenOptions } }
+  | { OpenDir: { path: string } }
   | { CloseHandle: { handle: number } }
   | { Read: { handle: number; offset: number; len?: number | null } }
-  | { Write: { handle: number; offset: number; len?: number | null } };
+  | { Write: { handle: number; offset: number; len?: number | null } }
+  | { ReadDir: { handle: number; limit?: number | null } }
+  | { FStat: { handle: number } }
+  | { FSetStat: { handle: number; attrs: FsAttributes } };
 
 /** What is absent or null stays as it is; times are seconds since the epoch. */
 export interface FsAttributes {
@@ -116,6 +129,7 @@ export interface FsEntryInfo {
   path: string;
   kind: 'file' | 'dir' | 'symlink' | 'other';
   size: number;
+  /** With the bits that tell the kind, as `st_mode` has them. */
   mode: number;
   /** Seconds since the epoch, like `atime` and `mtime`. */
   modified: number | null;
@@ -154,8 +168,11 @@ const FLAGS: { readonly [Type in AgentMessageType]?: number } = {
   'core.exec.exited': FLAG.terminal,
   'core.exec.failed': FLAG.terminal,
   'core.fs.response': FLAG.terminal,
+  'core.tcp.closed': FLAG.terminal,
+  'core.tcp.failed': FLAG.terminal,
   'core.exec.request': FLAG.sessionStart,
   'core.fs.request': FLAG.sessionStart,
+  'core.tcp.connect': FLAG.sessionStart,
   'core.shutdown': FLAG.shutdown,
 };
 
@@ -170,6 +187,11 @@ const options = {
 const encoder = new Encoder(options);
 const decoder = new Decoder(options);
 
+/** The flags that a frame with a message of this type has. */
+export function flagsOf(type: string): number {
+  return FLAGS[type as AgentMessageType] ?? 0;
+}
+
 /** The frame of one message; its flags follow from its type. */
 export function encodeMessage<Type extends AgentMessageType>(
   id: number,
@@ -181,17 +203,20 @@ export function encodeMessage<Type extends AgentMessageType>(
 
 /** Like {@link encodeMessage}, for messages outside of the public protocol. */
 export function encodeAnyMessage(id: number, type: string, payload: unknown): RawFrame {
-  const body = encoder.encode({ v: PROTOCOL_GENERATION, t: type, p: encoder.encode(withWideIntegers(payload)) });
-  return { id, flags: FLAGS[type as AgentMessageType] ?? 0, body };
+  const body = encoder.encode({ v: PROTOCOL_GENERATION, t: type, p: encoder.encode(withIntegers(payload)) });
+  return { id, flags: flagsOf(type), body };
 }
 
-/** The encoder would make floating point of integers beyond 32 bits, which stock clients do not take for a time or a size. */
-function withWideIntegers(value: unknown): unknown {
-  if (typeof value === 'number')
-    return Number.isSafeInteger(value) && Math.abs(value) > 0xffff_ffff ? BigInt(value) : value;
-  if (Array.isArray(value)) return value.map(withWideIntegers);
+const MAX_PLAIN_INTEGER = 0xffff_ffff;
+
+/** The encoder writes what needs more than 32 bits as a float, which the other side does not take for an integer. */
+function withIntegers(value: unknown): unknown {
+  if (typeof value === 'number') {
+    return Number.isSafeInteger(value) && Math.abs(value) > MAX_PLAIN_INTEGER ? BigInt(value) : value;
+  }
+  if (Array.isArray(value)) return value.map(withIntegers);
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withWideIntegers(each)]));
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withIntegers(item)]));
 }
 
 /** Undefined when the body is not a message at all. */

@@ -1,5 +1,13 @@
 import type { Duplex } from 'node:stream';
-import { encodeFrame, FLAG, FrameDecoder, type RawFrame } from '../protocol/agent-frames.ts';
+import {
+  CLIENT_IDS,
+  clientOf,
+  encodeFrame,
+  FLAG,
+  FrameDecoder,
+  MAX_CLIENTS,
+  type RawFrame,
+} from '../protocol/agent-frames.ts';
 import { decodeMessage, type ExecRequest, encodeMessage } from '../protocol/agent-messages.ts';
 import { RUNNER_COMMAND } from '../protocol/guest-bootstrap.ts';
 
@@ -26,9 +34,6 @@ export interface RelaySession {
   end(): void;
 }
 
-// As in the original (`crates/protocol/lib/lib.rs`): up to 128 clients, each with its share of the ids.
-const MAX_CLIENTS = 128;
-const RANGE = Math.floor(0xffff_ffff / MAX_CLIENTS);
 const SIGKILL = 9;
 
 /** A client that does not read holds everybody up from here on, and is dropped when it does not catch up. */
@@ -36,10 +41,8 @@ const MAX_BACKLOG_BYTES = 8 * 1024 * 1024;
 const STALL_TIMEOUT_MS = 30_000;
 const BACKLOG_CHECK_MS = 20;
 
-/** Larger frames carry data; of smaller ones the type is looked at. */
-const MAX_MAINTENANCE_BYTES = 512;
-/** What does not count as use (the original's `agent.rs`); a client's `core.touch` does, its answer does not again. */
-const MAINTENANCE = ['core.ping', 'core.pong', 'core.touched', 'core.error'];
+/** A touch says nothing, so it is short in any encoding. */
+const TOUCH_BYTES = 64;
 
 interface Command {
   readonly session: number;
@@ -59,7 +62,7 @@ interface Slot {
  *
  * It routes by correlation id: each client is told a range of ids that is its own, and gets the frames that carry them.
  * It never changes a message. It looks into those that start a command and into what commands write, for the log, and at
- * the type of small ones, to tell use from maintenance. When a client goes, what it had started is killed.
+ * the type of the smallest, to tell a touch from a ping. When a client goes, what it had started is killed.
  */
 export class AgentRelay {
   readonly #agent: Duplex;
@@ -101,7 +104,7 @@ export class AgentRelay {
   attach(client: RelayClient): RelaySession | undefined {
     const index = this.#freeSlot();
     if (index === undefined) return undefined;
-    const slot: Slot = { client, base: index * RANGE, decoder: new FrameDecoder(), open: new Set() };
+    const slot: Slot = { client, base: index * CLIENT_IDS, decoder: new FrameDecoder(), open: new Set() };
     this.#slots.set(index, slot);
     this.#ready.then(
       (ready) => client.send(Buffer.concat([idRange(slot), ready])),
@@ -130,13 +133,13 @@ export class AgentRelay {
     try {
       for (const frame of slot.decoder.push(bytes)) {
         // An id of another client's would let this one speak in its name.
-        if (frame.id < Math.max(1, slot.base) || frame.id >= slot.base + RANGE)
+        if (frame.id < Math.max(1, slot.base) || frame.id >= slot.base + CLIENT_IDS)
           throw new RangeError('Not an id of this client');
         if ((frame.flags & FLAG.sessionStart) !== 0) {
           slot.open.add(frame.id);
           this.#noteCommand(frame);
         }
-        if (!isMaintenance(frame)) this.#observer.onActivity();
+        if (slot.open.has(frame.id) || isTouch(frame)) this.#observer.onActivity();
         this.#agent.write(encodeFrame(frame));
       }
     } catch {
@@ -146,9 +149,10 @@ export class AgentRelay {
   }
 
   #toClient(frame: RawFrame): void {
-    const slot = this.#slots.get(Math.floor(frame.id / RANGE));
+    const slot = this.#slots.get(clientOf(frame.id));
     if (slot === undefined) return;
-    if (!isMaintenance(frame)) this.#observer.onActivity();
+    // An answer outside of a session is one to a ping or a touch, or an error: none of them keeps a sandbox awake.
+    if (slot.open.has(frame.id)) this.#observer.onActivity();
     this.#noteOutput(frame);
     if ((frame.flags & FLAG.terminal) !== 0) {
       slot.open.delete(frame.id);
@@ -194,7 +198,7 @@ export class AgentRelay {
     if (this.#agent.destroyed) return;
     for (const id of slot.open)
       this.#agent.write(encodeFrame(encodeMessage(id, 'core.exec.signal', { signal: SIGKILL })));
-    const range = { id_start: slot.base, id_end_exclusive: slot.base + RANGE };
+    const range = { id_start: slot.base, id_end_exclusive: slot.base + CLIENT_IDS };
     this.#agent.write(encodeFrame(encodeMessage(0, 'core.relay.client.disconnected', range)));
   }
 
@@ -216,15 +220,14 @@ export class AgentRelay {
   }
 }
 
-function isMaintenance(frame: RawFrame): boolean {
-  if (frame.body.byteLength > MAX_MAINTENANCE_BYTES) return false;
-  const type = decodeMessage(frame)?.type;
-  return type !== undefined && MAINTENANCE.includes(type);
+/** A ping asks whether the agent is there and is no use of the sandbox; a touch says that there is one. */
+function isTouch(frame: RawFrame): boolean {
+  return frame.body.byteLength <= TOUCH_BYTES && decodeMessage(frame)?.type === 'core.touch';
 }
 
 function idRange(slot: Slot): Buffer {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32BE(slot.base, 0);
-  bytes.writeUInt32BE(slot.base + RANGE, 4);
+  bytes.writeUInt32BE(slot.base + CLIENT_IDS, 4);
   return bytes;
 }

@@ -6,6 +6,9 @@ export interface AgentLink {
   /** False when the host does not read fast enough; `onDrain` tells when to go on. */
   send(frame: RawFrame): boolean;
   onDrain(listener: () => void): void;
+  /** Takes nothing more from the host until `resume`. A link without these is bounded more narrowly, see `Intake`. */
+  pause?(): void;
+  resume?(): void;
 }
 
 export interface AgentOptions {
@@ -13,4 +16,8 @@ export interface AgentOptions {
   readonly supervisor: Supervisor;
   readonly env: Readonly<Record<string, string>>;
   readonly workdir: string;
+  /** Who runs commands that name nobody: a name or an id, with `:group` if need be. Default root. */
+  readonly user?: string;
+  /** Of every command, unless the command asks for less. */
+  readonly rlimits?: readonly { readonly resource: string; readonly soft: number; readonly hard: number }[];
 }

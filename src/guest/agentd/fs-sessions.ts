@@ -1,256 +1,134 @@
-import { close, constants, fstat, open, read, write } from 'node:fs';
-import {
-  cp,
-  lstat,
-  mkdir,
-  readdir,
-  readlink,
-  realpath,
-  rename,
-  rm,
-  rmdir,
-  stat,
-  symlink,
-  unlink,
-} from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import {
-  DATA_CHUNK_BYTES,
-  encodeMessage,
-  type FsAttributes,
-  type FsEntryInfo,
-  type FsOpenOptions,
-  type FsResponseData,
-} from '../../protocol/agent-messages.ts';
+import type { FileHandle } from 'node:fs/promises';
+import { clientOf, MAX_FRAME_BYTES } from '../../protocol/agent-frames.ts';
+import { DATA_CHUNK_BYTES, encodeMessage, type FsResponseData } from '../../protocol/agent-messages.ts';
 import type { AgentLink } from './agent-options.ts';
 import { messageOfError } from './errno.ts';
-import { setAttributes } from './set-attributes.ts';
+import { FsHandles } from './fs-handles.ts';
+import { OPERATIONS, type PlainOperation } from './fs-operations.ts';
+import type { Intake } from './intake.ts';
+import type { FsOperation, FsOperations } from './requests.ts';
+import { Upload } from './upload.ts';
 
-const openFile = promisify(open);
-const closeFile = promisify(close);
-const statFile = promisify(fstat);
-const readFile = promisify(read);
-const writeFile = promisify(write);
-
-interface Handle {
-  readonly fd: number;
-  /** The id of the request that opened it: tells whose it is. */
-  readonly owner: number;
-}
-
-interface Upload {
-  readonly fd: number;
-  readonly expected: number | undefined;
-  offset: number;
-  written: number;
-  tail: Promise<void>;
-}
+/** How many operations one client may have going on. */
+const MAX_OPERATIONS = 256;
+/** What a frame has besides its body, generously. */
+const FRAME_ROOM_BYTES = 64;
 
 /** Files that clients look at, open, read and write. */
 export class FsSessions {
   readonly #link: AgentLink;
-  readonly #handles = new Map<number, Handle>();
-  readonly #uploads = new Map<number, Upload>();
-  #lastHandle = 0;
+  readonly #intake: Intake;
+  readonly #handles = new FsHandles();
+  readonly #open = new Map<number, Operation>();
 
-  constructor(link: AgentLink) {
+  constructor(link: AgentLink, intake: Intake) {
     this.#link = link;
+    this.#intake = intake;
   }
 
-  receive(id: number, type: string, payload: Record<string, unknown>): void {
-    if (type === 'core.fs.request') void this.#request(id, payload['op']);
-    else if (type === 'core.fs.data') this.#data(id, payload['data']);
+  has(id: number): boolean {
+    return this.#open.has(id);
   }
 
+  request(id: number, request: FsOperation): void {
+    const open = [...this.#open.keys()].filter((other) => clientOf(other) === clientOf(id)).length;
+    const operation: Operation = { id, gone: false };
+    if (open >= MAX_OPERATIONS) {
+      this.#answer(operation, { error: `too many filesystem operations at once for relay client: ${open}` });
+      return;
+    }
+    this.#open.set(id, operation);
+    if (request.name === 'Write') this.#write(operation, request.args);
+    else void this.#perform(operation, request);
+  }
+
+  data(id: number, data: Uint8Array): void {
+    const upload = this.#open.get(id)?.upload;
+    if (upload === undefined) this.#answer({ id, gone: false }, { error: `unknown write session: ${id}` });
+    else upload.push(data);
+  }
+
+  /** Ends what the clients in this range of ids are doing, and closes what they have open. */
   forget(start: number, end: number): void {
-    for (const id of this.#uploads.keys()) if (id >= start && id < end) this.#uploads.delete(id);
-    for (const [handle, { fd, owner }] of this.#handles) {
-      if (owner < start || owner >= end) continue;
-      this.#handles.delete(handle);
-      void closeFile(fd).catch(() => {});
+    for (const [id, operation] of this.#open) {
+      if (id < start || id >= end) continue;
+      this.#open.delete(id);
+      operation.gone = true;
+      operation.upload?.cancel();
     }
+    for (let client = clientOf(start); client <= clientOf(end - 1); client++) this.#handles.forget(client);
   }
 
-  async #request(id: number, op: unknown): Promise<void> {
+  async #perform(operation: Operation, request: Exclude<FsOperation, { name: 'Write' }>): Promise<void> {
+    const prefix = request.name === 'Read' ? 'read' : OPERATIONS[request.name].prefix;
     try {
-      const [name = '', args = {}] = Object.entries((op ?? {}) as Record<string, Record<string, unknown>>)[0] ?? [];
-      const answer = await this.#perform(id, name, args);
-      if (answer !== 'streaming') this.#respond(id, answer);
+      if (request.name === 'Read') {
+        await this.#read(operation, request.args);
+        this.#answer(operation, { data: null });
+      } else this.#answer(operation, { data: await this.#plain(operation, request.name, request.args) });
     } catch (error) {
-      this.#fail(id, error);
+      this.#answer(operation, { error: `${prefix}: ${messageOfError(error)}` });
     }
   }
 
-  async #perform(
-    id: number,
-    name: string,
-    args: Record<string, unknown>,
-  ): Promise<FsResponseData | null | 'streaming'> {
-    const path = String(args['path'] ?? '');
-    switch (name) {
-      case 'RealPath':
-        return { Path: await realpath(path) };
-      case 'Stat':
-        return { Stat: await describe(path, args['follow_symlink'] === true) };
-      case 'SetStat':
-        await setAttributes(path, args['follow_symlink'] === true, (args['attrs'] ?? {}) as FsAttributes);
-        return null;
-      case 'Copy':
-        await cp(String(args['src']), String(args['dst']), { recursive: true });
-        return null;
-      case 'Symlink':
-        await symlink(String(args['target']), String(args['link_path']));
-        return null;
-      case 'List':
-        return { List: await list(path) };
-      case 'ReadLink':
-        return { Path: await readlink(path) };
-      case 'Mkdir':
-        await mkdir(path, { recursive: true, ...(typeof args['mode'] === 'number' ? { mode: args['mode'] } : {}) });
-        return null;
-      case 'Remove':
-        await unlink(path);
-        return null;
-      case 'RemoveDir':
-        await (args['recursive'] === true ? rm(path, { recursive: true }) : rmdir(path));
-        return null;
-      case 'Rename':
-        await rename(String(args['src']), String(args['dst']));
-        return null;
-      case 'OpenFile':
-        return { Handle: await this.#open(id, path, args['options'] as FsOpenOptions) };
-      case 'CloseHandle':
-        await this.#close(Number(args['handle']));
-        return null;
-      case 'Read':
-        await this.#read(id, this.#fd(args['handle']), Number(args['offset'] ?? 0), optional(args['len']));
-        return null;
-      case 'Write':
-        this.#uploads.set(id, {
-          fd: this.#fd(args['handle']),
-          expected: optional(args['len']),
-          offset: Number(args['offset'] ?? 0),
-          written: 0,
-          tail: Promise.resolve(),
-        });
-        return 'streaming';
-      default:
-        throw new Error(`This agent does not know the file operation "${name}"`);
-    }
+  async #plain<Name extends PlainOperation>(operation: Operation, name: Name, args: unknown): Promise<Data> {
+    // The arguments were checked as those of this very operation.
+    const data = await OPERATIONS[name].perform(args as FsOperations[Name], this.#handles, operation.id);
+    // Its client went while it was being opened, and the next client with these ids shall not get it.
+    if (operation.gone && data !== null && 'Handle' in data) await this.#handles.close(operation.id, data.Handle);
+    return data;
   }
 
-  async #open(id: number, path: string, options: FsOpenOptions): Promise<number> {
-    const fd = await openFile(path, openFlags(options), options.mode ?? 0o644);
-    if ((await statFile(fd)).isDirectory()) {
-      await closeFile(fd);
-      throw new Error(`"${path}" is a directory`);
-    }
-    this.#lastHandle += 1;
-    this.#handles.set(this.#lastHandle, { fd, owner: id });
-    return this.#lastHandle;
-  }
-
-  async #close(handle: number): Promise<void> {
-    const fd = this.#fd(handle);
-    this.#handles.delete(handle);
-    await closeFile(fd);
-  }
-
-  #fd(handle: unknown): number {
-    const found = this.#handles.get(Number(handle));
-    if (found === undefined) throw new Error(`There is no open file with handle ${handle}`);
-    return found.fd;
-  }
-
-  async #read(id: number, fd: number, offset: number, length: number | undefined): Promise<void> {
-    let position = offset;
-    let left = length ?? Number.POSITIVE_INFINITY;
-    while (left > 0) {
-      const buffer = Buffer.allocUnsafe(Math.min(left, DATA_CHUNK_BYTES));
-      const { bytesRead } = await readFile(fd, buffer, 0, buffer.byteLength, position);
-      if (bytesRead === 0) return;
-      position += bytesRead;
-      left -= bytesRead;
-      const goOn = this.#link.send(encodeMessage(id, 'core.fs.data', { data: buffer.subarray(0, bytesRead) }));
+  async #read(operation: Operation, { handle, offset, len }: FsOperations['Read']): Promise<void> {
+    const { file, read } = this.#handles.file(operation.id, handle);
+    if (!read) throw new Error(`handle ${handle} is not open for reading`);
+    const end = len === undefined ? Number.POSITIVE_INFINITY : offset + len;
+    for (let position = offset; position < end; ) {
+      const data = await readChunk(file, position, end);
+      if (data.byteLength === 0 || operation.gone) return;
+      position += data.byteLength;
+      const goOn = this.#link.send(encodeMessage(operation.id, 'core.fs.data', { data }));
       if (!goOn) await new Promise<void>((resolve) => this.#link.onDrain(resolve));
     }
   }
 
-  /** Chunks arrive faster than they are written; each waits for the one before it. Empty data is the end. */
-  #data(id: number, data: unknown): void {
-    const upload = this.#uploads.get(id);
-    if (upload === undefined || !(data instanceof Uint8Array)) return;
-    upload.tail = upload.tail.then(() => (data.byteLength === 0 ? this.#finish(id, upload) : append(upload, data)));
-    upload.tail.catch((error) => {
-      if (this.#uploads.delete(id)) this.#fail(id, error);
-    });
+  #write(operation: Operation, { handle, offset, len }: FsOperations['Write']): void {
+    try {
+      const { file, write, append } = this.#handles.file(operation.id, handle);
+      if (!write) throw new Error(`handle ${handle} is not open for writing`);
+      const onEnd = (error?: string) => this.#answer(operation, error === undefined ? { data: null } : { error });
+      const target = { file, offset: append ? undefined : offset, expected: len };
+      operation.upload = new Upload(target, this.#intake, onEnd);
+    } catch (error) {
+      this.#answer(operation, { error: `write: ${messageOfError(error)}` });
+    }
   }
 
-  #finish(id: number, upload: Upload): void {
-    this.#uploads.delete(id);
-    const { expected, written } = upload;
-    if (expected === undefined || expected === written) this.#respond(id, null);
-    else this.#fail(id, new Error(`${expected} bytes were announced and ${written} came`));
-  }
-
-  #respond(id: number, data: FsResponseData | null): void {
-    this.#link.send(encodeMessage(id, 'core.fs.response', { ok: true, error: null, data }));
-  }
-
-  #fail(id: number, error: unknown): void {
-    this.#link.send(encodeMessage(id, 'core.fs.response', { ok: false, error: messageOfError(error), data: null }));
-  }
-}
-
-async function append(upload: Upload, data: Uint8Array): Promise<void> {
-  for (let done = 0; done < data.byteLength; ) {
-    const { bytesWritten } = await writeFile(upload.fd, data, done, data.byteLength - done, upload.offset);
-    done += bytesWritten;
-    upload.offset += bytesWritten;
-    upload.written += bytesWritten;
+  #answer(operation: Operation, { data = null, error = null }: { data?: Data; error?: string | null }): void {
+    const { id, gone } = operation;
+    if (gone) return;
+    if (this.#open.get(id) === operation) this.#open.delete(id);
+    const message = encodeMessage(id, 'core.fs.response', { ok: error === null, error, data });
+    if (message.body.byteLength + FRAME_ROOM_BYTES <= MAX_FRAME_BYTES) this.#link.send(message);
+    else
+      this.#answer(operation, {
+        error: 'the answer is too large for one message; open the folder and page through it',
+      });
   }
 }
 
-async function list(path: string): Promise<FsEntryInfo[]> {
-  const entries: FsEntryInfo[] = [];
-  for (const name of (await readdir(path)).sort()) {
-    // Something may vanish between the listing and the look.
-    const entry = await describe(join(path, name), false).catch(() => undefined);
-    if (entry !== undefined) entries.push(entry);
-  }
-  return entries;
+type Data = FsResponseData | null;
+
+/** A request that is not answered yet. */
+interface Operation {
+  readonly id: number;
+  /** Its client is, so that nobody is told how it ended. */
+  gone: boolean;
+  upload?: Upload;
 }
 
-async function describe(path: string, follow: boolean): Promise<FsEntryInfo> {
-  const info = await (follow ? stat(path) : lstat(path));
-  const kind = info.isFile() ? 'file' : info.isDirectory() ? 'dir' : info.isSymbolicLink() ? 'symlink' : 'other';
-  const mtime = Math.floor(info.mtimeMs / 1000);
-  return {
-    path,
-    kind,
-    size: info.size,
-    mode: info.mode & 0o7777,
-    modified: mtime,
-    uid: info.uid,
-    gid: info.gid,
-    atime: Math.floor(info.atimeMs / 1000),
-    mtime,
-  };
-}
-
-function openFlags(options: FsOpenOptions): number {
-  const access =
-    options.write || options.append ? (options.read ? constants.O_RDWR : constants.O_WRONLY) : constants.O_RDONLY;
-  return (
-    access |
-    (options.append ? constants.O_APPEND : 0) |
-    (options.create || options.create_new ? constants.O_CREAT : 0) |
-    (options.create_new ? constants.O_EXCL : 0) |
-    (options.truncate ? constants.O_TRUNC : 0)
-  );
-}
-
-function optional(value: unknown): number | undefined {
-  return typeof value === 'number' ? value : undefined;
+async function readChunk(file: FileHandle, position: number, end: number): Promise<Uint8Array> {
+  const buffer = Buffer.allocUnsafe(Math.min(end - position, DATA_CHUNK_BYTES));
+  const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, position);
+  return buffer.subarray(0, bytesRead);
 }

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../core/errors.ts';
 import { RUNTIME_DIRECTORY } from '../../protocol/guest-bootstrap.ts';
+import { launchProgram } from './launch.ts';
 
 const run = promisify(execFile);
 const BUNDLES = fileURLToPath(new URL('../../../dist/guest/', import.meta.url));
@@ -28,6 +29,8 @@ export async function fillRuntime({ node, busybox, programs }: RuntimeInputs, fo
   for (const [name, source] of await sharedLibraries(node)) await copyFile(source, join(folder, 'lib', name));
   await copyFile(busybox, join(folder, 'bin', 'busybox'));
   await chmod(join(folder, 'bin', 'busybox'), 0o755);
+  await writeFile(join(folder, 'bin', 'launch'), launchProgram());
+  await chmod(join(folder, 'bin', 'launch'), 0o755);
   for (const name of programs) await writeFile(join(folder, `${name}.mjs`), await readBundle(name));
   await writeRuntimeScript(folder, 'node', 'exec $node "$@"');
   await writeRuntimeScript(folder, 'runner', `exec $node ${RUNTIME_DIRECTORY}/runner.mjs`);

@@ -42,6 +42,20 @@ describe('a message', () => {
   });
 
   it.each([
+    [2 ** 32 - 1, '1affffffff'],
+    [2 ** 32, '1b0000000100000000'],
+    [5_219_346_773, '1b000000013718e955'],
+    [-(2 ** 32) - 1, '3b0000000100000000'],
+  ])('has integers for whole numbers, however large: %d', (size, encoded) => {
+    const frame = encodeAnyMessage(1, 'core.fs.response', { ok: true, data: { List: [{ size }] } });
+    expect(hex(frame.body)).toContain(`${text('size')}${encoded}`);
+  });
+
+  it.each([
+    ['core.tcp.connect', 2],
+    ['core.tcp.closed', 1],
+    ['core.tcp.failed', 1],
+    ['core.tcp.data', 0],
     ['core.exec.request', 2],
     ['core.fs.request', 2],
     ['core.exec.exited', 1],

@@ -1,3 +1,5 @@
+import { elfProgram } from '../../guest-runtime/elf-program.ts';
+
 /**
  * The guest's `reseed`: reads a `struct timespec` from standard input, sets the clock to it, and makes the kernel derive
  * its random numbers anew from its pool.
@@ -7,12 +9,8 @@
  * hands out the same random numbers. It is six system calls, so it is assembled here instead of asking for a compiler.
  */
 export function reseedProgram(): Uint8Array {
-  const header = elfHeader(HEADER_BYTES + CODE.length);
-  return Buffer.concat([header, CODE]);
+  return elfProgram(CODE);
 }
-
-const HEADER_BYTES = 120;
-const LOAD_ADDRESS = 0x400000;
 
 // System V AMD64; numbers of system calls from arch/x86/entry/syscalls/syscall_64.tbl.
 const CODE = Buffer.from(
@@ -53,25 +51,3 @@ const CODE = Buffer.from(
   ].join(''),
   'hex',
 );
-
-/** A static ELF64 executable with one segment that is loaded as a whole. */
-function elfHeader(fileBytes: number): Buffer {
-  const header = Buffer.alloc(HEADER_BYTES);
-  header.write('\x7fELF\x02\x01\x01', 0, 'latin1');
-  header.writeUInt16LE(2, 16); // ET_EXEC
-  header.writeUInt16LE(62, 18); // EM_X86_64
-  header.writeUInt32LE(1, 20);
-  header.writeBigUInt64LE(BigInt(LOAD_ADDRESS + HEADER_BYTES), 24); // entry
-  header.writeBigUInt64LE(64n, 32); // program headers
-  header.writeUInt16LE(64, 52);
-  header.writeUInt16LE(56, 54);
-  header.writeUInt16LE(1, 56);
-  header.writeUInt32LE(1, 64); // PT_LOAD
-  header.writeUInt32LE(5, 68); // readable, executable
-  header.writeBigUInt64LE(BigInt(LOAD_ADDRESS), 80);
-  header.writeBigUInt64LE(BigInt(LOAD_ADDRESS), 88);
-  header.writeBigUInt64LE(BigInt(fileBytes), 96);
-  header.writeBigUInt64LE(BigInt(fileBytes), 104);
-  header.writeBigUInt64LE(0x1000n, 112);
-  return header;
-}
