@@ -35,7 +35,13 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   executor: [...BASE, 'protocol'],
   sandbox: [...BASE, 'protocol'],
   // The guest runtime is the same for every driver that boots our own agent.
-  [DRIVER]: [...BASE, 'protocol', 'sandbox/driver.ts', 'sandbox/guest-runtime/runtime-folder.ts'],
+  [DRIVER]: [
+    ...BASE,
+    'protocol',
+    'sandbox/driver.ts',
+    'sandbox/guest-runtime/runtime-folder.ts',
+    'sandbox/guest-runtime/elf-program.ts',
+  ],
   guest: ['protocol'],
   workspaces: BASE,
   sessions: BASE,
