@@ -13,4 +13,8 @@ export interface AgentOptions {
   readonly supervisor: Supervisor;
   readonly env: Readonly<Record<string, string>>;
   readonly workdir: string;
+  /** Who runs commands that name nobody: a name or an id, with `:group` if need be. Default root. */
+  readonly user?: string;
+  /** Of every command, unless the command asks for less. */
+  readonly rlimits?: readonly { readonly resource: string; readonly soft: number; readonly hard: number }[];
 }
