@@ -154,6 +154,7 @@ export class GuestPool {
   async #giveUpOne(): Promise<boolean> {
     const guest = this.take();
     await guest?.discard();
+    await guest?.ended;
     return guest !== undefined;
   }
 }
