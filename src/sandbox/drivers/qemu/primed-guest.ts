@@ -160,7 +160,11 @@ class Start implements Disposable {
     const view = await settled(this.#serveView(), copied);
     const mounts = plan.mounts === undefined ? undefined : view.attach(plan.mounts, this.#deadline);
     // Whoever claims the guest sees the failure.
-    mounts?.catch(() => {});
+    const mounted = mounts?.then(
+      () => {},
+      () => {},
+    );
+    this.#undo.add(() => mounted);
     const machine = await this.#startMachine(view);
     const [qmp, agent] = await Promise.all([
       Qmp.connect(qmpSocket(folder), this.#deadline),

@@ -24,6 +24,7 @@ const HOST_FOLDERS = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
 /** Programs under /usr are reached through links there; it holds no secrets. */
 const HOST_EXTRAS = ['etc/alternatives'];
 
+const MOUNT_TIMEOUT_MS = 10_000;
 /** Name of the file system that hides /run from an ordinary user's file server. */
 const COVER = 'workcell-run';
 
@@ -101,7 +102,9 @@ export class View {
         'nsenter',
         [...enter, '--target', String(this.daemon.pid), 'env', `VIEW=${this.#path}`, 'sh', '-c', script],
         {
-          signal: deadline.signal,
+          // Not cut short by the caller: what is left running would outlive the boot that it belongs to.
+          timeout: MOUNT_TIMEOUT_MS,
+          killSignal: 'SIGKILL',
         },
       );
     } catch (cause) {

@@ -1,0 +1,1 @@
+export type NetworkPolicy = Readonly<Record<string, unknown>>;
