@@ -1,1 +1,0 @@
-export type NetworkPolicy = Readonly<Record<string, unknown>>;
