@@ -139,6 +139,8 @@ export interface StopReport {
 export interface GuestMetrics {
   /** Resident bytes of the virtual machine on the host. */
   readonly residentBytes: number;
+  /** Resident bytes on the host that are not the guest's RAM: the machine's own, and what serves its files. */
+  readonly overheadBytes: number;
   /** Host CPU time that it has used. */
   readonly cpuMs: number;
 }

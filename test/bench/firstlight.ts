@@ -85,7 +85,7 @@ async function bareBoot(): Promise<number> {
   const started = performance.now();
   const machine = await Child.start(
     machineCommand({ ...host, assets, ...MACHINE, folder: sockets, memory: join(sockets, 'memory'), incoming: false }),
-    join(sockets, 'qemu.log'),
+    { log: join(sockets, 'qemu.log'), survives: false },
   );
   try {
     await awaitWaiting(await connectUnix(agentSocket(sockets), deadline), deadline);

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findVirtiofsd } from '../../src/sandbox/drivers/qemu/host-tools.ts';
-import { serveView, type View } from '../../src/sandbox/drivers/qemu/view.ts';
+import { View } from '../../src/sandbox/drivers/qemu/view.ts';
 import { Deadline } from '../../src/util/deadline.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -40,29 +40,21 @@ beforeAll(async () => {
   const virtiofsd = await findVirtiofsd();
   if (virtiofsd === undefined) throw new Error('virtiofsd is not installed: run `workcell setup`');
   using deadline = new Deadline('Serving a view', 30_000);
-  view = await serveView(spec(), { folder: join(folder, 'guest'), virtiofsd }, deadline);
+  view = await View.serve({ kind: 'host' }, { folder: join(folder, 'guest'), virtiofsd, survives: false }, deadline);
   stack.defer(() => view.daemon.kill());
+  await view.attach(mounts(), deadline);
   ask = await rawClient(view.socket);
-  const mounts = await nodeOf(ROOT_NODE, 'mounts');
-  [workspace, tools] = [await nodeOf(mounts, '0'), await nodeOf(mounts, '1')];
+  const volumes = await nodeOf(ROOT_NODE, 'mounts');
+  [workspace, tools] = [await nodeOf(volumes, '0'), await nodeOf(volumes, '1')];
 });
 
 afterAll(() => stack.disposeAsync());
 
-function spec(): Parameters<typeof serveView>[0] {
+function mounts(): Parameters<View['attach']>[0] {
   const options = { nodev: true, nosuid: true, noexec: false };
   const directory = (name: string, target: string, readonly: boolean) =>
     ({ kind: 'directory', path: join(folder, name), target, options: { ...options, readonly } }) as const;
-  return {
-    id: 'raw',
-    hostname: 'raw',
-    image: { kind: 'host' },
-    cpus: 1,
-    memoryMib: 512,
-    env: [],
-    workdir: '/workspace',
-    mounts: [directory('ann', '/workspace', false), directory('tools', '/tools', true)],
-  };
+  return [directory('ann', '/workspace', false), directory('tools', '/tools', true)];
 }
 
 async function rawClient(socket: string): Promise<typeof ask> {

@@ -35,7 +35,7 @@ function quietGuest(): Guest {
       return Duplex.from({ readable: said, writable: heard });
     },
     stop,
-    metrics: async () => ({ residentBytes: 0, cpuMs: 0 }),
+    metrics: async () => ({ residentBytes: 0, cpuMs: 0, overheadBytes: 0 }),
     [Symbol.asyncDispose]: async () => void (await stop()),
   };
 }

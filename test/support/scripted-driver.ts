@@ -95,7 +95,7 @@ export class ScriptedGuest implements Guest {
   }
 
   async metrics() {
-    return { residentBytes: 0, cpuMs: 0 };
+    return { residentBytes: 0, cpuMs: 0, overheadBytes: 0 };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

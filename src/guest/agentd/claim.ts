@@ -1,13 +1,18 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
-import { type GuestClaim, type GuestMount, RUNTIME_DIRECTORY } from '../../protocol/guest-bootstrap.ts';
+import {
+  type GuestClaim,
+  type GuestMount,
+  type GuestPrime,
+  type GuestRefresh,
+  RUNTIME_DIRECTORY,
+} from '../../protocol/guest-bootstrap.ts';
 import { programProcessOptions } from '../runner/options.ts';
 import { Supervisor } from '../runner/supervisor.ts';
 import { shellWord } from '../shell-word.ts';
-import { Agent } from './agent.ts';
-import type { AgentLink } from './agent-options.ts';
+import type { AgentOptions } from './agent-options.ts';
 
 const VIEW = '/.workcell/view';
 const OVERLAY = '/.workcell/overlay';
@@ -15,53 +20,90 @@ const OVERLAY = '/.workcell/overlay';
 const RUNTIME = '/.workcell/runtime';
 /** Folders that the guest makes itself; an image never covers them. */
 const OWN = ['proc', 'sys', 'dev', 'tmp', 'run', 'workspace'];
+/** A fork bomb in commands shall leave room for the agent: a task costs the kernel about 16 KiB. */
+const TASKS_PER_MIB = 4;
 
-/** What waits in a template for the claim: started before, so that nothing of this size has to be started after. */
+/** What waits in a template: started before, so that nothing of this size has to be started after. */
 export interface Waiting {
-  readonly shell: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly shell: SetupShell;
   readonly supervisor: Supervisor;
 }
 
 export function startWaiting(): Waiting {
-  const shell = spawn(`${RUNTIME}/bin/busybox`, ['sh', '-eu'], { stdio: 'pipe' });
-  return { shell, supervisor: new Supervisor(programProcessOptions(RUNTIME)) };
+  return { shell: new SetupShell(), supervisor: new Supervisor(programProcessOptions(RUNTIME)) };
 }
 
 /**
- * Makes the waiting guest one customer's: its clock and randomness first, then its files.
+ * Makes the guest ready for whoever comes: clock, randomness, the image, and a process for a program.
  *
  * A restored guest repeats the randomness of its template until the kernel has been reseeded. No process that a program
  * could see is started before that.
  */
-export async function claimGuest(claim: GuestClaim, { shell, supervisor }: Waiting, link: AgentLink): Promise<Agent> {
-  const env = environment(claim);
-  writeFileSync('/dev/urandom', claim.seed);
-  mkdirSync('/workspace', { recursive: true });
+export async function primeGuest(prime: GuestPrime, { shell, supervisor }: Waiting): Promise<void> {
+  await shell.run(refresh(prime));
   // The process for a program starts while the share arrives, which it does not need before it runs something.
-  await runScript(shell, claim, () => supervisor.open(env));
-  writeFileSync('/proc/sys/kernel/hostname', claim.hostname);
-  return new Agent({ link, supervisor, env, workdir: claim.workdir });
+  supervisor.open(baseEnvironment());
+  await shell.run([mountView(prime.tag), IMAGE].join('\n'));
 }
 
-async function runScript(shell: Waiting['shell'], claim: GuestClaim, onReseeded: () => void): Promise<void> {
-  const script = [reseed(claim.time), mountView(claim.tag), IMAGE, ...claim.mounts.map(volume)].join('\n');
-  let said = '';
-  shell.stderr.on('data', (chunk: Buffer) => {
-    said = (said + chunk).slice(-500);
-  });
-  shell.stdout.once('data', onReseeded);
-  shell.stdin.on('error', () => {});
-  shell.stdin.end(script);
-  const [code] = (await once(shell, 'close')) as [number | null];
-  if (code !== 0) throw new Error(said.trim() || `The set-up ended with code ${code}`);
+/** Makes the primed guest one customer's: clock and randomness once more, then what only this customer sees. */
+export async function claimGuest(
+  claim: GuestClaim,
+  { shell, supervisor }: Waiting,
+): Promise<Omit<AgentOptions, 'link'>> {
+  const { hostname, mounts, workdir, user, rlimits } = claim;
+  await shell.run([refresh(claim), ...mounts.map(volume)].join('\n'));
+  shell.end();
+  writeFileSync('/proc/sys/kernel/hostname', hostname);
+  writeFileSync('/proc/sys/kernel/threads-max', String(Math.floor(totalmem() / 1024 / 1024) * TASKS_PER_MIB));
+  const env = environment(claim);
+  supervisor.adapt(env);
+  return {
+    supervisor,
+    env,
+    workdir,
+    ...(user === undefined ? {} : { user }),
+    ...(rlimits === undefined ? {} : { rlimits }),
+  };
 }
 
-/** Without a PATH, busybox uses its own commands, and executes nothing to do so. */
-function reseed(time: number): string {
+/** Mixes the host's bytes into the kernel's pool; the script sets the clock and makes the kernel use the bytes. */
+function refresh({ time, seed }: GuestRefresh): string {
+  writeFileSync('/dev/urandom', seed);
   const bytes = [...timespec(time)].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('');
-  return `PATH=
-printf '${bytes}' | ${RUNTIME}/bin/reseed
-echo reseeded`;
+  return `printf '${bytes}' | ${RUNTIME}/bin/reseed`;
+}
+
+/** A busybox shell that does what this process cannot, such as mounting. The first command that fails ends it. */
+class SetupShell {
+  readonly #shell: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #gone: Promise<never>;
+  #said = '';
+
+  constructor() {
+    this.#shell = spawn(`${RUNTIME}/bin/busybox`, ['sh', '-eu'], { stdio: 'pipe' });
+    this.#shell.stderr.on('data', (chunk: Buffer) => {
+      this.#said = (this.#said + chunk).slice(-500);
+    });
+    this.#shell.stdin.on('error', () => {});
+    // Without a PATH, busybox uses its own commands, and executes nothing to do so.
+    this.#shell.stdin.write('PATH=\n');
+    this.#gone = new Promise((_, reject) => {
+      this.#shell.once('close', (code) => reject(new Error(this.#said.trim() || `The set-up ended with code ${code}`)));
+    });
+    this.#gone.catch(() => {});
+  }
+
+  /** Resolves when the script has succeeded. */
+  async run(script: string): Promise<void> {
+    const done = new Promise<void>((resolve) => this.#shell.stdout.once('data', () => resolve()));
+    this.#shell.stdin.write(`${script}\necho done\n`);
+    await Promise.race([done, this.#gone]);
+  }
+
+  end(): void {
+    this.#shell.stdin.end();
+  }
 }
 
 /** The device may still be on its way: it is plugged in while the guest runs. The driver's deadline bounds the wait. */
@@ -110,13 +152,17 @@ function timespec(time: number): Buffer {
   return bytes;
 }
 
-function environment(claim: GuestClaim): Record<string, string> {
-  const env: Record<string, string> = {
+function baseEnvironment(): Record<string, string> {
+  return {
     PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${RUNTIME_DIRECTORY}/bin`,
     HOME: '/root',
     LANG: 'C.UTF-8',
     TERM: 'dumb',
   };
+}
+
+function environment(claim: GuestClaim): Record<string, string> {
+  const env = baseEnvironment();
   for (const entry of claim.env) {
     const at = entry.indexOf('=');
     if (at > 0) env[entry.slice(0, at)] = entry.slice(at + 1);

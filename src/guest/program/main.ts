@@ -28,7 +28,10 @@ channel.setEncoding('utf8');
 channel.on('data', (text: string) => {
   for (const frame of lines.push(text)) {
     if (frame['t'] === 'answer') calls.answer(frame);
-    else if (frame['t'] === 'run' && !started) void run(String(frame['code']), Number(frame['valueBytes']));
+    else if (frame['t'] === 'run' && !started) {
+      if (frame['env'] !== undefined) setEnvironment(frame['env'] as Record<string, string>);
+      void run(String(frame['code']), Number(frame['valueBytes']));
+    }
   }
 });
 channel.on('close', () => process.exit(0));
@@ -37,6 +40,12 @@ channel.on('close', () => process.exit(0));
 setSource('export default 0;');
 await import(`${PROGRAM_URL}?warm`);
 channel.write('{"t":"waiting"}\n');
+
+/** This process may be older than the knowledge of whose program it runs. */
+function setEnvironment(env: Readonly<Record<string, string>>): void {
+  for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name];
+  Object.assign(process.env, env);
+}
 
 async function run(code: string, valueBytes: number): Promise<void> {
   started = true;

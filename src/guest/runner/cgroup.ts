@@ -23,7 +23,7 @@ export class Cgroup {
   static create(pid: number): Cgroup | undefined {
     try {
       if (!existsSync(`${ROOT}/cgroup.subtree_control`)) return undefined;
-      if (last === 0) writeFileSync(`${ROOT}/cgroup.subtree_control`, '+memory +pids');
+      if (last === 0) writeFileSync(`${ROOT}/cgroup.subtree_control`, '+memory +pids +cpu');
       last += 1;
       const path = `${ROOT}/program-${last}`;
       mkdirSync(path);
@@ -31,9 +31,20 @@ export class Cgroup {
       writeFileSync(`${path}/memory.oom.group`, '1');
       writeFileSync(`${path}/pids.max`, String(MAX_PROCESSES));
       writeFileSync(`${path}/cgroup.procs`, String(pid));
-      return new Cgroup(path);
+      const cgroup = new Cgroup(path);
+      cgroup.setIdle(true);
+      return cgroup;
     } catch {
       return undefined;
+    }
+  }
+
+  /** True: its processes run only when no other wants to. */
+  setIdle(idle: boolean): void {
+    try {
+      writeFileSync(`${this.#path}/cpu.idle`, idle ? '1' : '0');
+    } catch {
+      // Kernels before 5.15 have no such choice.
     }
   }
 

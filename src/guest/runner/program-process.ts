@@ -23,22 +23,30 @@ export interface ProgramProcessOptions {
 export type ProgramEnvironment = Readonly<Record<string, string | undefined>>;
 
 type RunFrame = Extract<HostFrame, { t: 'run' }>;
+type CallFrame = Extract<RunnerFrame, { t: 'call' }>;
 type Emit = (frame: RunnerFrame) => void;
+
+/** Variables that the loader, the C library or node look at only once. */
+const READ_AT_START = /^(NODE_|LD_|GLIBC_|MALLOC_|UV_|OPENSSL_|SSL_CERT_|LANG$|LC_)/;
 
 const HEAP_EXHAUSTED = /JavaScript heap out of memory|Reached heap limit/;
 
 /** One process for one program: waits, runs it, reports its end, and takes everything that it started with it. */
 export class ProgramProcess {
-  /** Whether a program has been promised this process. */
-  taken = false;
+  /** Resolves when it waits for a program, or is gone. */
+  readonly ready: Promise<void>;
   readonly #options: ProgramProcessOptions;
   readonly #child: ChildProcess;
   readonly #channel: Duplex;
   readonly #cgroup: Cgroup | undefined;
   readonly #closed: Promise<void>;
+  readonly #waits = Promise.withResolvers<void>();
+  #startedWith: ProgramEnvironment = {};
+  #takenWith: ProgramEnvironment | undefined;
   #end: ProgramEnd | undefined;
   #exit: { code: number | null; signal: string | null } = { code: null, signal: null };
   #spawnError: Error | undefined;
+  #onCall: (call: CallFrame) => void = () => {};
 
   /**
    * Starts a shell that will become the process. It can wait in a template: nothing random has happened in it, and becoming
@@ -70,6 +78,13 @@ export class ProgramProcess {
       this.#child.once('close', () => resolve());
       this.#child.once('error', () => resolve());
     });
+    this.ready = Promise.race([this.#waits.promise, this.#closed]);
+    this.#listen();
+  }
+
+  /** Whether a program has been promised this process. */
+  get taken(): boolean {
+    return this.#takenWith !== undefined;
   }
 
   get gone(): boolean {
@@ -79,6 +94,7 @@ export class ProgramProcess {
   /** Lets the shell become the process that waits for a program. */
   start(env: ProgramEnvironment): void {
     const { command, cwd } = this.#options;
+    this.#startedWith = env;
     const variables = Object.entries(env).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
     const lines = [
       ...variables.map(([name, value = '']) => `export ${name}=${shellWord(value)}`),
@@ -89,14 +105,28 @@ export class ProgramProcess {
     this.#child.stdin?.end(`${lines.join('\n')}\n`);
   }
 
+  /** Whether a program that is to have these variables can run in it: some are read when a process starts. */
+  canAdapt(env: ProgramEnvironment): boolean {
+    const names = new Set([...Object.keys(this.#startedWith), ...Object.keys(env)]);
+    return [...names].every((name) => !READ_AT_START.test(name) || this.#startedWith[name] === env[name]);
+  }
+
+  /** Promises it to a program with these variables. Until then it only gets the time that nobody else needs. */
+  take(env: ProgramEnvironment): void {
+    this.#takenWith = env;
+    this.#cgroup?.setIdle(false);
+  }
+
   /** Runs the program; resolves when all of its processes are gone and all of its output was emitted. */
   async run(frame: RunFrame, emit: Emit): Promise<Extract<RunnerFrame, { t: 'done' }>> {
     const started = performance.now();
     const stdout = new OutputPipe(this.#child.stdout, frame, 'stdout', emit);
     const stderr = new OutputPipe(this.#child.stderr, frame, 'stderr', emit);
-    this.#listen(frame.run, emit);
+    this.#onCall = (call) => emit({ ...call, run: frame.run });
     emit({ t: 'started', run: frame.run });
-    this.#channel.write(`${JSON.stringify({ t: 'run', code: frame.code, valueBytes: frame.valueBytes })}\n`);
+    const { code, valueBytes } = frame;
+    const env = this.#takenWith === this.#startedWith ? {} : { env: this.#takenWith };
+    this.#channel.write(`${JSON.stringify({ t: 'run', code, valueBytes, ...env })}\n`);
     await this.#closed;
     stdout.flush();
     stderr.flush();
@@ -137,14 +167,15 @@ export class ProgramProcess {
     };
   }
 
-  #listen(run: string, emit: Emit): void {
+  #listen(): void {
     const lines = new LineDecoder();
     this.#channel.setEncoding('utf8');
     this.#channel.on('data', (text: string) => {
       try {
         for (const frame of lines.push(text)) {
-          if (frame['t'] === 'end') this.#finish(frame['end'] as ProgramEnd);
-          else if (frame['t'] === 'call') emit({ ...(frame as unknown as Extract<RunnerFrame, { t: 'call' }>), run });
+          if (frame['t'] === 'waiting') this.#waits.resolve();
+          else if (frame['t'] === 'end') this.#finish(frame['end'] as ProgramEnd);
+          else if (frame['t'] === 'call') this.#onCall(frame as unknown as CallFrame);
         }
       } catch {
         // Only the program itself can write nonsense here; it has ended its own run.

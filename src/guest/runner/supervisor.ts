@@ -31,6 +31,19 @@ export class Supervisor {
     this.#waiting.start(env);
   }
 
+  /** Programs get these variables instead, also the one that takes the process that waits already. */
+  adapt(env: ProgramEnvironment): void {
+    this.#env = env;
+    if (this.#waiting.canAdapt(env)) return;
+    this.#waiting.kill();
+    this.#waiting = this.#startOne();
+  }
+
+  /** Resolves when a process waits that needs no more time before it can run a program. */
+  ready(): Promise<void> {
+    return this.#waiting.ready;
+  }
+
   /** One client; `write` gets the bytes for its standard input. */
   attach(write: (line: string) => void): RunnerConnection {
     write(encodeLine({ t: 'hello', version: RUNNER_VERSION }));
@@ -42,7 +55,7 @@ export class Supervisor {
     this.#running += 1;
     // A program may have killed it: they all are root in here.
     if (this.#waiting.taken || this.#waiting.gone) this.#waiting = this.#startOne();
-    this.#waiting.taken = true;
+    this.#waiting.take(this.#env ?? {});
     return this.#waiting;
   }
 

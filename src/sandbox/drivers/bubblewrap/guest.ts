@@ -53,7 +53,8 @@ export class BubblewrapGuest implements Guest {
     const { privateBytes, cpuMs } = await usageOf(launch.pid);
     const inside = (await descendantsOf(launch.pid)).at(-1);
     const sizes = memoryFileSystems.map((target) => usedBytes(`/proc/${inside}/root${target}`));
-    return { residentBytes: (await Promise.all(sizes)).reduce((sum, size) => sum + size, privateBytes), cpuMs };
+    const residentBytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, privateBytes);
+    return { residentBytes, overheadBytes: 0, cpuMs };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

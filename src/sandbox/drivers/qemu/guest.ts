@@ -1,36 +1,47 @@
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WorkcellError } from '../../../core/errors.ts';
+import type { BootKind } from '../../../core/execution.ts';
 import type { Deadline } from '../../../util/deadline.ts';
-import { processStat } from '../../../util/process-stat.ts';
-import type { Guest, GuestExit, GuestMetrics, StopReport } from '../../driver.ts';
-import type { Child } from './child.ts';
+import type { Guest, GuestExit, GuestMetrics, GuestRecord, StopReport } from '../../driver.ts';
+import type { HostProcess } from './child.ts';
+import { egressSocket, memoryFile } from './machine.ts';
+import { measureGuest } from './metrics.ts';
+import { connectUnix } from './unix-socket.ts';
 
 export interface QemuGuestParts {
-  readonly boot: 'restored' | 'cold';
-  readonly machine: Child;
-  readonly fileServer: Child;
+  readonly boot: BootKind;
+  readonly machine: HostProcess;
+  readonly fileServer: HostProcess;
   /** The agent's socket, claimed and ready. */
   readonly agent: Socket;
   readonly folder: string;
+  /** Whether it was promised connections to the outside. */
+  readonly network: boolean;
+  /** Present when the guest survives this process. */
+  readonly record?: GuestRecord;
 }
-
-const CLOCK_TICKS_PER_SECOND = 100;
-const PAGE_BYTES = 4096;
 
 /** A running machine and the processes and files that belong to it. */
 export class QemuGuest implements Guest {
-  readonly boot: 'restored' | 'cold';
+  readonly boot: BootKind;
+  readonly record?: GuestRecord;
+  /** Why it is not from the pool, when there is a pool. */
+  readonly poolBypass?: string;
   readonly exited: Promise<GuestExit>;
+  readonly connectEgress?: (deadline: Deadline) => Promise<Duplex>;
   readonly #parts: QemuGuestParts;
   #connected = false;
   #asked = false;
   #stopping: Promise<StopReport> | undefined;
 
-  constructor(parts: QemuGuestParts) {
+  constructor(parts: QemuGuestParts, poolBypass?: string) {
     this.#parts = parts;
     this.boot = parts.boot;
+    if (parts.record !== undefined) this.record = parts.record;
+    if (poolBypass !== undefined) this.poolBypass = poolBypass;
+    if (parts.network) this.connectEgress = (deadline) => connectUnix(egressSocket(parts.folder), deadline);
     this.exited = this.#watch();
   }
 
@@ -46,14 +57,15 @@ export class QemuGuest implements Guest {
     return this.#stopping;
   }
 
-  async metrics(): Promise<GuestMetrics> {
-    const { pid } = this.#parts.machine;
-    const [statm, stat] = await Promise.all([readFile(`/proc/${pid}/statm`, 'utf8').catch(() => ''), processStat(pid)]);
-    const ticks = (stat?.userTicks ?? 0) + (stat?.systemTicks ?? 0);
-    return {
-      residentBytes: Number(statm.split(' ')[1] ?? 0) * PAGE_BYTES,
-      cpuMs: (ticks * 1000) / CLOCK_TICKS_PER_SECOND,
-    };
+  /** Lets go of a guest that survives, for another process to adopt it; ends any other. */
+  async release(): Promise<void> {
+    if (this.record === undefined) await this.stop(0);
+    else this.#parts.agent.destroy();
+  }
+
+  metrics(): Promise<GuestMetrics> {
+    const { machine, fileServer, folder } = this.#parts;
+    return measureGuest(machine.pid, fileServer.pid, memoryFile(folder));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -70,7 +82,7 @@ export class QemuGuest implements Guest {
   async #watch(): Promise<GuestExit> {
     const { machine, fileServer, agent, folder } = this.#parts;
     const first = await Promise.race([
-      machine.exited.then((exit) => `the virtual machine ended (${exit.signal ?? `code ${exit.code}`})`),
+      machine.exited.then((exit) => `the virtual machine ended${exit.signal ? ` (${exit.signal})` : ''}`),
       fileServer.exited.then(() => 'the file server of the guest ended'),
     ]);
     // Either is useless without the other.

@@ -49,7 +49,7 @@ export async function makeTemplate(
   const files = filesOf(staging);
   const machine = await Child.start(
     machineCommand({ ...options, folder: sockets, memory: files.memory, incoming: false }),
-    join(sockets, 'qemu.log'),
+    { log: join(sockets, 'qemu.log'), survives: false },
   );
   try {
     const qmp = await Qmp.connect(qmpSocket(sockets), deadline);
