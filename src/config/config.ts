@@ -64,7 +64,7 @@ export interface SandboxConfig {
   /** Whether sandboxes are restored from a saved template instead of booted. */
   readonly template: boolean;
   /** Restored copies that wait without a customer. 0 is no pool. */
-  readonly poolSize: number;
+  readonly pool: number;
   /** What all guests of a server may have together; further ones wait. Undefined leaves it to the host's memory. */
   readonly memoryCeilingBytes: number | undefined;
   /** Processes, and open files of each process, that commands in a guest may have. */

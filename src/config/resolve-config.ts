@@ -23,7 +23,7 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       bootTimeoutMs: sandbox.bootTimeout,
       idleTimeoutMs: sandbox.idleTimeout,
       template: sandbox.template,
-      poolSize: sandbox.pool,
+      pool: sandbox.pool,
       memoryCeilingBytes: sandbox.memoryCeiling,
       processes: sandbox.processes,
       descriptors: sandbox.descriptors,

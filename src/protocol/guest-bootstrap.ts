@@ -34,6 +34,10 @@ export interface GuestClaim extends GuestRefresh {
   readonly user?: string;
   /** Of every command, unless the command asks for less. */
   readonly rlimits?: readonly GuestResourceLimit[];
+  /** Threads that everything in the guest may have together, beyond those that it has when it is claimed. */
+  readonly processes: number;
+  /** Files that each process may have open. */
+  readonly descriptors: number;
   /** True: connections to the outside are asked for on the port {@link EGRESS_PORT}. */
   readonly egress: boolean;
 }

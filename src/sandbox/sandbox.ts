@@ -15,9 +15,9 @@ import { SandboxTimers } from './sandbox-timers.ts';
 import { describeSpec, type SpecReader } from './spec-view.ts';
 
 /** Hands out the host's memory. */
-export interface MemoryBudget {
-  /** Waits its turn until there is room; disposing of the share gives it back. Throws when the deadline ends first. */
-  reserve(mib: number, deadline: Deadline): Promise<Disposable>;
+export interface MemoryShares {
+  /** Waits its turn until there is room, and gives what gives it back. Throws when the deadline ends first. */
+  reserve(mib: number, deadline: Deadline): Promise<() => void>;
 }
 
 export interface SandboxContext extends GuestSpecContext {
@@ -26,7 +26,7 @@ export interface SandboxContext extends GuestSpecContext {
   /** How long a start may wait for memory. */
   readonly queueTimeoutMs: number;
   /** Absent: memory is not counted. */
-  readonly budget?: MemoryBudget | undefined;
+  readonly budget?: MemoryShares | undefined;
   /** Whether guests are to outlive this process. */
   readonly survives: boolean;
   /** Told of what went wrong in the server itself. */
@@ -216,17 +216,17 @@ export class Sandbox {
   async #takeOver(getGuest: (deadline: Deadline) => Promise<Guest>): Promise<void> {
     const { name, request, guest: adopted } = this.#record;
     const signal = this.#cancelStart.signal;
-    const share = await this.#reserve(signal);
+    const giveBack = await this.#reserve(signal);
     this.#useVolumes();
     this.#reason = 'scheduling';
     using deadline = new Deadline(`Starting sandbox "${name}"`, this.#context.bootTimeoutMs, { signal });
     const guest = await getGuest(deadline).catch((error) => {
-      share?.[Symbol.dispose]();
+      giveBack?.();
       throw error;
     });
     this.#guest = guest;
     void guest.exited.then(({ unexpected, reason }) => {
-      share?.[Symbol.dispose]();
+      giveBack?.();
       if (unexpected && this.#guest === guest) this.#ended('failed', `The sandbox ended by itself: ${reason}`);
     });
     try {
@@ -269,15 +269,13 @@ export class Sandbox {
     });
   }
 
-  async #reserve(signal: AbortSignal): Promise<Disposable | undefined> {
+  async #reserve(signal: AbortSignal): Promise<(() => void) | undefined> {
     const { budget, queueTimeoutMs } = this.#context;
     if (budget === undefined) return undefined;
     this.#reason = 'insufficient_capacity';
     const what = `Waiting for memory for sandbox "${this.#record.name}"`;
     using deadline = new Deadline(what, queueTimeoutMs, { signal });
-    return await deadline.race(budget.reserve(this.#record.request.resources.memory_mib, deadline), (late) =>
-      late[Symbol.dispose](),
-    );
+    return await deadline.race(budget.reserve(this.#record.request.resources.memory_mib, deadline), (late) => late());
   }
 
   #running(startedAt: Date): void {

@@ -23,7 +23,7 @@ import { sandboxRoutes } from './routes/sandboxes.ts';
 import { volumeFileRoutes } from './routes/volume-files.ts';
 import { volumeRoutes } from './routes/volumes.ts';
 import { callerOf } from './rpc/caller.ts';
-import type { MemoryBudget } from './sandbox.ts';
+import type { MemoryShares } from './sandbox.ts';
 import { SandboxStore } from './sandbox-store.ts';
 import { UsageLedger } from './usage-ledger.ts';
 import { VolumeStore } from './volumes.ts';
@@ -49,7 +49,7 @@ export interface SandboxServerOptions {
   /** How long a guest may take to start, from when there is memory for it. */
   readonly bootTimeoutMs: number;
   /** Hands out the host's memory. Absent: it is not counted. */
-  readonly budget?: MemoryBudget;
+  readonly budget?: MemoryShares;
   /** How long a start may wait for memory. Default 5 minutes. */
   readonly queueTimeoutMs?: number;
   /** Sandboxes that an organisation may have in all states together. Default 10 000. */

@@ -18,6 +18,8 @@ export interface DriverExpectations {
   readonly monitor: string;
   /** How many processes, threads included, a guest may have; undefined where nothing but its memory bounds them. */
   readonly processes?: number;
+  /** How many files each process of a guest may have open; undefined where nothing bounds them. */
+  readonly descriptors?: number;
 }
 
 const MIB = 1024 * 1024;
@@ -218,7 +220,7 @@ export function describeDriver(
     it.skipIf(expectations.processes === undefined)('holds a guest to its number of processes', async () => {
       const limit = expectations.processes ?? 0;
       const count = async (processes: number) => {
-        const line = `i=0; while [ $i -lt ${processes} ]; do sleep 1000 & i=$((i+1)); done; exit 0`;
+        const line = `i=0; while [ $i -lt ${processes} ]; do sleep 1000 >/dev/null 2>&1 & i=$((i+1)); done; exit 0`;
         const { code } = await agent.shell(line);
         await agent.shell('pkill -9 -x sleep; exit 0');
         return code;
@@ -228,6 +230,13 @@ export function describeDriver(
       expect(await count(Math.floor(limit / 2))).toBe(0);
       expect(await count(limit)).not.toBe(0);
       expect(await agent.shell('echo still here')).toMatchObject({ stdout: 'still here\n' });
+    });
+
+    it.skipIf(expectations.descriptors === undefined)('holds each process to its open files', async () => {
+      const count = `let open = 0; try { for (;;) { open = require('node:fs').openSync('/dev/null'); } } catch (error) { console.log(error.code, open); }`;
+      const { stdout } = await agent.run('/opt/workcell/bin/node', ['-e', count]);
+      // Descriptors count from 0, so the last one that there can be is one below the limit.
+      expect(stdout).toBe(`EMFILE ${(expectations.descriptors ?? 0) - 1}\n`);
     });
 
     it('measures what a guest uses', async () => {

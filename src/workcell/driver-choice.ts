@@ -4,6 +4,7 @@ import type { Isolation } from '../core/execution.ts';
 import type { DriverProbe, DriverProblem, SandboxDriver } from '../sandbox/driver.ts';
 import { BubblewrapDriver } from '../sandbox/drivers/bubblewrap/driver.ts';
 import { QemuDriver } from '../sandbox/drivers/qemu/driver.ts';
+import type { MemoryBudget } from '../sandbox/memory-budget.ts';
 
 /** What one driver could do here, under this configuration. */
 export interface DriverReport extends DriverProbe {
@@ -12,20 +13,33 @@ export interface DriverReport extends DriverProbe {
   readonly chosen: boolean;
 }
 
+/** What the guests of one process share, whatever their driver. */
+export interface Hosting {
+  readonly budget?: MemoryBudget;
+  /** Whether guests are to outlive this process. */
+  readonly survives?: boolean;
+}
+
 type DriverName = Exclude<SandboxConfig['driver'], 'auto'>;
+
+type DriverFactory = (config: Config, hosting: Hosting) => SandboxDriver | Promise<SandboxDriver>;
 
 const MIB = 1024 * 1024;
 const STRENGTH: Readonly<Record<Isolation, number>> = { process: 1, emulated: 2, hardware: 3 };
 
 /** Every driver of this build, in the order in which `auto` tries them: the strongest isolation first. */
-const FACTORIES: Readonly<Partial<Record<DriverName, (config: Config) => SandboxDriver | Promise<SandboxDriver>>>> = {
-  qemu: ({ paths, sandbox }) =>
+const FACTORIES: Readonly<Partial<Record<DriverName, DriverFactory>>> = {
+  qemu: ({ paths, sandbox }, { budget, survives = false }) =>
     QemuDriver.create({
       cache: paths.cache,
       template: sandbox.template,
       defaults: { cpus: sandbox.cpus, memoryMib: Math.floor(sandbox.memoryBytes / MIB) },
+      processes: sandbox.processes,
+      descriptors: sandbox.descriptors,
+      pool: { size: sandbox.pool, survives, ...(budget === undefined ? {} : { budget }) },
     }),
-  bubblewrap: ({ paths, sandbox }) => new BubblewrapDriver({ cache: paths.cache, processes: sandbox.processes }),
+  bubblewrap: ({ paths, sandbox }) =>
+    new BubblewrapDriver({ cache: paths.cache, processes: sandbox.processes, descriptors: sandbox.descriptors }),
 };
 
 /**
@@ -33,12 +47,12 @@ const FACTORIES: Readonly<Partial<Record<DriverName, (config: Config) => Sandbox
  * `sandbox.isolation` asks for. Throws `driver_unavailable` when there is none, and `invalid_config` for a driver that cannot be
  * as strong as asked anywhere.
  */
-export async function createDriver(config: Config): Promise<SandboxDriver> {
+export async function createDriver(config: Config, hosting: Hosting = {}): Promise<SandboxDriver> {
   const { driver: name, isolation } = config.sandbox;
-  if (name === 'auto') return createBest(config);
+  if (name === 'auto') return createBest(config, hosting);
   const factory = FACTORIES[name];
   if (factory === undefined) throw new WorkcellError('driver_unavailable', `This build has no driver "${name}"`);
-  const driver = await factory(config);
+  const driver = await factory(config, hosting);
   const weakness = weaknessOf(driver.isolation, isolation);
   if (weakness === undefined) return driver;
   await driver[Symbol.asyncDispose]();
@@ -51,7 +65,7 @@ export async function reportDrivers(config: Config): Promise<readonly DriverRepo
   const { driver: wanted, isolation } = config.sandbox;
   const reports: DriverReport[] = [];
   for (const [name, factory] of Object.entries(FACTORIES)) {
-    await using driver = await factory(config);
+    await using driver = await factory(config, {});
     const probe = await driver.probe();
     const weakness = weaknessOf(driver.isolation, isolation);
     const problems = weakness === undefined ? probe.problems : [weakness, ...probe.problems];
@@ -68,10 +82,10 @@ export async function reportDrivers(config: Config): Promise<readonly DriverRepo
   return reports;
 }
 
-async function createBest(config: Config): Promise<SandboxDriver> {
+async function createBest(config: Config, hosting: Hosting): Promise<SandboxDriver> {
   const reasons: string[] = [];
   for (const [name, factory] of Object.entries(FACTORIES)) {
-    const driver = await factory(config);
+    const driver = await factory(config, hosting);
     const weakness = weaknessOf(driver.isolation, config.sandbox.isolation);
     const { ready, problems } = await driver.probe();
     if (ready && weakness === undefined) return driver;

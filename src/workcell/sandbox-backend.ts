@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { Config } from '../config/config.ts';
@@ -9,6 +10,7 @@ import type { KeySource } from '../sandbox/authenticator.ts';
 import type { OnProgress, SandboxDriver } from '../sandbox/driver.ts';
 import { newSecret } from '../sandbox/key-file.ts';
 import { KeyStore } from '../sandbox/key-store.ts';
+import { MemoryBudget } from '../sandbox/memory-budget.ts';
 import { SandboxServer } from '../sandbox/server.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { Deadline } from '../util/deadline.ts';
@@ -26,6 +28,8 @@ export type { KeyInfo, KeyStore } from '../sandbox/key-store.ts';
 export { ROLES, type Role } from '../sandbox/principal.ts';
 
 export const MIB: number = 1024 * 1024;
+/** Share of the host's memory that guests may have when the configuration names no ceiling. */
+const HOST_SHARE = 0.75;
 /** Downloading a kernel and booting a template, once. */
 const PREPARE_TIMEOUT_MS = 10 * 60_000;
 
@@ -76,13 +80,14 @@ export interface ServeOptions {
   readonly keys: readonly [KeySource, ...KeySource[]];
   /** Whether sandboxes outlive the server. */
   readonly keepsState: boolean;
+  readonly budget: MemoryBudget;
 }
 
 /** A Microsandbox server over the configured driver; bind mounts are allowed below the configured folders only. */
 export async function serveSandboxes(
   config: Config,
   driver: SandboxDriver,
-  { host, port, hosts, keys, keepsState }: ServeOptions,
+  { host, port, hosts, keys, keepsState, budget }: ServeOptions,
 ): Promise<SandboxServer> {
   const { workspaces, servers, skills } = config.paths;
   const log = pino({ level: config.log.level }, pino.destination(2));
@@ -95,11 +100,17 @@ export async function serveSandboxes(
     volumes: join(workspaces, '.volumes'),
     bindRoots: [workspaces, servers, skills],
     images: config.sandbox.images,
+    budget,
     bootTimeoutMs: config.sandbox.bootTimeoutMs,
     allow: config.sandbox.network.allow,
     onProblem: (error) => log.error({ err: error }, messageOf(error)),
     ...(keepsState ? { state: serverFolder(config) } : {}),
   });
+}
+
+/** What all guests of a server may have together: what is configured, or most of what the host has. */
+export function openBudget({ sandbox }: Config): MemoryBudget {
+  return new MemoryBudget(Math.floor((sandbox.memoryCeilingBytes ?? totalmem() * HOST_SHARE) / MIB));
 }
 
 /** The keys of the server of this configuration; it may run or not. */
@@ -115,12 +126,13 @@ function serverFolder({ paths }: Config): string {
 async function embed(config: Config, onProgress: OnProgress): Promise<SandboxBackend> {
   const cleanup = new Cleanup();
   try {
-    const driver = await createDriver(config);
+    const budget = openBudget(config);
+    const driver = await createDriver(config, { budget });
     cleanup.add(async () => driver[Symbol.asyncDispose]());
     await prepareDriver(driver, onProgress);
     const apiKey = newSecret();
     const where = { host: '127.0.0.1', port: 0, hosts: [] };
-    const server = await serveSandboxes(config, driver, { ...where, keys: [apiKey], keepsState: false });
+    const server = await serveSandboxes(config, driver, { ...where, keys: [apiKey], keepsState: false, budget });
     cleanup.add(() => server.close());
     return { url: server.url, apiKey, [Symbol.asyncDispose]: () => cleanup.run() };
   } catch (error) {

@@ -1,5 +1,7 @@
 /** Why an operation does not work, by `client: name`; `driver/client: name` for one driver. What is not here must pass. */
 export const KNOWN_GAPS: Readonly<Record<string, string>> = {
+  'msb: run -v NAME:/data; the files outlive the sandbox and are shared':
+    'the stock command itself refuses named volumes on its cloud backend; the SDK mounts them',
   'msb: ping': 'the stock command itself refuses it on its cloud backend',
   'msb: touch': 'the stock command itself refuses it on its cloud backend',
 };

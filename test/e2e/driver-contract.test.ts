@@ -6,15 +6,18 @@ import { describeDriver } from '../../src/testing/index.ts';
 
 const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'workcell');
 
-describeDriver('bubblewrap', async () => new BubblewrapDriver({ cache: CACHE, processes: 200 }), {
+const LIMITS = { processes: 200, descriptors: 512 };
+
+describeDriver('bubblewrap', async () => new BubblewrapDriver({ cache: CACHE, ...LIMITS }), {
   bootTimeoutMs: 30_000,
   memoryMib: 256,
   monitor: 'bwrap',
-  processes: 200,
+  ...LIMITS,
 });
 
-describeDriver('qemu', () => QemuDriver.create({ cache: CACHE, defaults: { cpus: 1, memoryMib: 512 } }), {
+describeDriver('qemu', () => QemuDriver.create({ cache: CACHE, defaults: { cpus: 1, memoryMib: 512 }, ...LIMITS }), {
   bootTimeoutMs: 90_000,
   memoryMib: 512,
   monitor: 'qemu-system-x86_64',
+  ...LIMITS,
 });

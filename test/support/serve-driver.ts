@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { newSecret } from '../../src/sandbox/key-file.ts';
 import { createDriver } from '../../src/workcell/driver-choice.ts';
-import { prepareDriver, serveSandboxes } from '../../src/workcell/sandbox-backend.ts';
+import { openBudget, prepareDriver, serveSandboxes } from '../../src/workcell/sandbox-backend.ts';
 
 export interface ServedDriver extends AsyncDisposable {
   readonly url: string;
@@ -33,7 +33,14 @@ export async function serveDriver(name: string, folder: string): Promise<ServedD
   await prepareDriver(driver, (text) => console.error('…', text));
   const apiKey = newSecret();
   const server = stack.use(
-    await serveSandboxes(config, driver, { host: '127.0.0.1', port: 0, hosts: [], keys: [apiKey], keepsState: true }),
+    await serveSandboxes(config, driver, {
+      host: '127.0.0.1',
+      port: 0,
+      hosts: [],
+      keys: [apiKey],
+      budget: openBudget(config),
+      keepsState: true,
+    }),
   );
   const owned = stack.move();
   const hostFolder = join(folder, 'workspaces', 'shared');

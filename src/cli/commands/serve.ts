@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { Command } from 'commander';
 import { createDriver } from '../../workcell/driver-choice.ts';
-import { newApiKey, openKeyStore, prepareDriver, serveSandboxes } from '../../workcell/sandbox-backend.ts';
+import { newApiKey, openBudget, openKeyStore, prepareDriver, serveSandboxes } from '../../workcell/sandbox-backend.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { loadCliConfig } from '../open-cell.ts';
 import { print, say, sayProgress } from '../output.ts';
@@ -17,7 +17,8 @@ export function serveCommand(): Command {
         { key: 'server.port', flag: '--port', value: options.port === undefined ? undefined : Number(options.port) },
       ]);
       const signal = onInterrupt();
-      await using driver = await createDriver(config);
+      const budget = openBudget(config);
+      await using driver = await createDriver(config, { budget, survives: true });
       await prepareDriver(driver, sayProgress);
       const { host, port, hosts, apiKey } = config.server;
       const store = openKeyStore(config);
@@ -25,7 +26,7 @@ export function serveCommand(): Command {
       const ofThisRun = hasKeys ? undefined : newApiKey();
       const secrets = [apiKey, ofThisRun].filter((secret) => secret !== undefined);
       const keys = [store, ...secrets] as const;
-      await using server = await serveSandboxes(config, driver, { host, port, hosts, keys, keepsState: true });
+      await using server = await serveSandboxes(config, driver, { host, port, hosts, keys, budget, keepsState: true });
       say(`Microsandbox server with ${driver.isolation} isolation (${driver.name}); stop it with Ctrl-C`);
       if (ofThisRun !== undefined)
         say('There are no keys yet: this one is for administrators, until the server stops; see: workcell key create');

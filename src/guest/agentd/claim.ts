@@ -1,6 +1,5 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { totalmem } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import {
   type GuestClaim,
@@ -20,8 +19,6 @@ const OVERLAY = '/.workcell/overlay';
 const RUNTIME = '/.workcell/runtime';
 /** Folders that the guest makes itself; an image never covers them. */
 const OWN = ['proc', 'sys', 'dev', 'tmp', 'run', 'workspace'];
-/** A fork bomb in commands shall leave room for the agent: a task costs the kernel about 16 KiB. */
-const TASKS_PER_MIB = 4;
 
 /** What waits in a template: started before, so that nothing of this size has to be started after. */
 export interface Waiting {
@@ -55,7 +52,8 @@ export async function claimGuest(
   await shell.run([refresh(claim), ...mounts.map(volume)].join('\n'));
   shell.end();
   writeFileSync('/proc/sys/kernel/hostname', hostname);
-  writeFileSync('/proc/sys/kernel/threads-max', String(Math.floor(totalmem() / 1024 / 1024) * TASKS_PER_MIB));
+  writeFileSync('/proc/sys/kernel/threads-max', String(threads() + claim.processes));
+  writeFileSync('/proc/sys/fs/nr_open', String(claim.descriptors));
   const env = environment(claim);
   supervisor.adapt(env);
   return {
@@ -65,6 +63,12 @@ export async function claimGuest(
     ...(user === undefined ? {} : { user }),
     ...(rlimits === undefined ? {} : { rlimits }),
   };
+}
+
+/** Of the kernel, the agent and the process that waits for a program. */
+function threads(): number {
+  const [, total] = /^\S+ \S+ \S+ \d+\/(\d+) /.exec(readFileSync('/proc/loadavg', 'utf8')) ?? [];
+  return Number(total ?? 0);
 }
 
 /** Mixes the host's bytes into the kernel's pool; the script sets the clock and makes the kernel use the bytes. */

@@ -70,8 +70,11 @@ export class ExecSessions {
   }
 
   #begin(request: ExecRequest, context: CommandContext): ExecSession {
-    const runner = request.cmd === RUNNER_COMMAND;
-    if (runner) return attachRunner(this.#options.supervisor, context.send, context.end);
+    const { user, rlimits } = this.#options;
+    // The runner in this process runs programs as the agent: another user, and limits, need one of their own.
+    const ownRunner = (request.user ?? user) !== undefined || request.rlimits.length > 0 || (rlimits ?? []).length > 0;
+    if (request.cmd === RUNNER_COMMAND && !ownRunner)
+      return attachRunner(this.#options.supervisor, context.send, context.end);
     return new Command(specify(request, this.#options), context);
   }
 

@@ -190,11 +190,9 @@ it('starts wait for memory, say so, and get what the one before gives back', asy
     async reserve(mib: number, deadline: Deadline) {
       if (held.length > 0) await deadline.race(new Promise<void>((resolve) => waiting.push(resolve)));
       held.push(mib);
-      return {
-        [Symbol.dispose]() {
-          held.pop();
-          waiting.shift()?.();
-        },
+      return () => {
+        held.pop();
+        waiting.shift()?.();
       };
     },
   };
@@ -212,7 +210,7 @@ it('starts wait for memory, say so, and get what the one before gives back', asy
 
 it('a start that gets no memory in time fails and says that it waited for memory', async () => {
   const budget = {
-    reserve: (_mib: number, deadline: Deadline) => deadline.race(new Promise<Disposable>(() => {})),
+    reserve: (_mib: number, deadline: Deadline) => deadline.race(new Promise<() => void>(() => {})),
   };
   await server[Symbol.asyncDispose]();
   await open({ budget, queueTimeoutMs: 50 });

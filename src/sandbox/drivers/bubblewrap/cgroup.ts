@@ -8,6 +8,8 @@ export interface GuestLimits {
   readonly memoryBytes: number;
   /** Threads count too, as the kernel counts. */
   readonly processes: number;
+  /** Of each process; no control group bounds them. */
+  readonly descriptors: number;
 }
 
 /** What a control group of this host can bound. */
@@ -38,6 +40,7 @@ export async function usableControllers(): Promise<readonly Controller[]> {
     cpus: 1,
     memoryBytes: 2 ** 30,
     processes: 1000,
+    descriptors: 1000,
   });
   return [...group.controllers];
 }

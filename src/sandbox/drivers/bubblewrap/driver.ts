@@ -20,6 +20,8 @@ export interface BubblewrapDriverOptions {
   readonly cache: string;
   /** What a guest may have in all, threads and its agent included. Default 1024. */
   readonly processes?: number;
+  /** Files that each process in a guest may have open. Default 4096. */
+  readonly descriptors?: number;
 }
 
 interface Bench {
@@ -29,6 +31,7 @@ interface Bench {
 
 const MIB = 1024 * 1024;
 const PROCESSES = 1024;
+const DESCRIPTORS = 4096;
 
 /**
  * Guests that are Linux namespaces over the host's own kernel: the weakest isolation, for hosts where nothing else runs.
@@ -72,6 +75,7 @@ export class BubblewrapDriver implements SandboxDriver {
         cpus: spec.cpus,
         memoryBytes: spec.memoryMib * MIB,
         processes: this.#options.processes ?? PROCESSES,
+        descriptors: this.#options.descriptors ?? DESCRIPTORS,
       };
       const cgroup = await GuestCgroup.create(spec.id, limits);
       undo.add(() => cgroup[Symbol.asyncDispose]());

@@ -141,13 +141,13 @@ export class Launch {
  */
 function startScript(
   controllers: ReadonlySet<Controller>,
-  { memoryBytes, processes }: GuestLimits,
+  { memoryBytes, processes, descriptors }: GuestLimits,
   egress: boolean,
 ): string {
   const dataKib = Math.floor((memoryBytes + DATA_SLACK_BYTES) / 1024);
   const last = egress ? PROCESS_GUEST.egressDescriptor : PROCESS_GUEST.agentDescriptor;
   return [
-    'set -e; ulimit -c 0',
+    `set -e; ulimit -c 0; ulimit -n ${descriptors}`,
     `for fd in $(cd /proc/self/fd; echo *); do [ "$fd" -le ${last} ] || eval "exec $fd>&-"; done`,
     // Which letter it is depends on the version of busybox.
     ...(controllers.has('pids') ? [] : [`ulimit -u ${processes} 2>/dev/null || ulimit -p ${processes}`]),

@@ -17,7 +17,7 @@ import { type GuestAssets, obtainAssets } from './assets.ts';
 import type { QemuGuest } from './guest.ts';
 import { hasKvm } from './host-tools.ts';
 import { GuestPool, type PoolOptions } from './pool.ts';
-import { PrimedGuest } from './primed-guest.ts';
+import { type ClaimOrigin, PrimedGuest } from './primed-guest.ts';
 import { probeQemu, type QemuHost } from './probe.ts';
 import { makeRunDirectory, ORPHAN_GRACE_MS, sweepRunDirectories } from './run-directory.ts';
 import { findTemplate, makeTemplate, type Template } from './template.ts';
@@ -29,9 +29,16 @@ export interface QemuDriverOptions {
   readonly template?: boolean;
   /** Size of the machines that {@link SandboxDriver.prepare} makes a template for, and of those that wait in the pool. */
   readonly defaults: { readonly cpus: number; readonly memoryMib: number };
+  /** Threads that everything in a guest may have together. Default 1024. */
+  readonly processes?: number;
+  /** Files that each process in a guest may have open. Default 4096. */
+  readonly descriptors?: number;
   /** Guests of the image `host` that wait for a customer. Default none. */
   readonly pool?: PoolOptions;
 }
+
+const PROCESSES = 1024;
+const DESCRIPTORS = 4096;
 
 interface Bench {
   readonly host: QemuHost;
@@ -128,7 +135,7 @@ export class QemuDriver implements SandboxDriver {
       const waiting = pool.take();
       if (waiting === undefined) break;
       try {
-        return await waiting.claim(spec, { boot: 'pooled' }, deadline);
+        return await waiting.claim(spec, { boot: 'pooled', limits: this.#limits }, deadline);
       } catch (error) {
         // One that died a moment ago, unnoticed, is no reason to fail.
         if (!waiting.diedBeforeClaim) throw error;
@@ -147,8 +154,14 @@ export class QemuDriver implements SandboxDriver {
     const { image, cpus, memoryMib, mounts, survives = false } = spec;
     const plan = { ...bench, ...template, image, cpus, memoryMib, survives, rehearse: false, mounts };
     const guest = await PrimedGuest.start(plan, deadline);
-    const from = { boot: template.template === undefined ? 'cold' : 'restored' } as const;
+    const boot = template.template === undefined ? 'cold' : 'restored';
+    const from = { boot, limits: this.#limits } as const;
     return guest.claim(spec, { ...from, ...(poolBypass === undefined ? {} : { poolBypass }) }, deadline);
+  }
+
+  get #limits(): ClaimOrigin['limits'] {
+    const { processes = PROCESSES, descriptors = DESCRIPTORS } = this.#options;
+    return { processes, descriptors };
   }
 
   #own(guest: QemuGuest): QemuGuest {

@@ -47,6 +47,13 @@ interface Parts {
   readonly mounts: Promise<readonly GuestMount[]> | undefined;
 }
 
+export interface ClaimOrigin {
+  readonly boot: BootKind;
+  readonly poolBypass?: string;
+  /** Of threads in the guest, and of open files of each process. */
+  readonly limits: { readonly processes: number; readonly descriptors: number };
+}
+
 /** A guest that runs, and that is nobody's: it sees the image, and no folder of any customer. */
 export class PrimedGuest {
   /** Resolves when its processes are gone, or when it has become a customer's. */
@@ -94,7 +101,7 @@ export class PrimedGuest {
   }
 
   /** Makes it the guest of this specification, once and for ever. Nothing of it is left when that fails. */
-  async claim(spec: GuestSpec, from: { boot: BootKind; poolBypass?: string }, deadline: Deadline): Promise<QemuGuest> {
+  async claim(spec: GuestSpec, from: ClaimOrigin, deadline: Deadline): Promise<QemuGuest> {
     const { folder, view, machine, agent } = this.#parts;
     try {
       const mounts = await (this.#parts.mounts ?? view.attach(spec.mounts, deadline));
@@ -102,7 +109,7 @@ export class PrimedGuest {
       const network = spec.network !== undefined;
       const record = spec.survives === true ? await this.#record(from.boot, network) : undefined;
       const optional = { ...(user === undefined ? {} : { user }), ...(rlimits === undefined ? {} : { rlimits }) };
-      await claim(agent, { hostname, env, workdir, mounts, egress: network, ...optional }, deadline);
+      await claim(agent, { hostname, env, workdir, mounts, egress: network, ...from.limits, ...optional }, deadline);
       const parts = { boot: from.boot, machine, fileServer: view.daemon, agent, folder, network };
       return new QemuGuest({ ...parts, ...(record === undefined ? {} : { record }) }, from.poolBypass);
     } catch (error) {
