@@ -15,6 +15,13 @@ export interface RawFrame {
 /** Bytes that may follow the length field. */
 export const MAX_FRAME_BYTES: number = 4 * 1024 * 1024;
 
+/**
+ * Clients that can share one agent, and how many ids each has: client n uses those between n times the range and the next
+ * multiple. Source: `crates/protocol/lib/lib.rs`.
+ */
+export const MAX_CLIENTS = 128;
+export const CLIENT_ID_RANGE: number = Math.floor(0xffff_ffff / MAX_CLIENTS);
+
 /** Frame flags: the last frame of its id, the first frame of a session, a request to shut the sandbox down. */
 export const FLAG = { terminal: 1, sessionStart: 2, shutdown: 4 } as const;
 

@@ -2,7 +2,7 @@ import { realpath } from 'node:fs/promises';
 import { isAbsolute, sep } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, MountRequest } from '../protocol/rest.ts';
-import type { GuestSpec, SandboxDriver, VolumeMount } from './driver.ts';
+import type { GuestSpec, ImageSpec, SandboxDriver, VolumeMount } from './driver.ts';
 import type { VolumeStore } from './volumes.ts';
 
 export interface GuestSpecContext {
@@ -10,6 +10,8 @@ export interface GuestSpecContext {
   readonly volumes: VolumeStore;
   /** Folders of the host below which bind mounts are allowed. */
   readonly bindRoots: readonly string[];
+  /** What an image's name stands for, beside `host`: a folder of the host that holds a root file system. */
+  readonly images: Readonly<Record<string, string>>;
 }
 
 const DEFAULT_WORKDIR = '/workspace';
@@ -21,16 +23,10 @@ export async function toGuestSpec(
   context: GuestSpecContext,
 ): Promise<GuestSpec> {
   refuseUnsupported(request);
-  if (request.image.reference !== 'host' || !context.driver.capabilities.images.includes('host')) {
-    throw unsupported(
-      `the image "${request.image.reference}"`,
-      `the driver "${context.driver.name}" boots the image "host"`,
-    );
-  }
   return {
     id,
     hostname: request.name.slice(0, 63),
-    image: { kind: 'host' },
+    image: toImage(request.image.reference, context),
     cpus: request.resources.vcpus,
     memoryMib: request.resources.memory_mib,
     mounts: await Promise.all(request.mounts.map((mount) => toVolumeMount(mount, context))),
@@ -56,6 +52,16 @@ function refuseUnsupported(request: CreateSandboxRequest): void {
     if (value !== undefined && value !== null && value !== false && value !== 0)
       throw unsupported(`"${field}"`, 'leave it out');
   }
+}
+
+/** A configured name comes first, so that an administrator decides what a reference means here. */
+function toImage(reference: string, { driver, images }: GuestSpecContext): ImageSpec {
+  const kinds = driver.capabilities.images;
+  const path = Object.hasOwn(images, reference) ? images[reference] : undefined;
+  if (path !== undefined && kinds.includes('directory')) return { kind: 'directory', path };
+  if (path === undefined && reference === 'host' && kinds.includes('host')) return { kind: 'host' };
+  if (path === undefined && kinds.includes('oci')) return { kind: 'oci', reference };
+  throw unsupported(`the image "${reference}"`, `the driver "${driver.name}" boots the image "host"`);
 }
 
 async function toVolumeMount(mount: MountRequest, context: GuestSpecContext): Promise<VolumeMount> {

@@ -1,5 +1,12 @@
 import type { Duplex } from 'node:stream';
-import { encodeFrame, FLAG, FrameDecoder, type RawFrame } from '../protocol/agent-frames.ts';
+import {
+  CLIENT_ID_RANGE,
+  encodeFrame,
+  FLAG,
+  FrameDecoder,
+  MAX_CLIENTS,
+  type RawFrame,
+} from '../protocol/agent-frames.ts';
 import { encodeMessage } from '../protocol/agent-messages.ts';
 
 /** One client of the agent, however its bytes get here. */
@@ -16,9 +23,6 @@ export interface RelaySession {
   end(): void;
 }
 
-// As in the original (`crates/protocol/lib/lib.rs`): up to 128 clients, each with its share of the ids.
-const MAX_CLIENTS = 128;
-const RANGE = Math.floor(0xffff_ffff / MAX_CLIENTS);
 const SIGKILL = 9;
 
 /** A client that does not read holds everybody up from here on, and is dropped when it does not catch up. */
@@ -77,7 +81,7 @@ export class AgentRelay {
   attach(client: RelayClient): RelaySession | undefined {
     const index = this.#freeSlot();
     if (index === undefined) return undefined;
-    const slot: Slot = { client, base: index * RANGE, decoder: new FrameDecoder(), open: new Set() };
+    const slot: Slot = { client, base: index * CLIENT_ID_RANGE, decoder: new FrameDecoder(), open: new Set() };
     this.#slots.set(index, slot);
     this.#ready.then(
       (ready) => client.send(Buffer.concat([idRange(slot), ready])),
@@ -106,7 +110,7 @@ export class AgentRelay {
     try {
       for (const frame of slot.decoder.push(bytes)) {
         // An id of another client's would let this one speak in its name.
-        if (frame.id < Math.max(1, slot.base) || frame.id >= slot.base + RANGE)
+        if (frame.id <= slot.base || frame.id >= slot.base + CLIENT_ID_RANGE)
           throw new RangeError('Not an id of this client');
         if ((frame.flags & FLAG.sessionStart) !== 0) slot.open.add(frame.id);
         this.#onActivity();
@@ -119,7 +123,7 @@ export class AgentRelay {
   }
 
   #toClient(frame: RawFrame): void {
-    const slot = this.#slots.get(Math.floor(frame.id / RANGE));
+    const slot = this.#slots.get(Math.floor(frame.id / CLIENT_ID_RANGE));
     if (slot === undefined) return;
     if ((frame.flags & FLAG.terminal) !== 0) slot.open.delete(frame.id);
     this.#onActivity();
@@ -134,7 +138,7 @@ export class AgentRelay {
     if (this.#agent.destroyed) return;
     for (const id of slot.open)
       this.#agent.write(encodeFrame(encodeMessage(id, 'core.exec.signal', { signal: SIGKILL })));
-    const range = { id_start: slot.base, id_end_exclusive: slot.base + RANGE };
+    const range = { id_start: slot.base, id_end_exclusive: slot.base + CLIENT_ID_RANGE };
     this.#agent.write(encodeFrame(encodeMessage(0, 'core.relay.client.disconnected', range)));
   }
 
@@ -158,7 +162,7 @@ export class AgentRelay {
 
 function idRange(slot: Slot): Buffer {
   const bytes = Buffer.alloc(8);
-  bytes.writeUInt32BE(slot.base, 0);
-  bytes.writeUInt32BE(slot.base + RANGE, 4);
+  bytes.writeUInt32BE(slot.base + 1, 0);
+  bytes.writeUInt32BE(slot.base + CLIENT_ID_RANGE, 4);
   return bytes;
 }

@@ -23,6 +23,8 @@ export interface SandboxServerOptions {
   readonly volumes: string;
   /** Folders of the host below which bind mounts are allowed. Default none. */
   readonly bindRoots?: readonly string[];
+  /** Names of images, and the folders of the host that they stand for. Default none beside `host`. */
+  readonly images?: Readonly<Record<string, string>>;
   /** How long a guest may take to start. */
   readonly bootTimeoutMs: number;
 }
@@ -49,9 +51,9 @@ export class SandboxServer implements AsyncDisposable {
   }
 
   static async listen(options: SandboxServerOptions): Promise<SandboxServer> {
-    const { driver, keys, bindRoots = [], bootTimeoutMs } = options;
+    const { driver, keys, bindRoots = [], images = {}, bootTimeoutMs } = options;
     const volumes = new VolumeStore(options.volumes);
-    const registry = new SandboxRegistry({ driver, volumes, bindRoots, bootTimeoutMs, orgId: ORG_ID });
+    const registry = new SandboxRegistry({ driver, volumes, bindRoots, images, bootTimeoutMs, orgId: ORG_ID });
     const app = fastify({ bodyLimit: BODY_BYTES, forceCloseConnections: true });
     // Clients announce JSON with requests that have no body, too.
     const parseJson = app.getDefaultJsonParser('error', 'error');

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { OnProgress, SandboxDriver } from '../sandbox/driver.ts';
+import { MicrosandboxDriver } from '../sandbox/drivers/microsandbox/driver.ts';
 import { QemuDriver } from '../sandbox/drivers/qemu/driver.ts';
 import { SandboxServer } from '../sandbox/server.ts';
 import { Cleanup } from '../util/cleanup.ts';
@@ -33,7 +34,7 @@ export async function openBackend(config: Config, onProgress: OnProgress): Promi
 }
 
 /** The driver of the configuration. `auto` takes the best one that can run here; there is one so far. */
-export function createDriver({ paths, sandbox }: Config): Promise<SandboxDriver> {
+export async function createDriver({ paths, sandbox }: Config): Promise<SandboxDriver> {
   const { driver, template, cpus, memoryBytes } = sandbox;
   switch (driver) {
     case 'auto':
@@ -44,6 +45,7 @@ export function createDriver({ paths, sandbox }: Config): Promise<SandboxDriver>
         defaults: { cpus, memoryMib: Math.floor(memoryBytes / MIB) },
       });
     case 'microsandbox':
+      return new MicrosandboxDriver({ cache: paths.cache });
     case 'bubblewrap':
       throw new WorkcellError('driver_unavailable', `The driver "${driver}" is not part of this build`);
     default:
@@ -77,6 +79,7 @@ export async function serveSandboxes(
     keys: [apiKey],
     volumes: join(workspaces, '.volumes'),
     bindRoots: [workspaces, servers, skills],
+    images: config.sandbox.images,
     bootTimeoutMs: config.sandbox.bootTimeoutMs,
   });
 }

@@ -1,0 +1,58 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { WorkcellError } from '../../../core/errors.ts';
+import type { Deadline } from '../../../util/deadline.ts';
+import type { MicrosandboxInstall } from './install.ts';
+
+const run = promisify(execFile);
+
+/** An OCI image as a home of `msb` that holds it and nothing else: `db/` and `cache/`. It is never written to again. */
+export interface StoredImage {
+  readonly home: string;
+}
+
+/** Downloads OCI images, each once. */
+export class ImageStore {
+  readonly #folder: string;
+  readonly #install: MicrosandboxInstall;
+  readonly #pulls = new Map<string, Promise<StoredImage>>();
+
+  constructor(folder: string, install: MicrosandboxInstall) {
+    this.#folder = folder;
+    this.#install = install;
+  }
+
+  /** Throws `sandbox_boot_failed` when no registry gives the image. */
+  async obtain(reference: string, deadline: Deadline): Promise<StoredImage> {
+    const home = join(this.#folder, createHash('sha256').update(reference).digest('hex').slice(0, 16));
+    if ((await stat(home).catch(() => undefined)) !== undefined) return { home };
+    const pull = this.#pulls.get(home) ?? this.#pull(reference, home, deadline);
+    this.#pulls.set(home, pull);
+    return deadline.race(pull.finally(() => this.#pulls.delete(home)));
+  }
+
+  async #pull(reference: string, home: string, deadline: Deadline): Promise<StoredImage> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const staging = await mkdtemp(`${home}-`);
+    const env = { HOME: staging, MSB_HOME: staging, MSB_BACKEND: 'local', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
+    try {
+      const msb = join(this.#install.folder, this.#install.msb);
+      await run(msb, ['pull', '--quiet', '--', reference], { env, signal: deadline.signal });
+      // Another process may have been quicker; what it has is as good.
+      await rename(staging, home).catch(() => {});
+      return { home };
+    } catch (error) {
+      deadline.check();
+      const { stderr = '' } = error as { stderr?: string };
+      const reason = stderr.trim().split('\n').at(-1) || 'msb ended at once';
+      throw new WorkcellError('sandbox_boot_failed', `Cannot pull the image "${reference}": ${reason}`, {
+        cause: error,
+      });
+    } finally {
+      await rm(staging, { recursive: true, force: true });
+    }
+  }
+}

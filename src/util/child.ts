@@ -1,0 +1,158 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { open } from 'node:fs/promises';
+import { processStat } from './process-stat.ts';
+
+export interface ChildExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ChildOptions {
+  /** The file that its standard error goes to. */
+  readonly log: string;
+  /**
+   * False: it cannot outlive us; the kernel kills it when this process dies, whatever kills this process. The command must
+   * not change its credentials in a way that makes the kernel forget whom it depends on.
+   */
+  readonly survives: boolean;
+}
+
+/** One process of this boot, whoever started it. */
+export interface ProcessId {
+  readonly pid: number;
+  /** As {@link processStat} tells it: another process may get the same pid later. */
+  readonly startTicks: string;
+}
+
+/** A process that a guest depends on: our own child, or one that an earlier process of ours has left running. */
+export interface HostProcess {
+  readonly pid: number;
+  readonly exited: Promise<ChildExit>;
+  /** Undefined when it is gone. */
+  identify(): Promise<ProcessId | undefined>;
+  /** Ends it at once and waits until it is gone. */
+  kill(): Promise<void>;
+}
+
+/** A helper process. Its standard error goes to a file, of which the last lines explain a failure. */
+export class Child implements HostProcess {
+  readonly exited: Promise<ChildExit>;
+  readonly #process: ChildProcess;
+  readonly #log: string;
+  #exit: ChildExit | undefined;
+
+  private constructor(process: ChildProcess, log: string) {
+    this.#process = process;
+    this.#log = log;
+    this.exited = new Promise((resolve) => {
+      const end = (code: number | null, signal: NodeJS.Signals | null) => {
+        this.#exit = { code, signal };
+        resolve(this.#exit);
+      };
+      process.once('exit', end);
+      process.once('error', () => end(null, null));
+    });
+  }
+
+  static async start(command: readonly [string, ...string[]], { log, survives }: ChildOptions): Promise<Child> {
+    const file = await open(log, 'a', 0o600);
+    try {
+      const [program, ...args] = survives ? command : (['setpriv', '--pdeathsig', 'KILL', ...command] as const);
+      const child = spawn(program, args, {
+        stdio: ['ignore', file.fd, file.fd],
+        // Ctrl-C in a terminal is for us; what it means for a guest is decided here.
+        detached: true,
+      });
+      // This process may end before it.
+      if (survives) child.unref();
+      return new Child(child, log);
+    } finally {
+      await file.close();
+    }
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
+  get gone(): boolean {
+    return this.#exit !== undefined;
+  }
+
+  async identify(): Promise<ProcessId | undefined> {
+    return this.gone ? undefined : identify(this.pid);
+  }
+
+  /** The end of what it said, for error messages. */
+  async tail(bytes = 2_000): Promise<string> {
+    return tailOf(this.#log, bytes);
+  }
+
+  async kill(): Promise<void> {
+    if (!this.gone) this.#process.kill('SIGKILL');
+    await this.exited;
+  }
+}
+
+const WATCH_EVERY_MS = 100;
+
+/** A process that is not our child; that it has ended is seen by looking. */
+export class ForeignProcess implements HostProcess {
+  readonly exited: Promise<ChildExit>;
+  readonly #id: ProcessId;
+
+  constructor(id: ProcessId) {
+    this.#id = id;
+    this.exited = this.#watch();
+  }
+
+  get pid(): number {
+    return this.#id.pid;
+  }
+
+  async identify(): Promise<ProcessId | undefined> {
+    return (await isRunning(this.#id)) ? this.#id : undefined;
+  }
+
+  async kill(): Promise<void> {
+    if (await isRunning(this.#id)) {
+      try {
+        process.kill(this.#id.pid, 'SIGKILL');
+      } catch {
+        // It has ended a moment ago.
+      }
+    }
+    await this.exited;
+  }
+
+  async #watch(): Promise<ChildExit> {
+    while (await isRunning(this.#id)) {
+      await new Promise((resolve) => setTimeout(resolve, WATCH_EVERY_MS).unref());
+    }
+    return { code: null, signal: null };
+  }
+}
+
+/** Which process has this pid now; undefined when none has, or one that has ended. */
+export async function identify(pid: number): Promise<ProcessId | undefined> {
+  const stat = await processStat(pid);
+  return stat === undefined || 'ZX'.includes(stat.state) ? undefined : { pid, startTicks: stat.startTicks };
+}
+
+/** Whether this very process still runs. */
+export async function isRunning({ pid, startTicks }: ProcessId): Promise<boolean> {
+  return (await identify(pid))?.startTicks === startTicks;
+}
+
+/** The last `bytes` of a file as text; empty when it cannot be read. */
+export async function tailOf(path: string, bytes: number): Promise<string> {
+  try {
+    await using file = await open(path, 'r');
+    const { size } = await file.stat();
+    const buffer = Buffer.alloc(Math.min(size, bytes));
+    await file.read(buffer, 0, buffer.byteLength, size - buffer.byteLength);
+    return buffer.toString('utf8').trim();
+  } catch {
+    return '';
+  }
+}
