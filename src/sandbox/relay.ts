@@ -110,7 +110,7 @@ export class AgentRelay {
     try {
       for (const frame of slot.decoder.push(bytes)) {
         // An id of another client's would let this one speak in its name.
-        if (frame.id <= slot.base || frame.id >= slot.base + CLIENT_ID_RANGE)
+        if (frame.id < Math.max(1, slot.base) || frame.id >= slot.base + CLIENT_ID_RANGE)
           throw new RangeError('Not an id of this client');
         if ((frame.flags & FLAG.sessionStart) !== 0) slot.open.add(frame.id);
         this.#onActivity();
@@ -162,7 +162,7 @@ export class AgentRelay {
 
 function idRange(slot: Slot): Buffer {
   const bytes = Buffer.alloc(8);
-  bytes.writeUInt32BE(slot.base + 1, 0);
+  bytes.writeUInt32BE(slot.base, 0);
   bytes.writeUInt32BE(slot.base + CLIENT_ID_RANGE, 4);
   return bytes;
 }

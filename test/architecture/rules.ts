@@ -34,7 +34,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   broker: [...BASE, 'guardrails', 'upstream'],
   executor: [...BASE, 'protocol'],
   sandbox: [...BASE, 'protocol'],
-  [DRIVER]: [...BASE, 'protocol', 'sandbox/driver.ts'],
+  // The guest runtime is the same for every driver that boots our own agent.
+  [DRIVER]: [...BASE, 'protocol', 'sandbox/driver.ts', 'sandbox/guest-runtime/runtime-folder.ts'],
   guest: ['protocol'],
   workspaces: BASE,
   sessions: BASE,

@@ -1,5 +1,6 @@
 // `npm run testbed`: real microVMs of libkrun, in a host whose processor is emulated with virtualisation. Prints what it
-// does, ends with `N passed, M failed`, and with an exit code that says the same.
+// does, ends with `N passed, M failed`, and with an exit code that says the same. `-- --only GROUP` runs one group of checks:
+// doctor, driver, containment, clients or run. `-- --keep` leaves you a shell in the nested host afterwards.
 import { realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -14,6 +15,7 @@ const PROJECT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, 
 const TIMEOUT_MS = 15 * 60_000;
 
 const { values } = parseArgs({ options: { only: { type: 'string' }, keep: { type: 'boolean' } } });
+const { only, keep = false } = values;
 const start = performance.now();
 const say = (text: string) => console.log(`${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s  ${text}`);
 
@@ -24,15 +26,15 @@ const node = process.execPath;
 const inside = [
   node,
   join(PROJECT, 'test/testbed/inside/main.ts'),
-  ...['--project', PROJECT, '--clients', clients.folder, '--busybox', '/usr/local/bin/busybox'],
-  ...(values.only === undefined ? [] : ['--only', values.only]),
+  ...['--project', PROJECT, '--clients', clients.folder, '--busybox', '/usr/local/sbin/busybox'],
+  ...(only === undefined ? [] : ['--only', only]),
 ];
 const quoted = inside.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
 // The packages of Microsandbox are found from the project as if they were installed beside it.
 const script = `ln -s ${clients.folder}/node_modules ${dirname(PROJECT)}/node_modules
 export TESTBED_SECRET=of-the-server
 ${quoted} 2>&1
-${values.keep === true ? 'echo kept; sleep 100000' : ''}`;
+${keep ? 'echo "a shell of the nested host; exit ends it"; exec sh </dev/ttyS1' : ''}`;
 
 say('booting the nested host');
 let [passed, failed] = [0, 0];
@@ -42,19 +44,22 @@ const tail: string[] = [];
   await using host = await bootNestedHost({
     cache,
     // The stock command wants certificates, whatever it talks to.
-    folders: ['/etc/ssl', PROJECT, realpathSync(join(PROJECT, 'node_modules')), clients.folder, dirname(dirname(node))],
+    folders: ['/etc/ssl', PROJECT, realpathSync(join(PROJECT, 'node_modules')), clients.folder, dirname(node)],
     script,
+    interactive: keep,
     timeoutMs: 60_000,
   });
-  const timer = setTimeout(() => {
+  const end = () => {
     say(`it has taken more than ${TIMEOUT_MS / 60_000} minutes`);
     void host[Symbol.asyncDispose]();
-  }, TIMEOUT_MS);
+  };
+  const timer = keep ? undefined : setTimeout(end, TIMEOUT_MS);
   for await (const text of host.lines) {
     const line = parseReport(text);
     if (line === undefined) {
       tail.push(text);
       if (tail.length > 40) tail.shift();
+      if (keep) console.log(text);
       continue;
     }
     if (line.kind === 'progress') say(line.text);

@@ -1,14 +1,14 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 import { findCommand, findVirtiofsd } from '../../src/sandbox/drivers/qemu/host-tools.ts';
 import { CpioArchive, moduleName } from '../../src/sandbox/drivers/qemu/initramfs.ts';
 import { type GuestKernel, obtainKernel, orderModules, readModule } from '../../src/sandbox/drivers/qemu/kernel.ts';
 import { serveView } from '../../src/sandbox/drivers/qemu/view.ts';
 import { Deadline } from '../../src/util/deadline.ts';
-import { command } from '../support/stock-clients.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 export interface NestedHostOptions {
@@ -18,6 +18,8 @@ export interface NestedHostOptions {
   readonly folders: readonly string[];
   /** Shell text that runs as root; its standard output is what {@link NestedHost.lines} gives. */
   readonly script: string;
+  /** Whether our own standard input is that of `/dev/ttyS1`. */
+  readonly interactive: boolean;
   readonly timeoutMs: number;
 }
 
@@ -28,6 +30,8 @@ export interface NestedHost extends AsyncDisposable {
   /** The end of what its kernel said. */
   console(): Promise<string>;
 }
+
+const run = promisify(execFile);
 
 const MEMORY_MIB = 3072;
 const DISK_BYTES = 8 * 1024 ** 3;
@@ -65,35 +69,11 @@ export async function bootNestedHost(options: NestedHostOptions): Promise<Nested
   const view = await serveView(spec, { folder, virtiofsd }, deadline);
   undo.defer(() => view.daemon.kill());
   const console = join(folder, 'console.log');
-  const machine = spawn(
-    'setpriv',
-    [
-      '--pdeathsig',
-      'KILL',
-      qemu,
-      ...['-name', 'workcell-testbed', '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
-      ...['-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm', '-smp', '2', '-m', String(MEMORY_MIB)],
-      ...['-object', `memory-backend-memfd,id=memory,size=${MEMORY_MIB}M,share=on`, '-numa', 'node,memdev=memory'],
-      ...[
-        '-kernel',
-        kernel.image,
-        '-initrd',
-        initramfs,
-        '-append',
-        'console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on',
-      ],
-      ...['-chardev', `file,id=console,path=${console}`, '-serial', 'chardev:console'],
-      ...['-chardev', 'stdio,id=report,signal=off', '-serial', 'chardev:report'],
-      ...['-drive', `file=${disk},if=none,id=disk,format=raw,cache=unsafe`, '-device', 'virtio-blk-pci,drive=disk'],
-      ...[
-        '-chardev',
-        `socket,id=share,path=${view.socket}`,
-        '-device',
-        `vhost-user-fs-pci,chardev=share,tag=${view.tag}`,
-      ],
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'], detached: true },
-  );
+  const command = [qemu, ...machineArguments({ kernel: kernel.image, initramfs, disk, console, view })];
+  const machine = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
+    stdio: [options.interactive ? 'inherit' : 'ignore', 'pipe', 'ignore'],
+    detached: true,
+  });
   const exited = once(machine, 'exit');
   undo.defer(async () => {
     machine.kill('SIGKILL');
@@ -107,13 +87,32 @@ export async function bootNestedHost(options: NestedHostOptions): Promise<Nested
   };
 }
 
+interface MachineParts {
+  readonly kernel: string;
+  readonly initramfs: string;
+  readonly disk: string;
+  readonly console: string;
+  readonly view: { readonly socket: string; readonly tag: string };
+}
+
+/** A script's words come out of the second serial port, which is QEMU's standard output. */
+function machineArguments({ kernel, initramfs, disk, console, view }: MachineParts): string[] {
+  return [
+    ...['-name', 'workcell-testbed', '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
+    ...['-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm', '-smp', '2', '-m', String(MEMORY_MIB)],
+    ...['-object', `memory-backend-memfd,id=memory,size=${MEMORY_MIB}M,share=on`, '-numa', 'node,memdev=memory'],
+    ...['-kernel', kernel, '-initrd', initramfs],
+    ...['-append', 'console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on'],
+    ...['-chardev', `file,id=console,path=${console}`, '-serial', 'chardev:console'],
+    ...['-chardev', 'stdio,id=report,signal=off', '-serial', 'chardev:report'],
+    ...['-drive', `file=${disk},if=none,id=disk,format=raw,cache=unsafe`, '-device', 'virtio-blk-pci,drive=disk'],
+    ...['-chardev', `socket,id=share,path=${view.socket}`],
+    ...['-device', `vhost-user-fs-pci,chardev=share,tag=${view.tag}`],
+  ];
+}
+
 async function makeDisk(path: string): Promise<void> {
-  const { code, stderr } = await command(
-    '/sbin/mke2fs',
-    ['-q', '-t', 'ext4', '-E', 'lazy_itable_init=1', path, `${DISK_BYTES / 1024 ** 2}M`],
-    { env: {} },
-  );
-  if (code !== 0) throw new Error(`mke2fs: ${stderr}`);
+  await run('/sbin/mke2fs', ['-q', '-t', 'ext4', '-E', 'lazy_itable_init=1', path, `${DISK_BYTES / 1024 ** 2}M`]);
 }
 
 async function writeInitramfs(kernel: GuestKernel, options: NestedHostOptions, path: string): Promise<void> {
@@ -144,10 +143,11 @@ $bb mount -t ext4 /dev/vda /newroot
 cd /newroot
 $bb mkdir -p proc sys dev etc/alternatives run root usr
 $bb mkdir -p -m 1777 tmp var/tmp
+$bb mount -t tmpfs run run
 $bb mount --bind /view/root/usr usr
 $bb mount -t tmpfs local usr/local
-$bb mkdir usr/local/bin
-$bb cp $bb usr/local/bin/busybox
+$bb mkdir usr/local/sbin
+$bb cp $bb usr/local/sbin/busybox
 $bb mount --bind /view/root/etc/alternatives etc/alternatives
 for link in bin sbin lib lib32 lib64 libx32; do
   [ -L /view/root/$link ] && $bb ln -s "$($bb readlink /view/root/$link)" $link
@@ -159,8 +159,6 @@ $bb mount --move /dev dev
 $bb mkdir -p dev/pts dev/shm
 $bb mount -t devpts devpts dev/pts
 $bb mount -t tmpfs shm dev/shm
-$bb mount -t tmpfs run run
-$bb mount -t tmpfs -o mode=1777 tmp tmp
 $bb mount -t cgroup2 cgroup2 sys/fs/cgroup
 $bb ln -s /proc/self/fd dev/fd
 echo 'root:x:0:0:root:/root:/bin/sh

@@ -95,10 +95,10 @@ describe("the one stream over Microsandbox's relay", () => {
       () => relay.clients.length === 3 && relay.clients.every(({ frames }, i) => i === 0 || frames.length),
     );
     const [second, third] = [clientAt(1), clientAt(2)];
-    expect(second.frames).toMatchObject([{ id: second.base + 5, flags: FLAG.sessionStart }]);
-    expect(third.frames).toMatchObject([{ id: third.base + 7 }]);
-    third.socket.write(encodeFrame(encodeMessage(third.base + 7, 'core.exec.exited', { code: 0 })));
-    second.socket.write(encodeFrame(encodeMessage(second.base + 5, 'core.exec.exited', { code: 1 })));
+    expect(second.frames).toMatchObject([{ id: second.base + 1 + 5, flags: FLAG.sessionStart }]);
+    expect(third.frames).toMatchObject([{ id: third.base + 1 + 7 }]);
+    third.socket.write(encodeFrame(encodeMessage(third.base + 8, 'core.exec.exited', { code: 0 })));
+    second.socket.write(encodeFrame(encodeMessage(second.base + 6, 'core.exec.exited', { code: 1 })));
     await eventually(() => received.length === 3);
     expect(received.map(({ id }) => id).sort((a, b) => a - b)).toEqual([0, 7, 2 * CLIENT_ID_RANGE + 5]);
     agent.close();

@@ -17,7 +17,21 @@ export async function checkConformance(bench: Bench): Promise<void> {
   const { folder } = bench;
 
   await check('stock msb: `create` boots a microVM with its own kernel, and `ls` shows it', async () => {
-    ok(await msb(['create', '--name', 'one', '-e', `GREETING=${GREETING}`, '--no-net', '-m', '256M', IMAGE]));
+    ok(
+      await msb([
+        'create',
+        '--name',
+        'one',
+        '-e',
+        `GREETING=${GREETING}`,
+        '-w',
+        '/tmp',
+        '--no-net',
+        '-m',
+        '256M',
+        IMAGE,
+      ]),
+    );
     assert.match((await msb(['ls'])).stdout, /^one\s.*running/m);
     const { stdout } = ok(await msb(['exec', 'one', '--', 'uname', '-r']));
     assert.notEqual(stdout.trim(), (await readFile('/proc/sys/kernel/osrelease', 'utf8')).trim());
@@ -25,7 +39,7 @@ export async function checkConformance(bench: Bench): Promise<void> {
 
   await check('stock msb: `exec` brings output, errors, exit code, environment and folder', async () => {
     const told = await msb(['exec', 'one', '--', 'sh', '-c', 'echo "$GREETING"; pwd; echo err >&2; exit 3']);
-    assert.deepEqual(told, { stdout: `${GREETING}\n/workspace\n`, stderr: 'err\n', code: 3 });
+    assert.deepEqual(told, { stdout: `${GREETING}\n/tmp\n`, stderr: 'err\n', code: 3 });
     assert.notEqual((await msb(['exec', 'one', '--', 'no-such-command'])).code, 0);
   });
 
@@ -64,7 +78,10 @@ export async function checkConformance(bench: Bench): Promise<void> {
 
   await check('stock msb: a named volume outlives its sandboxes', async () => {
     ok(await msb(['volume', 'create', 'acme']));
-    const mount = ['--mount-named', 'acme:/data', '--no-net', '-q', IMAGE, '--'];
+    // Its flags for named volumes also create them, which its own cloud refuses.
+    const conf = join(folder, 'volume.json');
+    await writeFile(conf, JSON.stringify({ mounts: [{ named: 'acme', target: '/data' }] }));
+    const mount = ['--conf', conf, '--no-net', '-q', IMAGE, '--'];
     ok(await msb(['run', ...mount, 'sh', '-c', 'echo kept > /data/file; ln -s /etc/passwd /data/link']));
     const { stdout } = ok(await msb(['run', ...mount, 'cat', '/data/file']));
     assert.equal(stdout, 'kept\n');
@@ -79,7 +96,7 @@ export async function checkConformance(bench: Bench): Promise<void> {
     assert.equal(code, 0, stderr);
     const { output, read, size, list, bigIsEqual } = JSON.parse(stdout);
     assert.deepEqual(
-      { output, read, size, list, bigIsEqual },
+      { output, read, size, list: list.sort(), bigIsEqual },
       {
         output: ['out\n', 'err\n', 3],
         read: 'hällo',

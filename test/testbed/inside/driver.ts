@@ -98,6 +98,18 @@ export async function checkDriver(bench: Bench): Promise<void> {
     assert.equal(await digestOf(disk), before);
   });
 
+  await check("the image `host` is this machine's programs under a root of the guest's own", async () => {
+    await using guest = await boot({ image: { kind: 'host' } });
+    const stream = await connect(guest);
+    const sh = (script: string) => exec(stream, { cmd: 'sh', args: ['-c', script] });
+    assert.deepEqual(await sh('echo x > /etc/new && mkdir /opt && ls /etc/new && whoami && pwd'), {
+      stdout: '/etc/new\nroot\n/workspace\n',
+      code: 0,
+    });
+    assert.notEqual((await sh('touch /usr/bin/new')).code, 0);
+    assert.notEqual((await sh('mount -o remount,rw /usr; touch /usr/bin/new')).code, 0);
+  });
+
   await check('a machine monitor that dies is noticed, and nothing of the guest is left', async () => {
     await using guest = await boot();
     const [pid] = await monitors();

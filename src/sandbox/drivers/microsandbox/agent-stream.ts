@@ -129,8 +129,8 @@ class Link {
   readonly #socket: Socket;
   readonly #decoder = new FrameDecoder();
   #handshake = Buffer.alloc(0);
-  /** Undefined until the handshake; what is sent before waits. */
-  #offset: number | undefined;
+  /** The first id of its range. Undefined until the handshake; what is sent before waits. */
+  #first: number | undefined;
   #waiting: RawFrame[] = [];
 
   constructor(path: string) {
@@ -150,11 +150,11 @@ class Link {
   /** False when the other side cannot follow; `onDrain` is called when it can again. */
   send(frame: RawFrame): boolean {
     if ((frame.flags & FLAG.sessionStart) !== 0) this.open.add(frame.id);
-    if (this.#offset === undefined) {
+    if (this.#first === undefined) {
       this.#waiting.push(frame);
-      return true;
+      return false;
     }
-    const id = frame.id === 0 ? 0 : frame.id + this.#offset;
+    const id = frame.id === 0 && (frame.flags & FLAG.shutdown) !== 0 ? 0 : frame.id + this.#first;
     return this.#socket.write(encodeFrame({ ...frame, id }));
   }
 
@@ -172,17 +172,16 @@ class Link {
 
   #receive(chunk: Buffer): void {
     let rest = chunk;
-    if (this.#offset === undefined) {
+    if (this.#first === undefined) {
       this.#handshake = Buffer.concat([this.#handshake, chunk]);
       if (this.#handshake.byteLength < HANDSHAKE_BYTES) return;
       rest = this.#handshake.subarray(HANDSHAKE_BYTES);
-      // Some versions leave out the first id of a range; the range itself starts where it always does.
-      const first = this.#handshake.readUInt32BE(0);
-      this.#offset = first - (first % CLIENT_ID_RANGE);
+      this.#first = this.#handshake.readUInt32BE(0);
       for (const frame of this.#waiting.splice(0)) this.send(frame);
+      this.onDrain();
     }
     for (const frame of this.#decoder.push(rest)) {
-      const id = frame.id === 0 ? 0 : frame.id - this.#offset;
+      const id = frame.id === 0 ? 0 : frame.id - this.#first;
       if ((frame.flags & FLAG.terminal) !== 0) this.open.delete(id);
       this.onFrame({ ...frame, id });
     }

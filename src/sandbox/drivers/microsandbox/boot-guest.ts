@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process';
-import { cp, readFile, stat, writeFile } from 'node:fs/promises';
+import { cp, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../../core/errors.ts';
 import { RUNTIME_DIRECTORY } from '../../../protocol/guest-bootstrap.ts';
-import { Child, identify, type ProcessId, tailOf } from '../../../util/child.ts';
+import { Child, tailOf } from '../../../util/child.ts';
 import type { Cleanup } from '../../../util/cleanup.ts';
 import { type Deadline, poll } from '../../../util/deadline.ts';
 import type { GuestSpec } from '../../driver.ts';
@@ -15,6 +15,7 @@ import { bootLog, pinAgentSocket, writeSupervisor } from './guest-folder.ts';
 import type { ImageStore } from './images.ts';
 import type { MicrosandboxInstall } from './install.ts';
 import { jailCommand } from './jail.ts';
+import { endJail, findProcesses } from './jail-processes.ts';
 import { networkFlags } from './network-rules.ts';
 
 export interface Bench {
@@ -44,18 +45,19 @@ export async function bootGuest(
   const survives = spec.survives === true;
   const supervisor = await Child.start(command, { log, survives });
   undo.add(() => endJail(supervisor));
+  const id = await supervisor.identify();
+  if (id === undefined) throw await bootFailure(folder, log);
+  if (survives) await writeSupervisor(folder, id);
   await poll(deadline, async () => {
     if (supervisor.gone) throw await bootFailure(folder, log);
     return (await stat(join(folder, 'home', 'ready')).catch(() => undefined)) === undefined ? undefined : true;
   });
-  const id = await supervisor.identify();
-  const parts = id && (await findParts(id));
-  if (id === undefined || parts === undefined) throw await bootFailure(folder, log);
-  if (survives) await writeSupervisor(folder, id);
+  const processes = await findProcesses(id);
+  if (processes === undefined) throw await bootFailure(folder, log);
   const agent = await connectAgent(folder, undo, deadline);
   const record = { driver: 'microsandbox', data: { folder, supervisor: id } };
   return new MicrosandboxGuest({
-    ...parts,
+    processes,
     supervisor,
     agent,
     release: () => undo.run(),
@@ -63,15 +65,7 @@ export async function bootGuest(
   });
 }
 
-/** The processes of a guest below its supervisor; undefined when they are gone. */
-export async function findParts(
-  supervisor: ProcessId,
-): Promise<{ readonly init: ProcessId; readonly monitor: ProcessId } | undefined> {
-  const [init] = await childrenOf(supervisor.pid);
-  const [monitor] = init === undefined ? [] : await childrenOf(init.pid);
-  return init === undefined || monitor === undefined ? undefined : { init, monitor };
-}
-
+/** Connects to the agent of the guest whose private folder this is. */
 export async function connectAgent(folder: string, undo: Cleanup, deadline: Deadline): Promise<AgentStream> {
   const socket = await pinAgentSocket(folder);
   undo.add(() => socket.close());
@@ -105,29 +99,9 @@ async function provideImage(
   return { layers: join(home, 'cache') };
 }
 
-/** Ends every process in the jail, and resolves when none is left. */
-async function endJail(supervisor: Child): Promise<void> {
-  if (supervisor.gone) return;
-  const [init] = await childrenOf(supervisor.pid);
-  if (init === undefined) await supervisor.kill();
-  else process.kill(init.pid, 'SIGKILL');
-  await supervisor.exited;
-}
-
 async function bootFailure(folder: string, log: string): Promise<WorkcellError> {
   const said = await bootLog(folder);
   const reason = said === '' ? 'what it is to see of this host cannot be put together' : said;
   const cause = new Error(await tailOf(log, 2_000));
   return new WorkcellError('sandbox_boot_failed', `The virtual machine does not start: ${reason}`, { cause });
-}
-
-async function childrenOf(pid: number): Promise<ProcessId[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
-  const found = await Promise.all(
-    text
-      .split(' ')
-      .filter(Boolean)
-      .map((child) => identify(Number(child))),
-  );
-  return found.filter((child) => child !== undefined);
 }

@@ -13,10 +13,11 @@ import type {
   OnProgress,
   SandboxDriver,
 } from '../../driver.ts';
-import { type Bench, bootGuest, connectAgent, findParts } from './boot-guest.ts';
+import { type Bench, bootGuest, connectAgent } from './boot-guest.ts';
 import { MicrosandboxGuest } from './guest.ts';
 import { makeGuestFolder, processIdSchema, removeGuestFolder, sweepGuestFolders } from './guest-folder.ts';
 import { ImageStore } from './images.ts';
+import { endJail, findProcesses } from './jail-processes.ts';
 import { probeMicrosandbox } from './probe.ts';
 import { obtainRuntime } from './runtime.ts';
 
@@ -36,7 +37,7 @@ export class MicrosandboxDriver implements SandboxDriver {
   readonly name = 'microsandbox';
   readonly isolation = 'hardware';
   readonly capabilities: DriverCapabilities = {
-    images: ['oci', 'directory', 'disk'],
+    images: ['host', 'oci', 'directory', 'disk'],
     network: 'native',
     mounts: ['directory', 'tmpfs'],
     adopts: true,
@@ -77,20 +78,13 @@ export class MicrosandboxDriver implements SandboxDriver {
     const supervisor = new ForeignProcess(id);
     const undo = new Cleanup();
     undo.add(() => removeGuestFolder(folder));
-    const parts = (await isRunning(id)) ? await findParts(id) : undefined;
-    if (parts === undefined) {
-      await supervisor.kill();
-      await undo.run();
-      return undefined;
-    }
-    undo.add(async () => {
-      if (await isRunning(parts.init)) process.kill(parts.init.pid, 'SIGKILL');
-      await supervisor.exited;
-    });
+    undo.add(() => endJail(supervisor));
     try {
+      const processes = (await isRunning(id)) ? await findProcesses(id) : undefined;
+      if (processes === undefined) throw new Error('The guest is gone');
       const agent = await connectAgent(folder, undo, deadline);
       const record = { driver: this.name, data };
-      return this.#keep(new MicrosandboxGuest({ ...parts, supervisor, agent, record, release: () => undo.run() }));
+      return this.#keep(new MicrosandboxGuest({ processes, supervisor, agent, record, release: () => undo.run() }));
     } catch {
       await undo.run();
       return undefined;

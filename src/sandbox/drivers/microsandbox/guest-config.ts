@@ -24,14 +24,13 @@ export function guestConfig(spec: GuestSpec): Readonly<Record<string, unknown>> 
 
 function toImage(image: ImageSpec): Readonly<Record<string, string>> {
   switch (image.kind) {
+    case 'host':
     case 'directory':
       return { bind: JAIL.image };
     case 'disk':
       return { disk: `${JAIL.disk}.${image.format}` };
     case 'oci':
       return { oci: image.reference };
-    case 'host':
-      throw new RangeError('This driver boots no image of the kind "host"');
     default:
       return image satisfies never;
   }

@@ -1,18 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { WorkcellError } from '../../../core/errors.ts';
-import { type HostProcess, isRunning, type ProcessId } from '../../../util/child.ts';
+import type { HostProcess } from '../../../util/child.ts';
 import { Deadline } from '../../../util/deadline.ts';
 import { processStat } from '../../../util/process-stat.ts';
 import type { Guest, GuestExit, GuestMetrics, GuestRecord, StopReport } from '../../driver.ts';
 import type { AgentStream } from './agent-stream.ts';
+import { endJail, type JailProcesses } from './jail-processes.ts';
 
 export interface MicrosandboxGuestParts {
   /** Outside of the jail; ends when the machine monitor has ended. */
   readonly supervisor: HostProcess;
-  /** First process in the jail: nothing in there outlives it. */
-  readonly init: ProcessId;
-  readonly monitor: ProcessId;
+  readonly processes: JailProcesses;
   readonly agent: AgentStream;
   readonly record?: GuestRecord;
   /** Lets go of everything else that is the guest's. */
@@ -50,7 +49,7 @@ export class MicrosandboxGuest implements Guest {
   }
 
   async metrics(): Promise<GuestMetrics> {
-    const { pid } = this.#parts.monitor;
+    const { pid } = this.#parts.processes.monitor;
     const [statm, stat] = await Promise.all([readFile(`/proc/${pid}/statm`, 'utf8').catch(() => ''), processStat(pid)]);
     const ticks = (stat?.userTicks ?? 0) + (stat?.systemTicks ?? 0);
     return {
@@ -66,7 +65,7 @@ export class MicrosandboxGuest implements Guest {
   async #stop(graceMs: number): Promise<StopReport> {
     this.#asked = true;
     const ended = graceMs > 0 && (await this.#shutDown(graceMs));
-    if (!ended && (await isRunning(this.#parts.init))) process.kill(this.#parts.init.pid, 'SIGKILL');
+    if (!ended) await endJail(this.#parts.supervisor);
     await this.exited;
     return { forced: !ended };
   }

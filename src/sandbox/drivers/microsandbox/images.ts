@@ -8,6 +8,7 @@ import type { Deadline } from '../../../util/deadline.ts';
 import type { MicrosandboxInstall } from './install.ts';
 
 const run = promisify(execFile);
+const PULL_TIMEOUT_MS = 10 * 60_000;
 
 /** An OCI image as a home of `msb` that holds it and nothing else: `db/` and `cache/`. It is never written to again. */
 export interface StoredImage {
@@ -29,25 +30,26 @@ export class ImageStore {
   async obtain(reference: string, deadline: Deadline): Promise<StoredImage> {
     const home = join(this.#folder, createHash('sha256').update(reference).digest('hex').slice(0, 16));
     if ((await stat(home).catch(() => undefined)) !== undefined) return { home };
-    const pull = this.#pulls.get(home) ?? this.#pull(reference, home, deadline);
+    const pull = this.#pulls.get(home) ?? this.#pull(reference, home);
     this.#pulls.set(home, pull);
     return deadline.race(pull.finally(() => this.#pulls.delete(home)));
   }
 
-  async #pull(reference: string, home: string, deadline: Deadline): Promise<StoredImage> {
+  /** Goes on when whoever asked first gives up: others may wait for it. */
+  async #pull(reference: string, home: string): Promise<StoredImage> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const staging = await mkdtemp(`${home}-`);
     const env = { HOME: staging, MSB_HOME: staging, MSB_BACKEND: 'local', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
     try {
       const msb = join(this.#install.folder, this.#install.msb);
-      await run(msb, ['pull', '--quiet', '--', reference], { env, signal: deadline.signal });
+      const command = ['--pdeathsig', 'KILL', msb, 'pull', '--quiet', '--', reference];
+      await run('setpriv', command, { env, timeout: PULL_TIMEOUT_MS });
       // Another process may have been quicker; what it has is as good.
       await rename(staging, home).catch(() => {});
       return { home };
     } catch (error) {
-      deadline.check();
       const { stderr = '' } = error as { stderr?: string };
-      const reason = stderr.trim().split('\n').at(-1) || 'msb ended at once';
+      const reason = stderr.replaceAll(staging, '').trim().split('\n').at(-1) || 'msb ended at once';
       throw new WorkcellError('sandbox_boot_failed', `Cannot pull the image "${reference}": ${reason}`, {
         cause: error,
       });

@@ -7,10 +7,10 @@
  * own network (an empty one, unless a policy opens one), none of root's rights but those over file owners and modes, no way
  * to new ones, and an empty environment.
  */
-import { lstat, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { GuestSpec, MountOptions } from '../../driver.ts';
+import type { GuestSpec } from '../../driver.ts';
 import type { MicrosandboxInstall } from './install.ts';
+import { bind, bindPrograms, overlay, quote, READ_ONLY, WRITABLE } from './mount-script.ts';
 
 /** Where things lie in the jail. */
 export const JAIL = {
@@ -38,17 +38,10 @@ export interface JailOptions {
 
 /** Rights that serving files of other owners takes. Not CAP_DAC_READ_SEARCH: it opens files by handle, outside of any jail. */
 const CAPABILITIES = '-all,+dac_override,+fowner';
-const SYSTEM_FOLDERS = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
 /** The loader's cache, and what resolving names and checking certificates takes. */
-const SYSTEM_FILES = [
-  'etc/ld.so.cache',
-  'etc/nsswitch.conf',
-  'etc/hosts',
-  'etc/resolv.conf',
-  'etc/ssl',
-  'etc/ca-certificates',
-  'etc/alternatives',
-];
+const ETC = ['ld.so.cache', 'nsswitch.conf', 'hosts', 'resolv.conf', 'ssl', 'ca-certificates', 'alternatives'];
+/** Of the host, for guests of the image `host`. */
+const ETC_OF_GUESTS = ['ld.so.cache', 'alternatives'];
 const DEVICES = ['null', 'zero', 'random', 'urandom', 'kvm'];
 
 /** The command that boots the guest and runs for as long as it does; whatever is left of it goes with its first process. */
@@ -67,15 +60,15 @@ async function assembly({ spec, install, folder, layers, flags }: JailOptions): 
     `mount -t tmpfs -o mode=0755,nosuid,nodev,size=4m jail ${quote(root)}`,
     `cd ${quote(root)}`,
     'mkdir old proc dev dev/shm etc tmp msb mounts image layers runtime',
-    ...(await systemCommands()),
+    ...(await bindPrograms('.', ETC)),
     ...bind(install.folder, 'runtime', READ_ONLY),
     ...DEVICES.map((name) => `touch dev/${name}; mount --bind /dev/${name} dev/${name}`),
     'mount -t tmpfs -o nosuid,nodev,size=64m shm dev/shm',
     'mount -t tmpfs -o nosuid,nodev,size=64m tmp tmp',
     ...bind(join(folder, 'home'), 'msb', WRITABLE),
     ...bind(join(folder, 'layers'), 'layers', WRITABLE),
-    ...(layers === undefined ? [] : overlay(layers, 'msb/cache')),
-    ...imageCommands(spec),
+    ...(layers === undefined ? [] : overlay(layers, 'msb/cache', 'layers/cache')),
+    ...(await imageCommands(spec)),
     ...spec.mounts.flatMap(volumeCommands),
     'mount -t proc -o ro,nosuid,nodev,noexec proc proc',
     'mount -o remount,ro,nosuid,nodev .',
@@ -117,73 +110,44 @@ function environment(install: MicrosandboxInstall): Record<string, string> {
 /** A variable of the jail whose value is a dollar sign. */
 export const DOLLAR = 'WORKCELL_DOLLAR';
 
-async function systemCommands(): Promise<string[]> {
-  const commands: string[] = [];
-  for (const name of SYSTEM_FOLDERS) {
-    const stat = await lstat(`/${name}`).catch(() => undefined);
-    if (stat?.isSymbolicLink() === true) commands.push(`ln -s ${quote(await readlink(`/${name}`))} ${name}`);
-    else if (stat?.isDirectory() === true) commands.push(...bind(`/${name}`, name, READ_ONLY));
-  }
-  for (const name of SYSTEM_FILES) {
-    const path = `/${name}`;
-    commands.push(`if [ -d ${path} ]; then mkdir -p ${name}; elif [ -e ${path} ]; then touch ${name}; fi`);
-    commands.push(`if [ -e ${path} ]; then mount --bind ${path} ${name}; ${remount(name, READ_ONLY)}; fi`);
-  }
-  return commands;
-}
-
 /** The guest writes into its image; each gets a layer of its own over it. */
-function imageCommands({ image, workdir }: GuestSpec): string[] {
-  if (image.kind !== 'directory') return [];
+async function imageCommands({ image, workdir }: GuestSpec): Promise<string[]> {
   const root = JAIL.image.slice(1);
-  // What programs start in is there in every image; a link of the image's own stays as it is.
-  return [...overlay(image.path, root), `[ -e ${quote(root + workdir)} ] || mkdir -p ${quote(root + workdir)}`];
-}
-
-/** Shows the folder `source` at `target`; what is written there goes to the guest's own folder. */
-function overlay(source: string, target: string): string[] {
-  const layer = `layers/${target.replaceAll('/', '-')}`;
+  const start = startFolder(root, workdir);
+  if (image.kind === 'directory') return [...overlay(image.path, root, 'layers/image'), ...start];
+  if (image.kind !== 'host') return [];
   return [
-    ...bind(source, `lower/${target}`, READ_ONLY),
-    `mkdir -p ${layer}/upper ${layer}/work ${target}`,
-    `mount -t overlay -o nosuid,nodev,lowerdir=lower/${target},upperdir=${layer}/upper,workdir=${layer}/work overlay ${target}`,
+    `mkdir -p layers/host ${root}`,
+    `mount --bind layers/host ${root}`,
+    ...(await bindPrograms(root, ETC_OF_GUESTS)),
+    `mkdir -p ${root}/root ${root}/run ${root}/var`,
+    `mkdir -m 1777 ${root}/tmp`,
+    `echo ${quote(PASSWD)} >${root}/etc/passwd`,
+    `echo ${quote(GROUP)} >${root}/etc/group`,
+    `echo '127.0.0.1 localhost' >${root}/etc/hosts`,
+    ...start,
   ];
 }
+
+/**
+ * What programs start in is there in every image, when it lies at the top: on the way to anything deeper there may be links
+ * of the image's own, which out here would lead into the host.
+ */
+function startFolder(root: string, workdir: string): string[] {
+  if (!/^\/[^/]+$/.test(workdir)) return [];
+  const path = quote(root + workdir);
+  return [`[ -e ${path} ] || [ -L ${path} ] || mkdir ${path}`];
+}
+
+const PASSWD = 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin';
+const GROUP = 'root:x:0:\nnogroup:x:65534:';
 
 function volumeCommands(mount: GuestSpec['mounts'][number], index: number): string[] {
   if (mount.kind === 'tmpfs') return [];
   const target = JAIL.mount(index).slice(1);
   // Device nodes and set-user-id files of a guest are never honoured on the host's side, whatever was asked for.
   const options = { ...mount.options, nodev: true, nosuid: true };
-  if (mount.capacityImage === undefined) return bind(mount.path, target, options);
-  const flags = flagsOf(options).join(',');
-  return [
-    `mkdir -p ${target}`,
-    `if mountpoint -q ${quote(mount.path)}; then mount --bind ${quote(mount.path)} ${target}; ${remount(target, options)}`,
-    `else mount -o loop,${flags} ${quote(mount.capacityImage)} ${target}; fi`,
-  ];
-}
-
-const READ_ONLY: MountOptions = { readonly: true, nosuid: true, nodev: true, noexec: false };
-const WRITABLE: MountOptions = { ...READ_ONLY, readonly: false };
-
-function bind(source: string, target: string, options: MountOptions): string[] {
-  return [`mkdir -p ${target}`, `mount --bind ${quote(source)} ${target}`, remount(target, options)];
-}
-
-function remount(target: string, options: MountOptions): string {
-  return `mount -o ${['remount', 'bind', ...flagsOf(options)].join(',')} ${target}`;
-}
-
-function flagsOf(options: MountOptions): string[] {
-  return [
-    options.readonly ? 'ro' : 'rw',
-    ...(options.nodev ? ['nodev'] : []),
-    ...(options.nosuid ? ['nosuid'] : []),
-    ...(options.noexec ? ['noexec'] : []),
-  ];
-}
-
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
+  const commands = bind(mount.path, target, options);
+  // The host has the image mounted there; without it nothing would bound what the guest writes.
+  return mount.capacityImage === undefined ? commands : [`mountpoint -q ${quote(mount.path)}`, ...commands];
 }
