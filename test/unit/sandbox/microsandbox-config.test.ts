@@ -93,6 +93,12 @@ describe('the configuration of a guest of Microsandbox', () => {
     expect(env).toEqual({ A: `${dollar}{WORKCELL_DOLLAR}{MSB_API_KEY}` });
   });
 
+  it("mounts the host's programs for the image `host`, read-only, and for no other", () => {
+    const { mounts } = guestConfig({ ...spec, image: { kind: 'host' } }, ['/usr']);
+    expect(mounts).toMatchObject([{ bind: '/usr', target: '/usr', readonly: true }, { target: '/small' }, {}]);
+    expect(guestConfig(spec, ['/usr'])['mounts']).toHaveLength(2);
+  });
+
   it('pulls nothing by itself', () => {
     const config = guestConfig({ ...spec, image: { kind: 'oci', reference: 'alpine:3' } });
     expect(config).toMatchObject({ image: { oci: 'alpine:3' }, pull_policy: 'never' });

@@ -16,6 +16,7 @@ import type { ImageStore } from './images.ts';
 import type { MicrosandboxInstall } from './install.ts';
 import { jailCommand } from './jail.ts';
 import { endJail, findProcesses } from './jail-processes.ts';
+import { programFolders, sharedFolders } from './mount-script.ts';
 import { networkFlags } from './network-rules.ts';
 
 export interface Bench {
@@ -39,8 +40,10 @@ export async function bootGuest(
 ): Promise<MicrosandboxGuest> {
   const spec = withRuntime(asked, runtime);
   const layers = await provideImage(spec, images, folder, deadline);
-  await writeFile(join(folder, 'home', 'guest.json'), JSON.stringify(guestConfig(spec)), { mode: 0o600 });
-  const command = await jailCommand({ spec, install, folder, flags: networkFlags(spec.network), ...layers });
+  const programs = await programFolders();
+  const config = guestConfig(spec, await sharedFolders(programs));
+  await writeFile(join(folder, 'home', 'guest.json'), JSON.stringify(config), { mode: 0o600 });
+  const command = jailCommand({ spec, install, programs, folder, flags: networkFlags(spec.network), ...layers });
   const log = join(folder, 'jail.log');
   const survives = spec.survives === true;
   const supervisor = await Child.start(command, { log, survives });

@@ -2,11 +2,12 @@ import type { GuestSpec, ImageSpec, VolumeMount } from '../../driver.ts';
 import { DOLLAR, JAIL } from './jail.ts';
 
 /**
- * What `msb create --conf` reads: a guest as the jail sees it.
+ * What `msb create --conf` reads: a guest as the jail sees it. `programs` are the folders of the host that make up the image
+ * `host`.
  *
  * Source: superradcompany/microsandbox `docs/cli/configuration.mdx`.
  */
-export function guestConfig(spec: GuestSpec): Readonly<Record<string, unknown>> {
+export function guestConfig(spec: GuestSpec, programs: readonly string[] = []): Readonly<Record<string, unknown>> {
   return escaped({
     image: toImage(spec.image),
     pull_policy: 'never',
@@ -15,7 +16,7 @@ export function guestConfig(spec: GuestSpec): Readonly<Record<string, unknown>> 
     hostname: spec.hostname,
     workdir: spec.workdir,
     env: Object.fromEntries(spec.env.map(splitVariable)),
-    mounts: spec.mounts.map(toMount),
+    mounts: [...(spec.image.kind === 'host' ? programs.map(toProgramMount) : []), ...spec.mounts.map(toMount)],
     ...(spec.user === undefined ? {} : { user: spec.user }),
     ...(spec.rlimits === undefined ? {} : { rlimits: spec.rlimits }),
     ...(spec.image.kind === 'oci' ? { patches: [{ mkdir: { path: spec.workdir } }] } : {}),
@@ -34,6 +35,11 @@ function toImage(image: ImageSpec): Readonly<Record<string, string>> {
     default:
       return image satisfies never;
   }
+}
+
+/** The host's file system may have no extended attributes, which strictness would ask for. */
+function toProgramMount(path: string): Readonly<Record<string, unknown>> {
+  return { bind: path, target: path, readonly: true, nosuid: true, nodev: true, stat_virtualization: 'relaxed' };
 }
 
 function toMount(mount: VolumeMount, index: number): Readonly<Record<string, unknown>> {

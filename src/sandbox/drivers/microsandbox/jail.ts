@@ -10,7 +10,7 @@
 import { join } from 'node:path';
 import type { GuestSpec } from '../../driver.ts';
 import type { MicrosandboxInstall } from './install.ts';
-import { bind, bindPrograms, overlay, quote, READ_ONLY, WRITABLE } from './mount-script.ts';
+import { bind, bindPrograms, overlay, type ProgramFolder, quote, READ_ONLY, WRITABLE } from './mount-script.ts';
 
 /** Where things lie in the jail. */
 export const JAIL = {
@@ -28,6 +28,7 @@ export const JAIL = {
 export interface JailOptions {
   readonly spec: GuestSpec;
   readonly install: MicrosandboxInstall;
+  readonly programs: readonly ProgramFolder[];
   /** The guest's private folder on the host: `root/` (where the jail is put together), `home/`, `layers/`. */
   readonly folder: string;
   /** Of an OCI image: folder of its layers. */
@@ -40,35 +41,35 @@ export interface JailOptions {
 const CAPABILITIES = '-all,+dac_override,+fowner';
 /** The loader's cache, and what resolving names and checking certificates takes. */
 const ETC = ['ld.so.cache', 'nsswitch.conf', 'hosts', 'resolv.conf', 'ssl', 'ca-certificates', 'alternatives'];
-/** Of the host, for guests of the image `host`. */
-const ETC_OF_GUESTS = ['ld.so.cache', 'alternatives'];
 const DEVICES = ['null', 'zero', 'random', 'urandom', 'kvm'];
 
 /** The command that boots the guest and runs for as long as it does; whatever is left of it goes with its first process. */
-export async function jailCommand(options: JailOptions): Promise<[string, ...string[]]> {
+export function jailCommand(options: JailOptions): [string, ...string[]] {
   const network = options.spec.network === undefined ? ['--net'] : [];
   return [
     'unshare',
     ...['--mount', '--pid', '--ipc', '--uts', ...network, '--fork', '--kill-child'],
-    ...['env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'sh', '-euc', await assembly(options)],
+    ...['env', '-i', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'sh', '-euc', assembly(options)],
   ];
 }
 
-async function assembly({ spec, install, folder, layers, flags }: JailOptions): Promise<string> {
+function assembly({ spec, install, programs, folder, layers, flags }: JailOptions): string {
   const root = join(folder, 'root');
   return [
     `mount -t tmpfs -o mode=0755,nosuid,nodev,size=4m jail ${quote(root)}`,
     `cd ${quote(root)}`,
     'mkdir old proc dev dev/shm etc tmp msb mounts image layers runtime',
-    ...(await bindPrograms('.', ETC)),
+    ...bindPrograms(programs, ETC),
     ...bind(install.folder, 'runtime', READ_ONLY),
     ...DEVICES.map((name) => `touch dev/${name}; mount --bind /dev/${name} dev/${name}`),
     'mount -t tmpfs -o nosuid,nodev,size=64m shm dev/shm',
-    'mount -t tmpfs -o nosuid,nodev,size=64m tmp tmp',
     ...bind(join(folder, 'home'), 'msb', WRITABLE),
+    // Not a tmpfs: msb wants extended attributes in its temporary folders, which many kernels have no tmpfs with.
+    'mkdir msb/tmp',
+    ...bind('msb/tmp', 'tmp', WRITABLE),
     ...bind(join(folder, 'layers'), 'layers', WRITABLE),
     ...(layers === undefined ? [] : overlay(layers, 'msb/cache', 'layers/cache')),
-    ...(await imageCommands(spec)),
+    ...imageCommands(spec, programs),
     ...spec.mounts.flatMap(volumeCommands),
     'mount -t proc -o ro,nosuid,nodev,noexec proc proc',
     'mount -o remount,ro,nosuid,nodev .',
@@ -111,7 +112,7 @@ function environment(install: MicrosandboxInstall): Record<string, string> {
 export const DOLLAR = 'WORKCELL_DOLLAR';
 
 /** The guest writes into its image; each gets a layer of its own over it. */
-async function imageCommands({ image, workdir }: GuestSpec): Promise<string[]> {
+function imageCommands({ image, workdir }: GuestSpec, programs: readonly ProgramFolder[]): string[] {
   const root = JAIL.image.slice(1);
   const start = startFolder(root, workdir);
   if (image.kind === 'directory') return [...overlay(image.path, root, 'layers/image'), ...start];
@@ -119,8 +120,11 @@ async function imageCommands({ image, workdir }: GuestSpec): Promise<string[]> {
   return [
     `mkdir -p layers/host ${root}`,
     `mount --bind layers/host ${root}`,
-    ...(await bindPrograms(root, ETC_OF_GUESTS)),
-    `mkdir -p ${root}/root ${root}/run ${root}/var`,
+    // The folders themselves are mounts of the guest.
+    ...programs.map(({ path, link }) =>
+      link === undefined ? `mkdir ${root}${path}` : `ln -s ${quote(link)} ${root}${path}`,
+    ),
+    `mkdir -p ${root}/etc/alternatives ${root}/root ${root}/run ${root}/var`,
     `mkdir -m 1777 ${root}/tmp`,
     `echo ${quote(PASSWD)} >${root}/etc/passwd`,
     `echo ${quote(GROUP)} >${root}/etc/group`,

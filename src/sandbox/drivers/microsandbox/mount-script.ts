@@ -6,8 +6,7 @@ import type { MountOptions } from '../../driver.ts';
 export const READ_ONLY: MountOptions = { readonly: true, nosuid: true, nodev: true, noexec: false };
 export const WRITABLE: MountOptions = { ...READ_ONLY, readonly: false };
 
-/** Top-level folders that hold programs; they are links where /usr is merged. */
-const PROGRAM_FOLDERS = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
+const NAMES = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
 
 /** Shows the folder `source` of the host at `target`. */
 export function bind(source: string, target: string, options: MountOptions): string[] {
@@ -29,24 +28,44 @@ export function overlay(source: string, target: string, layer: string): string[]
   ];
 }
 
-/** Shows the host's programs below `target`, read-only, and of `/etc` what is named. */
-export async function bindPrograms(target: string, etc: readonly string[]): Promise<string[]> {
-  const commands: string[] = [];
-  for (const name of PROGRAM_FOLDERS) {
-    const stat = await lstat(`/${name}`).catch(() => undefined);
-    if (stat?.isSymbolicLink() === true) commands.push(`ln -s ${quote(await readlink(`/${name}`))} ${target}/${name}`);
-    else if (stat?.isDirectory() === true) commands.push(...bind(`/${name}`, `${target}/${name}`, READ_ONLY));
-  }
-  commands.push(`mkdir -p ${target}/etc`);
-  for (const name of etc) {
-    const stat = await lstat(`/etc/${name}`).catch(() => undefined);
-    if (stat === undefined) continue;
-    const path = `${target}/etc/${name}`;
-    // A link, as /etc/resolv.conf often is, shows what it leads to.
-    commands.push(`if [ -d /etc/${name} ]; then mkdir ${path}; else touch ${path}; fi`);
-    commands.push(`mount --bind /etc/${name} ${path}`, remount(path, READ_ONLY));
-  }
-  return commands;
+/** A top-level folder of the host that holds programs. */
+export interface ProgramFolder {
+  readonly path: string;
+  /** Where it leads, when it is a link, as where /usr is merged. */
+  readonly link: string | undefined;
+}
+
+export async function programFolders(): Promise<ProgramFolder[]> {
+  const found = await Promise.all(
+    NAMES.map(async (name) => {
+      const path = `/${name}`;
+      const stat = await lstat(path).catch(() => undefined);
+      if (stat?.isSymbolicLink() === true) return [{ path, link: await readlink(path) }];
+      return stat?.isDirectory() === true ? [{ path, link: undefined }] : [];
+    }),
+  );
+  return found.flat();
+}
+
+/** What a guest of the image `host` sees of the host: where its programs lie, and the links by which they are reached. */
+export async function sharedFolders(programs: readonly ProgramFolder[]): Promise<string[]> {
+  const folders = programs.flatMap(({ path, link }) => (link === undefined ? [path] : []));
+  const alternatives = await lstat('/etc/alternatives').catch(() => undefined);
+  return alternatives?.isDirectory() === true ? [...folders, '/etc/alternatives'] : folders;
+}
+
+/** Shows the host's programs, read-only, and of `/etc` what is named. */
+export function bindPrograms(folders: readonly ProgramFolder[], etc: readonly string[]): string[] {
+  return [
+    ...folders.flatMap(({ path, link }) =>
+      link === undefined ? bind(path, path.slice(1), READ_ONLY) : [`ln -s ${quote(link)} ${path.slice(1)}`],
+    ),
+    ...etc.flatMap((name) => [
+      // A link, as /etc/resolv.conf often is, shows what it leads to.
+      `if [ -d /etc/${name} ]; then mkdir etc/${name}; elif [ -e /etc/${name} ]; then touch etc/${name}; fi`,
+      `if [ -e /etc/${name} ]; then mount --bind /etc/${name} etc/${name}; ${remount(`etc/${name}`, READ_ONLY)}; fi`,
+    ]),
+  ];
 }
 
 function flagsOf(options: MountOptions): string[] {
