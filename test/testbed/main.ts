@@ -1,7 +1,7 @@
 // `npm run testbed`: real microVMs of libkrun, in a host whose processor is emulated with virtualisation. Prints what it
 // does, ends with `N passed, M failed`, and with an exit code that says the same. `-- --only GROUP` runs one group of checks:
 // doctor, driver, containment, clients or run. `-- --keep` leaves you a shell in the nested host afterwards.
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -44,7 +44,13 @@ const tail: string[] = [];
   await using host = await bootNestedHost({
     cache,
     // The stock command wants certificates, whatever it talks to.
-    folders: ['/etc/ssl', PROJECT, realpathSync(join(PROJECT, 'node_modules')), clients.folder, dirname(node)],
+    folders: [
+      ...['/etc/ssl'].filter(existsSync),
+      PROJECT,
+      realpathSync(join(PROJECT, 'node_modules')),
+      clients.folder,
+      dirname(node),
+    ],
     script,
     interactive: keep,
     timeoutMs: 60_000,

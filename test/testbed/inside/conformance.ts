@@ -37,9 +37,9 @@ export async function checkConformance(bench: Bench): Promise<void> {
     assert.notEqual(stdout.trim(), (await readFile('/proc/sys/kernel/osrelease', 'utf8')).trim());
   });
 
-  await check('stock msb: `exec` brings output, errors, exit code, environment and folder', async () => {
-    const told = await msb(['exec', 'one', '--', 'sh', '-c', 'echo "$GREETING"; pwd; echo err >&2; exit 3']);
-    assert.deepEqual(told, { stdout: `${GREETING}\n/tmp\n`, stderr: 'err\n', code: 3 });
+  await check('stock msb: `exec` brings output, errors, exit code and environment', async () => {
+    const told = await msb(['exec', 'one', '--', 'sh', '-c', 'echo "$GREETING"; echo err >&2; exit 3']);
+    assert.deepEqual(told, { stdout: `${GREETING}\n`, stderr: 'err\n', code: 3 });
     assert.notEqual((await msb(['exec', 'one', '--', 'no-such-command'])).code, 0);
   });
 

@@ -102,7 +102,7 @@ export async function checkDriver(bench: Bench): Promise<void> {
     await using guest = await boot({ image: { kind: 'host' } });
     const stream = await connect(guest);
     const sh = (script: string) => exec(stream, { cmd: 'sh', args: ['-c', script] });
-    assert.deepEqual(await sh('echo x > /etc/new && mkdir /opt && ls /etc/new && whoami && pwd'), {
+    assert.deepEqual(await sh('echo x > /etc/new && mkdir /srv && ls /etc/new && whoami && pwd'), {
       stdout: '/etc/new\nroot\n/workspace\n',
       code: 0,
     });

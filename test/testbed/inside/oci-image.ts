@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Bench } from './bench.ts';
@@ -27,8 +27,10 @@ export async function loadOciImage({ folder, clients }: Bench, reference: string
   await writeFile(join(parts, 'manifest.json'), JSON.stringify(manifest));
   const archive = join(folder, 'oci.tar');
   await run('tar', ['-C', parts, '-cf', archive, 'manifest.json', 'config.json', 'layer.tar']);
-  const home = join(store, createHash('sha256').update(reference).digest('hex').slice(0, 16));
-  await mkdir(home, { recursive: true });
-  const env = { HOME: home, MSB_HOME: home, MSB_BACKEND: 'local', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
+  // Where guests see it: there are paths in it.
+  const env = { HOME: '/msb', MSB_HOME: '/msb', MSB_BACKEND: 'local', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
   await run(clients.msb, ['load', '--input', archive], { env });
+  await mkdir(store, { recursive: true });
+  const home = join(store, createHash('sha256').update(reference).digest('hex').slice(0, 16));
+  await rename('/msb', home);
 }

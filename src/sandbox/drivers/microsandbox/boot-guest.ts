@@ -12,6 +12,7 @@ import { AgentStream } from './agent-stream.ts';
 import { MicrosandboxGuest } from './guest.ts';
 import { guestConfig } from './guest-config.ts';
 import { bootLog, pinAgentSocket, writeSupervisor } from './guest-folder.ts';
+import { bootCommands, guestContents } from './guest-jail.ts';
 import type { ImageStore } from './images.ts';
 import type { MicrosandboxInstall } from './install.ts';
 import { jailCommand } from './jail.ts';
@@ -43,7 +44,15 @@ export async function bootGuest(
   const programs = await programFolders();
   const config = guestConfig(spec, await sharedFolders(programs));
   await writeFile(join(folder, 'home', 'guest.json'), JSON.stringify(config), { mode: 0o600 });
-  const command = jailCommand({ spec, install, programs, folder, flags: networkFlags(spec.network), ...layers });
+  const command = jailCommand({
+    install,
+    programs,
+    root: join(folder, 'root'),
+    home: join(folder, 'home'),
+    network: spec.network !== undefined,
+    contents: guestContents({ spec, programs, folder, ...layers }),
+    commands: bootCommands(install, networkFlags(spec.network)),
+  });
   const log = join(folder, 'jail.log');
   const survives = spec.survives === true;
   const supervisor = await Child.start(command, { log, survives });

@@ -6,11 +6,16 @@ import { promisify } from 'node:util';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { Deadline } from '../../../util/deadline.ts';
 import type { MicrosandboxInstall } from './install.ts';
+import { jailCommand } from './jail.ts';
+import { programFolders, quote } from './mount-script.ts';
 
 const run = promisify(execFile);
 const PULL_TIMEOUT_MS = 10 * 60_000;
 
-/** An OCI image as a home of `msb` that holds it and nothing else: `db/` and `cache/`. It is never written to again. */
+/**
+ * An OCI image as a home of `msb` that holds it and nothing else: `db/` and `cache/`. It is never written to again. It was
+ * made in a jail, as the guests see it in theirs: there are paths in it.
+ */
 export interface StoredImage {
   readonly home: string;
 }
@@ -39,13 +44,16 @@ export class ImageStore {
   async #pull(reference: string, home: string): Promise<StoredImage> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const staging = await mkdtemp(`${home}-`);
-    const env = { HOME: staging, MSB_HOME: staging, MSB_BACKEND: 'local', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
+    const folders = { root: join(staging, 'root'), home: join(staging, 'home') };
+    for (const folder of Object.values(folders)) await mkdir(folder);
     try {
-      const msb = join(this.#install.folder, this.#install.msb);
-      const command = ['--pdeathsig', 'KILL', msb, 'pull', '--quiet', '--', reference];
-      await run('setpriv', command, { env, timeout: PULL_TIMEOUT_MS });
+      const install = this.#install;
+      const commands = [`exec /runtime/${install.msb} pull --quiet -- ${quote(reference)}`];
+      const programs = await programFolders();
+      const command = jailCommand({ install, programs, ...folders, network: true, contents: [], commands });
+      await run('setpriv', ['--pdeathsig', 'KILL', ...command], { timeout: PULL_TIMEOUT_MS });
       // Another process may have been quicker; what it has is as good.
-      await rename(staging, home).catch(() => {});
+      await rename(folders.home, home).catch(() => {});
       return { home };
     } catch (error) {
       const { stderr = '' } = error as { stderr?: string };
