@@ -98,6 +98,13 @@ export async function checkDriver(bench: Bench): Promise<void> {
     assert.equal(await digestOf(disk), before);
   });
 
+  await check('an image that no registry gives is named, with the reason', async () => {
+    await assert.rejects(boot({ image: { kind: 'oci', reference: 'localhost:1/none:1' } }), {
+      code: 'sandbox_boot_failed',
+      message: /^Cannot pull the image "localhost:1\/none:1": .*(connect|refused|error)/i,
+    });
+  });
+
   await check("the image `host` is this machine's programs under a root of the guest's own", async () => {
     await using guest = await boot({ image: { kind: 'host' } });
     const stream = await connect(guest);

@@ -43,7 +43,7 @@ export async function probeMicrosandbox(): Promise<MicrosandboxProbe> {
     ...(await kvmProblems()),
     ...(await installProblems(install)),
     ...(await commandProblems()),
-    ...(busybox === undefined ? [missing('busybox', 'busybox-static')] : []),
+    ...(busybox !== undefined && (await isStatic(busybox)) ? [] : [missing('A static busybox', 'busybox-static')]),
     ...(process.getuid?.() === 0 ? [] : [NOT_ROOT]),
   ];
   const facts = { microsandbox: install?.version ?? 'missing', ...(install ? { libkrunfw: install.libkrunfw } : {}) };
@@ -105,6 +105,14 @@ async function commandProblems(): Promise<DriverProblem[]> {
   const found = await Promise.all(Object.keys(COMMANDS).map(async (command) => [command, await findCommand(command)]));
   return found.flatMap(([command = '', path]) =>
     path === undefined ? [missing(command, COMMANDS[command] ?? '')] : [],
+  );
+}
+
+/** Guests run it whatever their image holds. */
+async function isStatic(path: string): Promise<boolean> {
+  return run('ldd', [path], { timeout: RUN_TIMEOUT_MS }).then(
+    ({ stdout }) => stdout.includes('statically linked'),
+    () => true,
   );
 }
 
