@@ -4,12 +4,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { findCommand, findVirtiofsd } from '../../src/sandbox/drivers/qemu/host-tools.ts';
 import { CpioArchive, moduleName } from '../../src/sandbox/drivers/qemu/initramfs.ts';
 import { type GuestKernel, obtainKernel, orderModules, readModule } from '../../src/sandbox/drivers/qemu/kernel.ts';
-import { serveView } from '../../src/sandbox/drivers/qemu/view.ts';
 import { Deadline } from '../../src/util/deadline.ts';
+import { findCommand } from '../../src/util/find-command.ts';
 import { tempFolder } from '../support/temp-folder.ts';
+import { serveHost } from './host-share.ts';
 
 export interface NestedHostOptions {
   /** Where the guest kernel is kept. */
@@ -50,26 +50,11 @@ export async function bootNestedHost(options: NestedHostOptions): Promise<Nested
   await writeInitramfs(kernel, options, initramfs);
   const disk = join(folder, 'disk.img');
   await makeDisk(disk);
-  const virtiofsd = await findVirtiofsd();
   const qemu = await findCommand('qemu-system-x86_64');
-  if (virtiofsd === undefined || qemu === undefined)
-    throw new Error('QEMU and virtiofsd are needed; run workcell setup');
-  const readonly = { readonly: true, noexec: false, nosuid: true, nodev: true };
-  const mounts = options.folders.map((path) => ({ kind: 'directory' as const, path, target: path, options: readonly }));
-  const spec = {
-    id: 'testbed',
-    hostname: 'testbed',
-    image: { kind: 'host' as const },
-    cpus: 2,
-    memoryMib: MEMORY_MIB,
-    mounts,
-    env: [],
-    workdir: '/',
-  };
-  const view = await serveView(spec, { folder, virtiofsd }, deadline);
-  undo.defer(() => view.daemon.kill());
+  if (qemu === undefined) throw new Error('QEMU is needed; run workcell setup');
+  const share = undo.use(await serveHost(folder, options.folders, deadline));
   const console = join(folder, 'console.log');
-  const command = [qemu, ...machineArguments({ kernel: kernel.image, initramfs, disk, console, view })];
+  const command = [qemu, ...machineArguments({ kernel: kernel.image, initramfs, disk, console, socket: share.socket })];
   const machine = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
     stdio: [options.interactive ? 'inherit' : 'ignore', 'pipe', 'ignore'],
     detached: true,
@@ -92,11 +77,12 @@ interface MachineParts {
   readonly initramfs: string;
   readonly disk: string;
   readonly console: string;
-  readonly view: { readonly socket: string; readonly tag: string };
+  /** Of the share. */
+  readonly socket: string;
 }
 
 /** A script's words come out of the second serial port, which is QEMU's standard output. */
-function machineArguments({ kernel, initramfs, disk, console, view }: MachineParts): string[] {
+function machineArguments({ kernel, initramfs, disk, console, socket }: MachineParts): string[] {
   return [
     ...['-name', 'workcell-testbed', '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     ...['-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm', '-smp', '2', '-m', String(MEMORY_MIB)],
@@ -106,8 +92,8 @@ function machineArguments({ kernel, initramfs, disk, console, view }: MachinePar
     ...['-chardev', `file,id=console,path=${console}`, '-serial', 'chardev:console'],
     ...['-chardev', 'stdio,id=report,signal=off', '-serial', 'chardev:report'],
     ...['-drive', `file=${disk},if=none,id=disk,format=raw,cache=unsafe`, '-device', 'virtio-blk-pci,drive=disk'],
-    ...['-chardev', `socket,id=share,path=${view.socket}`],
-    ...['-device', `vhost-user-fs-pci,chardev=share,tag=${view.tag}`],
+    ...['-chardev', `socket,id=share,path=${socket}`],
+    ...['-device', `vhost-user-fs-pci,chardev=share,tag=host`],
   ];
 }
 
@@ -128,9 +114,7 @@ async function writeInitramfs(kernel: GuestKernel, options: NestedHostOptions, p
 }
 
 function initScript(modules: readonly string[], folders: readonly string[]): string {
-  const binds = folders.map(
-    (path, index) => `$bb mkdir -p ".${path}"; $bb mount --bind /view/mounts/${index} ".${path}"`,
-  );
+  const binds = folders.map((path) => `$bb mkdir -p ".${path}"; $bb mount --bind "/view${path}" ".${path}"`);
   return `#!/bin/busybox sh
 export PATH=/bin
 bb=/bin/busybox
@@ -138,19 +122,19 @@ $bb mount -t proc proc /proc
 $bb mount -t sysfs sys /sys
 $bb mount -t devtmpfs dev /dev
 for module in ${modules.join(' ')}; do $bb insmod /lib/$module; done
-$bb mount -t virtiofs workcell /view
+$bb mount -t virtiofs host /view
 $bb mount -t ext4 /dev/vda /newroot
 cd /newroot
 $bb mkdir -p proc sys dev etc/alternatives run root usr
 $bb mkdir -p -m 1777 tmp var/tmp
 $bb mount -t tmpfs run run
-$bb mount --bind /view/root/usr usr
+$bb mount --bind /view/usr usr
 $bb mount -t tmpfs local usr/local
 $bb mkdir usr/local/sbin
 $bb cp $bb usr/local/sbin/busybox
-$bb mount --bind /view/root/etc/alternatives etc/alternatives
+$bb mount --bind /view/etc/alternatives etc/alternatives
 for link in bin sbin lib lib32 lib64 libx32; do
-  [ -L /view/root/$link ] && $bb ln -s "$($bb readlink /view/root/$link)" $link
+  [ -L /view/$link ] && $bb ln -s "$($bb readlink /view/$link)" $link
 done
 ${binds.join('\n')}
 $bb mount --move /proc proc
