@@ -3,6 +3,7 @@ import { WorkcellError } from '../core/errors.ts';
 import type { Isolation } from '../core/execution.ts';
 import type { DriverProbe, DriverProblem, SandboxDriver } from '../sandbox/driver.ts';
 import { BubblewrapDriver } from '../sandbox/drivers/bubblewrap/driver.ts';
+import { MicrosandboxDriver } from '../sandbox/drivers/microsandbox/driver.ts';
 import { QemuDriver } from '../sandbox/drivers/qemu/driver.ts';
 import type { MemoryBudget } from '../sandbox/memory-budget.ts';
 
@@ -28,7 +29,8 @@ const MIB = 1024 * 1024;
 const STRENGTH: Readonly<Record<Isolation, number>> = { process: 1, emulated: 2, hardware: 3 };
 
 /** Every driver of this build, in the order in which `auto` tries them: the strongest isolation first. */
-const FACTORIES: Readonly<Partial<Record<DriverName, DriverFactory>>> = {
+const FACTORIES: Readonly<Record<DriverName, DriverFactory>> = {
+  microsandbox: ({ paths }) => new MicrosandboxDriver({ cache: paths.cache }),
   qemu: ({ paths, sandbox }, { budget, survives = false }) =>
     QemuDriver.create({
       cache: paths.cache,
@@ -51,7 +53,6 @@ export async function createDriver(config: Config, hosting: Hosting = {}): Promi
   const { driver: name, isolation } = config.sandbox;
   if (name === 'auto') return createBest(config, hosting);
   const factory = FACTORIES[name];
-  if (factory === undefined) throw new WorkcellError('driver_unavailable', `This build has no driver "${name}"`);
   const driver = await factory(config, hosting);
   const weakness = weaknessOf(driver.isolation, isolation);
   if (weakness === undefined) return driver;

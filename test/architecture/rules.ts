@@ -40,6 +40,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'protocol',
     'sandbox/driver.ts',
     'sandbox/guest-runtime/runtime-folder.ts',
+    'sandbox/guest-runtime/obtain-runtime.ts',
     'sandbox/guest-runtime/elf-program.ts',
   ],
   guest: ['protocol'],

@@ -12,12 +12,12 @@ import { SandboxExecutor } from '../../src/executor/sandbox-executor.ts';
 import { createWorkcell, loadConfig } from '../../src/index.ts';
 import { awaitWaiting } from '../../src/sandbox/drivers/qemu/agent-link.ts';
 import { obtainAssets } from '../../src/sandbox/drivers/qemu/assets.ts';
-import { Child } from '../../src/sandbox/drivers/qemu/child.ts';
 import { QemuDriver } from '../../src/sandbox/drivers/qemu/driver.ts';
 import { agentSocket, machineCommand } from '../../src/sandbox/drivers/qemu/machine.ts';
 import { probeQemu } from '../../src/sandbox/drivers/qemu/probe.ts';
 import { connectUnix } from '../../src/sandbox/drivers/qemu/unix-socket.ts';
 import { SandboxServer } from '../../src/sandbox/server.ts';
+import { Child } from '../../src/util/child.ts';
 import { Deadline } from '../../src/util/deadline.ts';
 import { Secret } from '../../src/util/secret.ts';
 

@@ -56,11 +56,12 @@ export interface CommandOutcome {
 export async function command(
   file: string,
   args: readonly string[],
-  options: { readonly env: Readonly<Record<string, string>>; readonly input?: string },
+  options: { readonly env: Readonly<Record<string, string>>; readonly input?: string; readonly timeoutMs?: number },
 ): Promise<CommandOutcome> {
   const env = { PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, ...options.env };
-  const running = run(file, [...args], { env, timeout: 90_000 });
-  running.child.stdin?.end(options.input ?? '');
+  const running = run(file, [...args], { env, timeout: options.timeoutMs ?? 90_000 });
+  // A command may end without having read everything.
+  running.child.stdin?.on('error', () => {}).end(options.input ?? '');
   try {
     return { ...(await running), code: 0 };
   } catch (error) {

@@ -1,4 +1,5 @@
 // Drives a server through the stock SDK, whose folder is the first argument; prints what it saw as JSON.
+// The second argument is the image; default `host`.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -6,7 +7,11 @@ import { pathToFileURL } from 'node:url';
 const sdk = createRequire(join(String(process.argv[2]), 'package.json')).resolve('microsandbox');
 const { Sandbox } = await import(pathToFileURL(sdk).href);
 
-const sandbox = await Sandbox.builder('sdk').image('host').cpus(1).memory(512).create();
+const sandbox = await Sandbox.builder('sdk')
+  .image(process.argv[3] ?? 'host')
+  .cpus(1)
+  .memory(512)
+  .create();
 const output = await sandbox.exec('sh', ['-c', 'echo out; echo err >&2; exit 3']);
 const missing = await sandbox.exec('no-such-command', []).catch((error: Error) => error.message);
 const followed = async (count: number, options: object = {}) => {

@@ -5,6 +5,7 @@ import type { ProcessGuestSetup } from '../../../protocol/process-guest.ts';
 import { Cleanup } from '../../../util/cleanup.ts';
 import type { Deadline } from '../../../util/deadline.ts';
 import type { DriverCapabilities, DriverProbe, Guest, GuestSpec, OnProgress, SandboxDriver } from '../../driver.ts';
+import { obtainRuntime } from '../../guest-runtime/obtain-runtime.ts';
 import { setUpAgent } from './agent-link.ts';
 import { bubblewrapArguments, memoryFileSystems, refuseUnenforceable } from './arguments.ts';
 import { GuestCgroup, sweepCgroups } from './cgroup.ts';
@@ -13,7 +14,6 @@ import { layoutImage } from './image-layout.ts';
 import { kernelFiles } from './kernel-files.ts';
 import { Launch } from './launch.ts';
 import { type BubblewrapHost, probeBubblewrap } from './probe.ts';
-import { obtainRuntime } from './runtime.ts';
 
 export interface BubblewrapDriverOptions {
   /** Folder for the guest runtime. */

@@ -1,10 +1,10 @@
 import { rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import { ForeignProcess, isRunning } from '../../../util/child.ts';
 import type { Deadline } from '../../../util/deadline.ts';
 import type { GuestRecord } from '../../driver.ts';
 import { adopt } from './agent-link.ts';
-import { ForeignProcess, isRunning } from './child.ts';
 import { QemuGuest } from './guest.ts';
 import { type GuestData, parseGuestData, readGuestFile, writeGuestFile } from './guest-file.ts';
 import { agentSocket } from './machine.ts';

@@ -53,12 +53,13 @@ exec $bb switch_root $root /opt/workcell/bin/init
 `;
 }
 
-function moduleName(file: string): string {
+/** The name of a module's file once it is unpacked. */
+export function moduleName(file: string): string {
   return basename(file).replace(/\.xz$/, '');
 }
 
 /** The "newc" cpio format of the kernel's `Documentation/driver-api/early-userspace/buffer-format`. */
-class CpioArchive {
+export class CpioArchive {
   readonly #parts: Buffer[] = [];
   #inode = 1;
 

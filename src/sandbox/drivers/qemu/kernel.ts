@@ -42,7 +42,7 @@ async function readKernel(folder: string): Promise<GuestKernel | undefined> {
   const image = boot.find((name) => name.startsWith('vmlinuz-'));
   if (image === undefined) return undefined;
   const version = image.slice('vmlinuz-'.length);
-  const modules = await orderModules(join(folder, 'lib', 'modules', version));
+  const modules = await orderModules(join(folder, 'lib', 'modules', version), MODULES);
   const merged = await stat(join(folder, 'usr', 'bin', 'busybox')).catch(() => undefined);
   const bin = merged === undefined ? 'bin' : 'usr/bin';
   return { version, image: join(folder, 'boot', image), busybox: join(folder, bin, 'busybox'), modules };
@@ -76,7 +76,7 @@ async function download(folder: string, deadline: Deadline, onProgress: OnProgre
 }
 
 /** The wanted modules and all that they depend on, in loading order. The files themselves say what they need. */
-async function orderModules(folder: string): Promise<string[]> {
+export async function orderModules(folder: string, wanted: readonly string[]): Promise<string[]> {
   const files = new Map<string, string>();
   for (const entry of await readdir(join(folder, 'kernel'), { recursive: true })) {
     const name = /^(.*)\.ko(\.xz)?$/.exec(basename(entry))?.[1];
@@ -90,7 +90,7 @@ async function orderModules(folder: string): Promise<string[]> {
     for (const needed of dependenciesOf(await readModule(file))) await visit(needed);
     if (!ordered.includes(file)) ordered.push(file);
   };
-  for (const name of MODULES) await visit(name);
+  for (const name of wanted) await visit(name);
   return ordered;
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { WorkcellError } from '../../../core/errors.ts';
 import { ORPHAN_LIMIT_MS } from '../../../protocol/guest-bootstrap.ts';
-import { ForeignProcess, identify, isRunning, type ProcessId } from './child.ts';
+import { ForeignProcess, identify, isRunning, type ProcessId } from '../../../util/child.ts';
 import { readGuestFile } from './guest-file.ts';
 
 const SHARED_MEMORY = '/dev/shm';

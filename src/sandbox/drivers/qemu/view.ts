@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { GuestMount } from '../../../protocol/guest-bootstrap.ts';
+import { Child } from '../../../util/child.ts';
 import { type Deadline, poll } from '../../../util/deadline.ts';
 import type { ImageSpec, MountOptions, VolumeMount } from '../../driver.ts';
-import { Child } from './child.ts';
 import type { VirtiofsdFlavour } from './host-tools.ts';
 
 export interface ViewOptions {

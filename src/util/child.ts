@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
-import { processStat } from '../../../util/process-stat.ts';
+import { processStat } from './process-stat.ts';
 
 export interface ChildExit {
   readonly code: number | null;

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { OnProgress } from '../../driver.ts';
-import { fillRuntime, readBundle } from '../../guest-runtime/runtime-folder.ts';
+import type { OnProgress } from '../driver.ts';
+import { fillRuntime, readBundle } from './runtime-folder.ts';
 
 const PROGRAMS = ['agentd-process', 'runner', 'program'];
 /** Names for the one user that there is, and for everybody else. */

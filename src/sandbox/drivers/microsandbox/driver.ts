@@ -1,0 +1,129 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { toWorkcellError, WorkcellError } from '../../../core/errors.ts';
+import { ForeignProcess, isRunning } from '../../../util/child.ts';
+import { Cleanup } from '../../../util/cleanup.ts';
+import type { Deadline } from '../../../util/deadline.ts';
+import type {
+  DriverCapabilities,
+  DriverProbe,
+  Guest,
+  GuestRecord,
+  GuestSpec,
+  OnProgress,
+  SandboxDriver,
+} from '../../driver.ts';
+import { obtainRuntime } from '../../guest-runtime/obtain-runtime.ts';
+import { type Bench, bootGuest, connectAgent } from './boot-guest.ts';
+import { MicrosandboxGuest } from './guest.ts';
+import { makeGuestFolder, processIdSchema, removeGuestFolder, sweepGuestFolders } from './guest-folder.ts';
+import { ImageStore } from './images.ts';
+import { endJail, findProcesses } from './jail-processes.ts';
+import { probeMicrosandbox } from './probe.ts';
+
+export interface MicrosandboxDriverOptions {
+  /** Folder for images, the guest runtime and the state of running guests; its file system must keep extended attributes. */
+  readonly cache: string;
+}
+
+const recordSchema = z.object({ folder: z.string(), supervisor: processIdSchema });
+
+/**
+ * Guests of the stock Microsandbox runtime: libkrun on hardware virtualisation, with Microsandbox's own agent.
+ *
+ * Each machine monitor lives in a jail that holds what is its guest's and nothing else of this host.
+ */
+export class MicrosandboxDriver implements SandboxDriver {
+  readonly name = 'microsandbox';
+  readonly isolation = 'hardware';
+  readonly capabilities: DriverCapabilities = {
+    images: ['host', 'oci', 'directory', 'disk'],
+    network: 'native',
+    mounts: ['directory', 'tmpfs'],
+    adopts: true,
+  };
+  readonly #cache: string;
+  readonly #guests = new Set<MicrosandboxGuest>();
+  #bench: Promise<Bench> | undefined;
+
+  constructor({ cache }: MicrosandboxDriverOptions) {
+    this.#cache = join(cache, 'microsandbox');
+  }
+
+  async probe(): Promise<DriverProbe> {
+    const { host: _, ...probe } = await probeMicrosandbox();
+    return probe;
+  }
+
+  async prepare(deadline: Deadline, onProgress: OnProgress): Promise<void> {
+    await this.#prepareBench(deadline, onProgress);
+  }
+
+  async boot(spec: GuestSpec, deadline: Deadline): Promise<Guest> {
+    const bench = await this.#prepareBench(deadline, () => {});
+    const folder = await makeGuestFolder(bench.guests);
+    const undo = new Cleanup();
+    undo.add(() => removeGuestFolder(folder));
+    try {
+      return this.#keep(await bootGuest(bench, spec, folder, undo, deadline));
+    } catch (error) {
+      await undo.run();
+      deadline.check();
+      throw toWorkcellError(error, 'sandbox_boot_failed');
+    }
+  }
+
+  async adopt({ data }: GuestRecord, deadline: Deadline): Promise<Guest | undefined> {
+    const { folder, supervisor: id } = recordSchema.parse(data);
+    const supervisor = new ForeignProcess(id);
+    const undo = new Cleanup();
+    undo.add(() => removeGuestFolder(folder));
+    undo.add(() => endJail(supervisor));
+    try {
+      const processes = (await isRunning(id)) ? await findProcesses(id) : undefined;
+      if (processes === undefined) throw new Error('The guest is gone');
+      const agent = await connectAgent(folder, undo, deadline);
+      const record = { driver: this.name, data };
+      return this.#keep(new MicrosandboxGuest({ processes, supervisor, agent, record, release: () => undo.run() }));
+    } catch {
+      await undo.run();
+      return undefined;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([...this.#guests].map((guest) => (guest.record === undefined ? guest.stop(0) : undefined)));
+  }
+
+  #keep(guest: MicrosandboxGuest): Guest {
+    this.#guests.add(guest);
+    void guest.exited.then(() => this.#guests.delete(guest));
+    return guest;
+  }
+
+  #prepareBench(deadline: Deadline, onProgress: OnProgress): Promise<Bench> {
+    this.#bench ??= this.#setUp(onProgress).catch((error) => {
+      this.#bench = undefined;
+      throw error;
+    });
+    return deadline.race(this.#bench);
+  }
+
+  async #setUp(onProgress: OnProgress): Promise<Bench> {
+    const { host, problems } = await probeMicrosandbox();
+    if (host === undefined || problems.length > 0) throw unavailable(problems);
+    const guests = join(this.#cache, 'guests');
+    await sweepGuestFolders(guests);
+    return {
+      install: host.install,
+      images: new ImageStore(join(this.#cache, 'images'), host.install),
+      runtime: await obtainRuntime(this.#cache, host.busybox, onProgress),
+      guests,
+    };
+  }
+}
+
+function unavailable(problems: readonly { what: string; fix: string }[]): WorkcellError {
+  const reasons = problems.map(({ what, fix }) => `${what}: ${fix}`).join('; ');
+  return new WorkcellError('driver_unavailable', `The driver "microsandbox" cannot run here. ${reasons}`);
+}

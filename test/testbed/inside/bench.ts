@@ -1,0 +1,67 @@
+import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '../../../src/core/errors.ts';
+import { writeConfig } from '../../support/cell.ts';
+import { doubleServer } from '../../support/mcp-servers.ts';
+import { writeReport } from '../report.ts';
+
+/** What the checks in the nested host share. */
+export interface Bench {
+  /** Holds everything that they write; on a file system with extended attributes. */
+  readonly folder: string;
+  readonly project: string;
+  /** The stock clients; see `stockClients`. */
+  readonly clients: { readonly msb: string; readonly folder: string };
+  readonly configPath: string;
+  /** The one group of checks that is wanted. */
+  readonly only: string | undefined;
+}
+
+export const IMAGE = 'tiny';
+const APPLETS =
+  'sh cat echo env head id ln ls mkdir mknod mount printf ps pwd readlink rm sleep stat true uname wc'.split(' ');
+
+/** Lays out a configuration whose one image is busybox. */
+export async function openBench(options: Omit<Bench, 'configPath'> & { readonly busybox: string }): Promise<Bench> {
+  const { folder } = options;
+  await mkdir(folder, { recursive: true });
+  const image = join(folder, 'image');
+  await makeImage(image, options.busybox);
+  const configPath = await writeConfig(folder, {
+    mcpServers: { double: doubleServer({ tools: [{ name: 'echo', inputSchema: { type: 'object' } }] }) },
+    sandbox: { driver: 'microsandbox', image: IMAGE, images: { [IMAGE]: image }, bootTimeout: '120s', memory: '256M' },
+    limits: { timeout: '120s' },
+  });
+  return { ...options, configPath };
+}
+
+async function makeImage(image: string, busybox: string): Promise<void> {
+  for (const name of ['bin', 'etc', 'tmp', 'root']) await mkdir(join(image, name), { recursive: true });
+  await cp(busybox, join(image, 'bin/busybox'));
+  for (const name of APPLETS) await symlink('busybox', join(image, 'bin', name));
+  await writeFile(join(image, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000::/tmp:/bin/sh\n');
+  await writeFile(join(image, 'etc/group'), 'root:x:0:\nguest:x:1000:\n');
+}
+
+/** Runs a group of checks, unless another one is wanted; what fails between its checks fails the group. */
+export async function group({ only }: Bench, name: string, body: () => Promise<void>): Promise<void> {
+  if (only !== undefined && only !== name) return;
+  try {
+    await body();
+  } catch (error) {
+    writeReport({ kind: 'check', name: `the group "${name}"`, ms: 0, error: messageOf(error) });
+  }
+}
+
+/** Runs one check and reports how it went; the others run whatever it does. */
+export async function check(name: string, body: () => Promise<void>): Promise<void> {
+  const start = performance.now();
+  const report = (error?: string) =>
+    writeReport({ kind: 'check', name, ms: Math.round(performance.now() - start), ...(error ? { error } : {}) });
+  try {
+    await body();
+    report();
+  } catch (error) {
+    report(messageOf(error));
+  }
+}
