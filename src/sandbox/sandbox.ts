@@ -156,9 +156,7 @@ export class Sandbox {
 
   /** Throws `invalid_state` when it is not running, `busy` when it has too many clients. */
   attach(client: RelayClient): RelaySession {
-    const session = this.relay.attach(client);
-    if (session === undefined) throw new WorkcellError('busy', `Sandbox "${this.#record.name}" has too many clients`);
-    return session;
+    return this.relay.attach(client);
   }
 
   /** Throws `invalid_state` when it is not running. */
