@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, request, type Server, type ServerRe
 import { connect, isIP, type Socket } from 'node:net';
 import { type Duplex, pipeline } from 'node:stream';
 import { messageOf } from '../../core/errors.ts';
-import type { NetworkPolicy } from '../../protocol/network-policy.ts';
+import type { NetworkPolicy } from '../../core/network-policy.ts';
 import { StreamMux } from '../../protocol/stream-mux.ts';
 import { mayConnect, mayResolve } from './decide-egress.ts';
 
