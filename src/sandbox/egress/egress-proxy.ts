@@ -59,6 +59,8 @@ function createProxy(options: EgressOptions): Server {
     client.on('error', () => {});
     void tunnel(incoming, client, head, options).catch((error) => {
       const { status, text } = toRefusal(error);
+      // Nobody else reads it, and it counts as a connection until its end was read.
+      client.resume();
       client.end(
         `HTTP/1.1 ${status}\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
       );

@@ -174,6 +174,20 @@ it('the number of connections is limited: at the limit they work, above it they 
   expect(await open()).toBe('closed');
 });
 
+it('connections that were refused do not count any more once the client has left', async () => {
+  const { port } = await proxyFor({ ...inside(), maxConnections: 1 });
+  for (const authority of ['example.test:443', '192.0.2.1:80', 'nonsense::', `127.0.0.1:${webPort}`]) {
+    const answer = await eventually(async () => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => {});
+      socket.end(`CONNECT ${authority} HTTP/1.1\r\n\r\n`);
+      // Empty while the one before is still on its way out.
+      return (await socket.toArray().catch(() => [])).join('') || undefined;
+    });
+    expect(answer).toMatch(authority.startsWith('127') ? /^HTTP\/1\.1 200 / : /^HTTP\/1\.1 40[03] /);
+  }
+});
+
 it('a client that does not read holds up neither the others nor the memory', async () => {
   const { port, host } = await proxyFor(inside());
   const lazy = connect(port, '127.0.0.1');
