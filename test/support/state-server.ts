@@ -28,7 +28,10 @@ export async function openStateServer(
   const child = spawn(process.execPath, [SERVER, folder, API_KEY, driver, ...allow], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  const [url] = (await once(createInterface(child.stdout), 'line')) as [string];
+  const gone = once(child, 'exit').then(() => {
+    throw new Error('The server ended before it listened');
+  });
+  const [url] = (await Promise.race([once(createInterface(child.stdout), 'line'), gone])) as [string];
   const call = async (method: string, path: string, body?: object) => {
     const response = await request(`${url}/v1/sandboxes${path}`, {
       method: method as 'GET',
