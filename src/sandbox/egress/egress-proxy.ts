@@ -90,12 +90,14 @@ async function forward(incoming: IncomingMessage, response: ServerResponse, opti
   const { hostname, port, path, host } = authority(target);
   const address = await admit(hostname, port, options);
   const headers = Object.fromEntries(Object.entries(incoming.headers).filter(([name]) => !HOP_BY_HOP.includes(name)));
+  // Without it, the body of a method that rarely has one would follow the request as a request of its own.
+  const framing = incoming.headers['transfer-encoding'] === undefined ? {} : { 'transfer-encoding': 'chunked' };
   const upstream = request({
     host: address,
     port,
     method: incoming.method,
     path,
-    headers: { ...headers, host },
+    headers: { ...headers, ...framing, host },
     agent: false,
   });
   upstream.setTimeout(IDLE_TIMEOUT_MS, () => upstream.destroy());

@@ -124,6 +124,15 @@ it('a request that names one host and carries another in its header goes to the 
   expect(text).toContain(`x-seen: GET /a 127.0.0.1:${webPort}`);
 });
 
+it('a body in chunks stays a body, also of a method that rarely has one', async () => {
+  const { port } = await proxyFor(inside());
+  const socket = connect(port, '127.0.0.1');
+  const head = `DELETE http://127.0.0.1:${webPort}/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked`;
+  socket.write(`${head}\r\n\r\n5\r\nhello\r\n0\r\n\r\n`);
+  const sum = createHash('sha256').update('hello').digest('hex');
+  expect((await socket.toArray()).join('')).toContain(`x-seen: DELETE /a 127.0.0.1:${webPort} ${sum}`);
+});
+
 it('a refusal says what the policy does not allow', async () => {
   const { port } = await proxyFor(inside());
   const socket = connect(port, '127.0.0.1');
