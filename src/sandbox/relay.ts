@@ -26,6 +26,8 @@ export interface RelayObserver {
   /** What a command has written; `session` tells commands apart. Both streams of a terminal are `output`. */
   onOutput(source: 'stdout' | 'stderr' | 'output', session: number, data: Uint8Array): void;
   onSessionEnd(session: number): void;
+  /** Called once, when the stream of the agent is over: it ended, it broke the protocol, or the relay was closed. */
+  onEnd(): void;
 }
 
 /** What the transport calls. */
@@ -96,6 +98,7 @@ export class AgentRelay {
     agent.on('close', () => {
       ready.reject(new Error('The agent is gone'));
       this.close('The sandbox has ended');
+      observer.onEnd();
     });
     agent.resume();
   }
@@ -107,7 +110,10 @@ export class AgentRelay {
     const slot: Slot = { client, base: index * CLIENT_IDS, decoder: new FrameDecoder(), open: new Set() };
     this.#slots.set(index, slot);
     this.#ready.then(
-      (ready) => client.send(Buffer.concat([idRange(slot), ready])),
+      (ready) => {
+        if (this.#agent.destroyed) client.close('The sandbox has ended');
+        else client.send(Buffer.concat([idRange(slot), ready]));
+      },
       () => client.close('The sandbox has ended'),
     );
     return {

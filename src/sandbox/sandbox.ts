@@ -42,6 +42,8 @@ export interface SandboxContext extends GuestSpecContext {
 const STOP_GRACE_MS = 5_000;
 /** A driver that does not end a guest in this time has failed. */
 const STOP_TIMEOUT_MS = 15_000;
+/** How long a guest may take to end when its agent has. */
+const AGENT_LOST_GRACE_MS = 1_000;
 
 /** One sandbox: what is known of it, and the guest while there is one. */
 export class Sandbox {
@@ -233,7 +235,7 @@ export class Sandbox {
       await this.#openNetwork(guest, deadline);
       const agent = await deadline.race(guest.connectAgent(deadline), (late) => late.destroy());
       if (this.#guest !== guest) throw new WorkcellError('sandbox_lost', 'The sandbox ended while it started');
-      this.#relay = this.#openRelay(agent);
+      this.#relay = this.#openRelay(agent, guest);
       if (adopted !== undefined) return;
       // A guest that outlives this process must be known to the next one before it is used.
       if (guest.record !== undefined) await this.#change({ guest: guest.record });
@@ -244,12 +246,23 @@ export class Sandbox {
     }
   }
 
-  #openRelay(agent: Duplex): AgentRelay {
+  #openRelay(agent: Duplex, guest: Guest): AgentRelay {
     return new AgentRelay(agent, {
       onActivity: () => this.#timers.touch(),
       onOutput: (source, session, data) => this.log.write(source, session, data),
       onSessionEnd: (session) => this.log.endSession(session),
+      onEnd: () => void this.#loseAgent(guest),
     });
+  }
+
+  /** A guest without an agent is of no use to anybody. Mostly it is ending by itself, and then says why. */
+  async #loseAgent(guest: Guest): Promise<void> {
+    using deadline = new Deadline('Waiting for the end of a guest without an agent', AGENT_LOST_GRACE_MS);
+    await deadline.race(guest.exited).catch(() => {});
+    if (this.#guest !== guest || this.status !== 'running') return;
+    using stopping = new Deadline('Ending a guest without an agent', STOP_TIMEOUT_MS);
+    await stopping.race(guest.stop(0)).catch(() => {});
+    if (this.#guest === guest) this.#ended('failed', 'The sandbox ended by itself: its agent broke off the connection');
   }
 
   #useVolumes(): void {

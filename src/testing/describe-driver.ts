@@ -233,7 +233,8 @@ export function describeDriver(
     });
 
     it.skipIf(expectations.descriptors === undefined)('holds each process to its open files', async () => {
-      const count = `let open = 0; try { for (;;) { open = require('node:fs').openSync('/dev/null'); } } catch (error) { console.log(error.code, open); }`;
+      const count = `const fs = require('node:fs'); let open = 0;
+try { for (;;) { open = fs.openSync('/dev/null'); } } catch (error) { fs.closeSync(open); console.log(error.code, open); }`;
       const { stdout } = await agent.start({ cmd: '/opt/workcell/bin/node', args: ['-e', count] }).end;
       // Descriptors count from 0, so the last one that there can be is one below the limit.
       expect(stdout).toBe(`EMFILE ${(expectations.descriptors ?? 0) - 1}\n`);

@@ -81,7 +81,7 @@ async function run({ driver, isolation, folder, ...target }: Run): Promise<void>
   for (const { client, name } of stale) console.log(`works, and is among the known gaps: ${client}: ${name}`);
   const rate = passRate(results);
   console.log(`${driver}: ${(rate * 100).toFixed(1)} % of what works on the original's cloud`);
-  failed ||= unexplained.length > 0 || stale.length > 0 || rate < AIM;
+  failed ||= unexplained.length > 0 || stale.length > 0 || (driver === 'qemu' && rate < AIM);
   const kept: DriverResults = {
     driver,
     isolation,

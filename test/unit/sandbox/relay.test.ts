@@ -6,21 +6,27 @@ import { encodeAnyMessage } from '../../../src/protocol/agent-messages.ts';
 import { AgentRelay, type RelaySession } from '../../../src/sandbox/relay.ts';
 
 let agent: Duplex;
+let relay: AgentRelay;
+let ends = 0;
 let session: RelaySession;
 let activity = 0;
 const received: number[] = [];
 
 beforeEach(async () => {
   activity = 0;
+  ends = 0;
   received.length = 0;
   const [guest, host] = duplexPair();
   agent = guest;
-  const relay = new AgentRelay(host, {
+  relay = new AgentRelay(host, {
     onActivity: () => {
       activity += 1;
     },
     onOutput: () => {},
     onSessionEnd: () => {},
+    onEnd: () => {
+      ends += 1;
+    },
   });
   const frames = new FrameDecoder();
   let greeting = 8;
@@ -68,4 +74,14 @@ it('everything in a session counts, up to its end', async () => {
 
 it('a touch that is larger than a touch can be counts for nothing', async () => {
   expect(await toAgent(CLIENT_IDS - 1, 'core.touch', { padding: 'x'.repeat(100) })).toBe(0);
+});
+
+it('the end of a stream that breaks the protocol is told once, and who comes later is turned away', async () => {
+  agent.write(Buffer.alloc(16, 0xff));
+  while (ends === 0) await new Promise(setImmediate);
+  const { promise: reason, resolve } = Promise.withResolvers<string>();
+  relay.attach({ send: () => resolve('greeted'), backlog: 0, close: resolve });
+  expect(await reason).toBe('The sandbox has ended');
+  relay.close('again');
+  expect(ends).toBe(1);
 });

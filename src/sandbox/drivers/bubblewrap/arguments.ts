@@ -26,6 +26,7 @@ const ETC = ['passwd', 'group', 'hosts'];
 /** The guest's file systems that lie in memory, by their place. */
 export function memoryFileSystems({ mounts }: Pick<GuestSpec, 'mounts'>): readonly string[] {
   return [
+    '/',
     ...Object.keys(SCRATCH).filter((target) => !mounts.some((mount) => mount.target === target)),
     ...mounts.flatMap((mount) => (mount.kind === 'tmpfs' ? [mount.target] : [])),
   ];
@@ -65,6 +66,8 @@ export function bubblewrapArguments({ spec, layers, runtime, kernelFiles }: Bubb
     ...['--unshare-user', '--unshare-pid', '--unshare-net', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try'],
     ...['--uid', '0', '--gid', '0', '--cap-drop', 'ALL', '--hostname', hostname],
     ...['--die-with-parent', '--new-session', '--clearenv', '--chdir', '/'],
+    // The guest's own root: it may add to it, as in any other guest, within a size.
+    ...['--perms', '0755', '--size', size, '--tmpfs', '/'],
     ...layers.flatMap(layerArguments),
     ...(layers.some(({ target }) => isWithin(target, '/etc') && target !== '/etc/alternatives')
       ? []
@@ -76,7 +79,7 @@ export function bubblewrapArguments({ spec, layers, runtime, kernelFiles }: Bubb
       has(target) ? [] : ['--perms', mode, '--size', size, '--tmpfs', target],
     ),
     ...mounts.flatMap((mount) => mountArguments(mount, size)),
-    ...['--remount-ro', '/dev', '--remount-ro', '/'],
+    ...['--remount-ro', '/dev'],
   ];
 }
 

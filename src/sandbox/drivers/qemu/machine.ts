@@ -89,6 +89,12 @@ export function plugCommands(share: { socket: string; tag: string }): [string, R
   ];
 }
 
+/** The QMP command after which nothing is kept of what a guest says on its console: it could fill the host's memory. */
+export const SILENCE: readonly [string, Record<string, unknown>] = [
+  'chardev-change',
+  { id: 'console', backend: { type: 'null', data: {} } },
+];
+
 function shareArguments(share: { socket: string; tag: string }): string[] {
   return [
     ...['-chardev', `socket,id=share0,path=${escaped(share.socket)}`],

@@ -12,7 +12,7 @@ import { awaitWaiting, claim, prime } from './agent-link.ts';
 import type { GuestAssets } from './assets.ts';
 import { QemuGuest } from './guest.ts';
 import { type GuestData, writeGuestFile } from './guest-file.ts';
-import { agentSocket, machineCommand, memoryFile, plugCommands, qmpSocket } from './machine.ts';
+import { agentSocket, machineCommand, memoryFile, plugCommands, qmpSocket, SILENCE } from './machine.ts';
 import type { QemuHost } from './probe.ts';
 import { Qmp } from './qmp.ts';
 import { makeGuestFolder, ownId } from './run-directory.ts';
@@ -180,8 +180,10 @@ class Start implements Disposable {
     this.#undo.add(() => void agent.destroy());
     if (template === undefined) await awaitWaiting(agent, this.#deadline);
     else await this.#resume(template, view, qmp);
-    // Nothing is asked of the machine after this; a control socket that nobody holds is one door less.
+    await qmp.execute(...SILENCE, this.#deadline);
+    // Nothing is asked of the machine after this; a control socket that nobody finds is one door less.
     qmp.close();
+    await rm(qmpSocket(folder));
     await prime(agent, { tag: VIEW_TAG, rehearse }, this.#deadline);
     await mounts;
     return { plan, folder, view, machine, agent, mounts };
