@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentConnection } from '../../src/executor/agent-connection.ts';
+import { connectAgent } from '../../src/executor/connect-agent.ts';
 import { MicrosandboxClient } from '../../src/executor/microsandbox-client.ts';
 import { RunnerSession } from '../../src/executor/runner-session.ts';
 import { Deadline } from '../../src/util/deadline.ts';
@@ -45,7 +45,7 @@ describe.each([
 
   it('hold for its programs', async () => {
     using deadline = new Deadline('Connecting', 30_000);
-    using connection = await AgentConnection.open(
+    using connection = await connectAgent(
       new MicrosandboxClient({ url: server.url, apiKey: new Secret(API_KEY) }),
       sandbox,
       deadline,
