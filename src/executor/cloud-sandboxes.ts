@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { parseAllowList, toCloudPolicy } from '../protocol/network-policy.ts';
+import { parseAllowList } from '../core/network-policy.ts';
+import { toCloudPolicy } from '../protocol/network-policy.ts';
 import type { CreateSandboxInput, SandboxResponse } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
 import { connectAgent } from './connect-agent.ts';

@@ -30,7 +30,7 @@ export function describeSpec(request: CreateSandboxRequest, reader: SpecReader):
       ports: [],
       trust_host_cas: false,
       ...(network.policy ? { policy: network.policy } : {}),
-      ...(network.max_connections ? { max_connections: network.max_connections } : {}),
+      ...(typeof network.max_connections === 'number' ? { max_connections: network.max_connections } : {}),
     },
   };
 }
