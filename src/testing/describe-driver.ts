@@ -316,7 +316,7 @@ try { for (;;) { open = fs.openSync('/dev/null'); } } catch (error) { fs.closeSy
       const other = await driver.boot(spec(), limit);
       controller.abort();
       const its = new GuestAgent(await other.connectAgent(deadline()));
-      await agent.shell('touch /tmp/mine; sleep 1000 &');
+      await agent.shell('touch /tmp/mine; sleep 1000 >/dev/null 2>&1 &');
       expect(await its.shell('ls /tmp/mine; pgrep -x sleep')).toMatchObject({ stdout: '' });
 
       const [first, second] = await Promise.all([other.stop(0), other.stop(0)]);
