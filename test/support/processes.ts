@@ -18,9 +18,9 @@ export async function descendants(): Promise<readonly number[]> {
   return [...parents.keys()].filter(isBelow);
 }
 
-/** Resolves when `condition` gives something other than undefined or false; fails after 15 s. */
+/** Resolves when `condition` gives something other than undefined or false; fails after 45 s. */
 export async function eventually<T>(condition: () => Promise<T> | T): Promise<Exclude<T, undefined | false>> {
-  using deadline = new Deadline('Waiting for the condition', 15_000);
+  using deadline = new Deadline('Waiting for the condition', 45_000);
   return await poll(deadline, async () => {
     const value = await condition();
     return value === false ? undefined : (value as Exclude<T, undefined | false>);
