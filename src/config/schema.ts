@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { serverNameProblem } from '../core/server-name.ts';
 import { DRIVERS, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
-import { choice, duration, secret, share, size, switchValue, text, url, whole } from './values.ts';
+import { choice, destination, duration, secret, share, size, switchValue, text, url, whole } from './values.ts';
 
 const EXPECTS_KEYS = 'must hold keys and values';
 
@@ -42,7 +42,7 @@ export const fileSchema = section({
     memoryCeiling: size.optional(),
     processes: whole(1, 1_000_000),
     descriptors: whole(16, 1_000_000),
-    network: section({ allow: z.array(text) }),
+    network: section({ allow: z.array(destination) }),
   }),
   workspace: section({ capacity: size.optional(), inodes: whole(16, 2_000_000_000).optional() }),
   server: section({ host: text, port: whole(0, 65_535), hosts: z.array(text), apiKey: secret.optional() }),

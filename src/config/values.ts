@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { messageOf } from '../core/errors.ts';
+import { parseAllowList } from '../core/network-policy.ts';
 import { parseDuration, parseSize } from '../core/units.ts';
 import { Secret } from '../util/secret.ts';
 
@@ -19,6 +20,8 @@ export const size = leaf((value) => parseSize(scalar(value)));
 export const switchValue = leaf(parseBoolean);
 /** An http or https URL without credentials in it, as it was written. */
 export const url = leaf(parseUrl);
+/** An entry of what programs may reach, as it was written. */
+export const destination = leaf(parseDestination);
 /** A number from 0 to 1. */
 export const share = leaf(parseShare);
 
@@ -75,4 +78,10 @@ function parseUrl(value: unknown): string {
     throw new Error('must not hold a user name or password; put credentials into "headers" or "apiKey"');
   }
   return String(value);
+}
+
+function parseDestination(value: unknown): string {
+  if (typeof value !== 'string') throw new Error('must be text; put it in quotes');
+  parseAllowList([value]);
+  return value;
 }

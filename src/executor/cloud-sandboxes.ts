@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { parseAllowList, toCloudPolicy } from '../protocol/network-policy.ts';
+import { parseAllowList } from '../core/network-policy.ts';
+import { toCloudPolicy } from '../protocol/network-policy.ts';
 import type { CreateSandboxInput, SandboxResponse } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
-import { AgentConnection } from './agent-connection.ts';
+import { connectAgent } from './connect-agent.ts';
 import { MicrosandboxClient, type MicrosandboxClientOptions } from './microsandbox-client.ts';
 import type { OpenSandbox, SandboxOpener } from './open-sandbox.ts';
 import type { ExecuteProgram } from './program-executor.ts';
@@ -49,13 +50,13 @@ export class CloudSandboxes implements SandboxOpener {
       deadline,
     );
     try {
-      const connection = await AgentConnection.open(this.#client, sandbox.id, deadline);
+      const agent = await connectAgent(this.#client, sandbox.id, deadline);
       return {
         info: describe(sandbox),
-        runner: new RunnerSession(connection),
-        touch: () => connection.touch(),
+        runner: new RunnerSession(agent),
+        touch: () => agent.touch(),
         close: async () => {
-          connection[Symbol.dispose]();
+          agent[Symbol.dispose]();
           await this.#remove(sandbox);
         },
       };

@@ -1,6 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { ToolOutcome } from '../core/tool-error.ts';
+import type { AgentClient, ExecHandle } from '../protocol/agent-client.ts';
 import { RUNNER_COMMAND } from '../protocol/guest-bootstrap.ts';
 import {
   encodeLine,
@@ -9,7 +10,6 @@ import {
   RUNNER_VERSION,
   type RunnerFrame,
 } from '../protocol/runner-frames.ts';
-import type { AgentConnection, ExecHandle } from './agent-connection.ts';
 import { runnerFrameSchema } from './runner-frame-schema.ts';
 
 export type RunnerEnd = Extract<RunnerFrame, { t: 'done' }>;
@@ -38,13 +38,14 @@ export class RunnerSession {
   readonly #exec: ExecHandle;
   #ended: WorkcellError | undefined;
 
-  constructor(connection: Pick<AgentConnection, 'exec'>) {
+  constructor(agent: Pick<AgentClient, 'exec'>) {
     const lines = new LineDecoder();
     const decoder = new StringDecoder('utf8');
-    this.#exec = connection.exec(
+    this.#exec = agent.exec(
       { cmd: RUNNER_COMMAND },
       {
-        onStdout: (data) => {
+        onOutput: (stream, data) => {
+          if (stream !== 'stdout') return;
           try {
             for (const frame of lines.push(decoder.write(Buffer.from(data)))) this.#receive(frame);
           } catch (error) {
@@ -54,12 +55,7 @@ export class RunnerSession {
             this.#exec.signal(9);
           }
         },
-        onEnd: (end) =>
-          this.#end(
-            end instanceof WorkcellError
-              ? end
-              : new WorkcellError('sandbox_lost', 'The runner of the sandbox has ended'),
-          ),
+        onEnd: (end) => this.#end(reasonOf(end)),
       },
     );
   }
@@ -136,4 +132,11 @@ export class RunnerSession {
     for (const run of this.#runs.values()) run.done.reject(this.#ended);
     this.#runs.clear();
   }
+}
+
+/** Why there is no runner any more. That the guest has none is no fault of whoever wants a program to run. */
+function reasonOf(end: number | WorkcellError): WorkcellError {
+  if (typeof end === 'number') return new WorkcellError('sandbox_lost', 'The runner of the sandbox has ended');
+  if (end.code !== 'not_found') return end;
+  return new WorkcellError('protocol_error', `The sandbox has no runner: ${end.message}`, { cause: end });
 }

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { BootKind, Isolation } from '../core/execution.ts';
-import type { NetworkPolicy } from '../protocol/network-policy.ts';
+import type { NetworkPolicy } from '../core/network-policy.ts';
 import type { Deadline } from '../util/deadline.ts';
 
 /** Boots and stops guests of one kind. Holds no policy: names, states, limits and clients are the server's business. */

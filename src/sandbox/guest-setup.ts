@@ -1,9 +1,10 @@
 import { posix } from 'node:path';
 import { messageOf, WorkcellError } from '../core/errors.ts';
+import type { AgentClient } from '../protocol/agent-client.ts';
 import type { FsOpenOptions } from '../protocol/agent-messages.ts';
 import type { CreateSandboxRequest, PatchRequest } from '../protocol/rest.ts';
 import type { Deadline } from '../util/deadline.ts';
-import { GuestCaller } from './guest-caller.ts';
+import { attachAgentClient } from './attach-agent-client.ts';
 import type { AgentRelay } from './relay.ts';
 import type { SandboxLog } from './sandbox-log.ts';
 
@@ -23,32 +24,43 @@ export async function setUpGuest(
 ): Promise<void> {
   const { cmd, scripts } = request.runtime;
   if (request.patches.length > 0 || Object.keys(scripts).length > 0) {
-    using guest = await GuestCaller.open(relay, deadline);
-    await applyChanges(guest, request, deadline);
+    using guest = await open(relay, deadline);
+    await deadline.race(applyChanges(guest, request));
   }
-  if (cmd?.length) startCommand(await GuestCaller.open(relay, deadline), request, log);
+  if (cmd?.length) startCommand(await open(relay, deadline), request, log);
 }
 
-async function applyChanges(guest: GuestCaller, request: CreateSandboxRequest, deadline: Deadline): Promise<void> {
+async function open(relay: AgentRelay, deadline: Deadline): Promise<AgentClient> {
+  const guest = attachAgentClient((client) => relay.attach(client));
+  await deadline.race(guest.ready);
+  return guest;
+}
+
+async function applyChanges(guest: AgentClient, request: CreateSandboxRequest): Promise<void> {
   for (const [name, text] of Object.entries(request.runtime.scripts)) {
     const path = `${SCRIPTS_FOLDER}/${name}`;
     const content = Buffer.from(text);
-    await named(`script "${name}"`, () =>
-      putFile(guest, { path, content, mode: SCRIPT_MODE, replace: true }, deadline),
-    );
+    await named(`script "${name}"`, () => putFile(guest, { path, content, mode: SCRIPT_MODE, replace: true }));
   }
   for (const [index, patch] of request.patches.entries()) {
-    await named(`patch ${index + 1} ("${patch.type}")`, () => applyPatch(guest, patch, deadline));
+    await named(`patch ${index + 1} ("${patch.type}")`, () => applyPatch(guest, patch));
   }
 }
 
-/** It runs for as long as the sandbox lets it; its end is not the sandbox's. */
-function startCommand(guest: GuestCaller, { runtime }: CreateSandboxRequest, log: SandboxLog): void {
+/** It runs for as long as the sandbox lets it, with its output in the log; its end is not the sandbox's. */
+function startCommand(guest: AgentClient, { runtime }: CreateSandboxRequest, log: SandboxLog): void {
   const [command = '', ...args] = [...(runtime.entrypoint ?? []), ...(runtime.cmd ?? [])];
-  guest
-    .exec({ cmd: command, args })
-    .catch((error) => log.append('system', `The command "${command}" failed: ${messageOf(error)}\n`))
-    .finally(() => guest[Symbol.dispose]());
+  const running = guest.exec(
+    { cmd: command, args },
+    {
+      onOutput: () => {},
+      onEnd: (end) => {
+        if (typeof end !== 'number') log.append('system', `The command "${command}" failed: ${end.message}\n`);
+        guest[Symbol.dispose]();
+      },
+    },
+  );
+  running.closeInput();
 }
 
 async function named(what: string, work: () => Promise<void>): Promise<void> {
@@ -59,24 +71,24 @@ async function named(what: string, work: () => Promise<void>): Promise<void> {
   }
 }
 
-async function applyPatch(guest: GuestCaller, patch: PatchRequest, deadline: Deadline): Promise<void> {
+async function applyPatch(guest: AgentClient, patch: PatchRequest): Promise<void> {
   switch (patch.type) {
     case 'text':
-      return putFile(guest, { ...patch, content: Buffer.from(patch.content) }, deadline);
+      return putFile(guest, { ...patch, content: Buffer.from(patch.content) });
     case 'file':
-      return putFile(guest, { ...patch, content: Buffer.from(patch.content) }, deadline);
+      return putFile(guest, { ...patch, content: Buffer.from(patch.content) });
     case 'append':
-      return guest.writeFile(patch.path, Buffer.from(patch.content), { ...WRITE, append: true }, deadline);
+      return guest.writeFile(patch.path, Buffer.from(patch.content), { ...WRITE, append: true });
     case 'mkdir':
-      await guest.fs({ Mkdir: { path: patch.path } }, deadline);
-      return setMode(guest, patch.path, patch.mode, deadline);
+      await guest.fs({ Mkdir: { path: patch.path } });
+      return setMode(guest, patch.path, patch.mode);
     case 'symlink':
-      await makeParent(guest, patch.link, deadline);
-      if (patch.replace) await removePath(guest, patch.link, deadline);
-      await guest.fs({ Symlink: { target: patch.target, link_path: patch.link } }, deadline);
+      await makeParent(guest, patch.link);
+      if (patch.replace) await removePath(guest, patch.link);
+      await guest.fs({ Symlink: { target: patch.target, link_path: patch.link } });
       return;
     case 'remove':
-      return removePath(guest, patch.path, deadline);
+      return removePath(guest, patch.path);
     case 'copy_file':
     case 'copy_dir':
       throw new WorkcellError('unsupported', 'This server copies nothing of the host; mount it');
@@ -102,34 +114,29 @@ interface NewFile {
   readonly replace: boolean;
 }
 
-async function putFile(guest: GuestCaller, file: NewFile, deadline: Deadline): Promise<void> {
+async function putFile(guest: AgentClient, file: NewFile): Promise<void> {
   const { path, content, mode, replace } = file;
-  await makeParent(guest, path, deadline);
+  await makeParent(guest, path);
   const how = replace ? { create: true, truncate: true } : { create_new: true };
-  await guest.writeFile(path, content, { ...WRITE, ...how, mode: mode ?? null }, deadline);
-  await setMode(guest, path, mode, deadline);
+  await guest.writeFile(path, content, { ...WRITE, ...how, mode: mode ?? null });
+  await setMode(guest, path, mode);
 }
 
-async function makeParent(guest: GuestCaller, path: string, deadline: Deadline): Promise<void> {
+async function makeParent(guest: AgentClient, path: string): Promise<void> {
   const parent = posix.dirname(path);
-  if (parent !== '/') await guest.fs({ Mkdir: { path: parent } }, deadline);
+  if (parent !== '/') await guest.fs({ Mkdir: { path: parent } });
 }
 
 /** What was given at creation is subject to the agent's mask. */
-async function setMode(
-  guest: GuestCaller,
-  path: string,
-  mode: number | null | undefined,
-  deadline: Deadline,
-): Promise<void> {
+async function setMode(guest: AgentClient, path: string, mode: number | null | undefined): Promise<void> {
   if (mode === undefined || mode === null) return;
-  await guest.fs({ SetStat: { path, follow_symlink: true, attrs: { mode } } }, deadline);
+  await guest.fs({ SetStat: { path, follow_symlink: true, attrs: { mode } } });
 }
 
 /** What is not there needs no removing. */
-async function removePath(guest: GuestCaller, path: string, deadline: Deadline): Promise<void> {
-  const found = await guest.fs({ Stat: { path, follow_symlink: false } }, deadline).catch(() => undefined);
-  if (found === undefined || !('Stat' in found)) return deadline.check();
+async function removePath(guest: AgentClient, path: string): Promise<void> {
+  const found = await guest.fs({ Stat: { path, follow_symlink: false } }).catch(() => undefined);
+  if (found === undefined || !('Stat' in found)) return;
   const isFolder = found.Stat.kind === 'dir';
-  await guest.fs(isFolder ? { RemoveDir: { path, recursive: true } } : { Remove: { path } }, deadline);
+  await guest.fs(isFolder ? { RemoveDir: { path, recursive: true } } : { Remove: { path } });
 }

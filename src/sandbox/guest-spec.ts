@@ -1,8 +1,9 @@
 import { realpath } from 'node:fs/promises';
 import { isAbsolute, resolve, sep } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
+import type { NetworkPolicy } from '../core/network-policy.ts';
 import { egressEnvironment } from '../protocol/egress.ts';
-import { fromCloudPolicy, type NetworkPolicy } from '../protocol/network-policy.ts';
+import { fromCloudPolicy } from '../protocol/network-policy.ts';
 import type { CreateSandboxRequest, MountRequest } from '../protocol/rest.ts';
 import type { GuestSpec, ImageSpec, NetworkSpec, SandboxDriver, VolumeMount } from './driver.ts';
 import { SCRIPTS_FOLDER } from './guest-setup.ts';
@@ -84,8 +85,11 @@ export function toNetwork(
   if (!network.enabled || allowed.rules.length === 0) return undefined;
   if (driver.capabilities.network === 'none')
     throw unsupported('a network', `the driver "${driver.name}" has none; disable it for this sandbox`);
-  const asked = network.policy ?? undefined;
-  return { policies: [allowed, ...(asked === undefined ? [] : [fromCloudPolicy(asked, network.max_connections)])] };
+  const { policy, max_connections: maxConnections } = network;
+  const policies = [allowed, ...(policy ? [fromCloudPolicy(policy)] : [])];
+  return {
+    policies: policies.map((each) => (typeof maxConnections === 'number' ? { ...each, maxConnections } : each)),
+  };
 }
 
 /** A configured name comes first, so that an administrator decides what a reference means here. */

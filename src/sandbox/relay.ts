@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { WorkcellError } from '../core/errors.ts';
 import {
   CLIENT_IDS,
   clientOf,
@@ -103,10 +104,9 @@ export class AgentRelay {
     agent.resume();
   }
 
-  /** Undefined when there is no room for one more client. */
-  attach(client: RelayClient): RelaySession | undefined {
+  /** Throws `busy` when there is no room for one more client. */
+  attach(client: RelayClient): RelaySession {
     const index = this.#freeSlot();
-    if (index === undefined) return undefined;
     const slot: Slot = { client, base: index * CLIENT_IDS, decoder: new FrameDecoder(), open: new Set() };
     this.#slots.set(index, slot);
     this.#ready.then(
@@ -130,9 +130,9 @@ export class AgentRelay {
     this.#agent.destroy();
   }
 
-  #freeSlot(): number | undefined {
+  #freeSlot(): number {
     for (let index = 0; index < MAX_CLIENTS; index++) if (!this.#slots.has(index)) return index;
-    return undefined;
+    throw new WorkcellError('busy', `The sandbox has ${MAX_CLIENTS} clients already; close one of them`);
   }
 
   #fromClient(index: number, slot: Slot, bytes: Uint8Array): void {

@@ -3,7 +3,7 @@ import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Guest, GuestMetrics, SandboxDriver } from './driver.ts';
-import { serveEgress } from './egress/egress-proxy.ts';
+import { openNetwork } from './egress/open-network.ts';
 import { setUpGuest } from './guest-setup.ts';
 import { type GuestSpecContext, toGuestSpec, toNetwork } from './guest-spec.ts';
 import { assertMove, canMove, isLive } from './lifecycle.ts';
@@ -12,7 +12,8 @@ import { AgentRelay, type RelayClient, type RelaySession } from './relay.ts';
 import { SandboxLog } from './sandbox-log.ts';
 import type { SandboxRecord } from './sandbox-store.ts';
 import { SandboxTimers } from './sandbox-timers.ts';
-import { describeSpec, type SpecReader } from './spec-view.ts';
+import { describeSandbox } from './sandbox-view.ts';
+import type { SpecReader } from './spec-view.ts';
 
 /** Hands out the host's memory. */
 export interface MemoryShares {
@@ -156,9 +157,7 @@ export class Sandbox {
 
   /** Throws `invalid_state` when it is not running, `busy` when it has too many clients. */
   attach(client: RelayClient): RelaySession {
-    const session = this.relay.attach(client);
-    if (session === undefined) throw new WorkcellError('busy', `Sandbox "${this.#record.name}" has too many clients`);
-    return session;
+    return this.relay.attach(client);
   }
 
   /** Throws `invalid_state` when it is not running. */
@@ -172,27 +171,13 @@ export class Sandbox {
     return this.#guest?.metrics();
   }
 
-  describe(reader: SpecReader = 'document'): SandboxResponse {
-    const { id, orgId, name, slug, status, request, createdAt, startedAt, stoppedAt, failure } = this.#record;
-    const { poolBypass } = this.#guest ?? {};
-    return {
-      id,
-      org_id: orgId,
-      name,
-      slug,
-      status,
-      status_reason: status === 'starting' ? (this.#reason ?? null) : null,
-      ephemeral: request.lifecycle.ephemeral,
-      created_at: createdAt,
-      started_at: startedAt,
-      stopped_at: stoppedAt,
-      last_failure_message: failure,
-      spec: describeSpec(request, reader),
-      driver: this.#driver.name,
-      isolation: this.#driver.isolation,
-      boot: this.#guest?.boot ?? null,
-      ...(poolBypass === undefined ? {} : { pool_bypass: poolBypass }),
-    };
+  describe(reader?: SpecReader): SandboxResponse {
+    return describeSandbox(this.#record, {
+      driver: this.#driver,
+      guest: this.#guest,
+      reason: this.#reason,
+      ...(reader === undefined ? {} : { reader }),
+    });
   }
 
   async #boot(): Promise<void> {
@@ -219,10 +204,9 @@ export class Sandbox {
     const { name, request, guest: adopted } = this.#record;
     const signal = this.#cancelStart.signal;
     const giveBack = await this.#reserve(signal);
-    this.#useVolumes();
     this.#reason = 'scheduling';
     using deadline = new Deadline(`Starting sandbox "${name}"`, this.#context.bootTimeoutMs, { signal });
-    const guest = await getGuest(deadline).catch((error) => {
+    const guest = await this.#obtain(() => getGuest(deadline)).catch((error) => {
       giveBack?.();
       throw error;
     });
@@ -232,7 +216,8 @@ export class Sandbox {
       if (unexpected && this.#guest === guest) this.#ended('failed', `The sandbox ended by itself: ${reason}`);
     });
     try {
-      await this.#openNetwork(guest, deadline);
+      const network = toNetwork(request, this.#context);
+      if (network !== undefined) await openNetwork(guest, network, this.log, deadline);
       const agent = await deadline.race(guest.connectAgent(deadline), (late) => late.destroy());
       if (this.#guest !== guest) throw new WorkcellError('sandbox_lost', 'The sandbox ended while it started');
       this.#relay = this.#openRelay(agent, guest);
@@ -265,21 +250,12 @@ export class Sandbox {
     if (this.#guest === guest) this.#ended('failed', 'The sandbox ended by itself: its agent broke off the connection');
   }
 
-  #useVolumes(): void {
+  /** Holds on to its volumes first. */
+  async #obtain(getGuest: () => Promise<Guest>): Promise<Guest> {
     const { orgId, request } = this.#record;
-    const names = request.mounts.flatMap((mount) => (mount.type === 'named' ? [mount.name] : []));
-    this.#uses.push(...names.map((name) => this.#context.volumes.use(orgId, name)));
-  }
-
-  /** Lets the guest reach what it may, and writes into its log what it may not. */
-  async #openNetwork(guest: Guest, deadline: Deadline): Promise<void> {
-    const network = toNetwork(this.#record.request, this.#context);
-    if (network === undefined || guest.connectEgress === undefined) return;
-    serveEgress(await guest.connectEgress(deadline), {
-      policies: network.policies,
-      onDenied: ({ host, port, reason }) =>
-        this.log.append('system', `--- connection to ${host}:${port} refused: ${reason} ---\n`),
-    });
+    for (const mount of request.mounts)
+      if (mount.type === 'named') this.#uses.push(this.#context.volumes.use(orgId, mount.name));
+    return await getGuest();
   }
 
   async #reserve(signal: AbortSignal): Promise<(() => void) | undefined> {

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
-import { parseAllowList } from '../protocol/network-policy.ts';
+import { parseAllowList } from '../core/network-policy.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { FileLock } from '../util/file-lock.ts';
 import { toErrorResponse } from './api-error.ts';

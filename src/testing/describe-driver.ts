@@ -222,7 +222,7 @@ export function describeDriver(
       const count = async (processes: number) => {
         const line = `i=0; while [ $i -lt ${processes} ]; do sleep 1000 >/dev/null 2>&1 & i=$((i+1)); done; exit 0`;
         const { code } = await agent.shell(line);
-        await agent.shell('pkill -9 -x sleep; exit 0');
+        await agent.shell('exec pkill -9 -x sleep');
         return code;
       };
       const taken = Number((await agent.shell('cat /proc/[0-9]*/status | grep -c ^Threads')).stdout);
@@ -233,10 +233,11 @@ export function describeDriver(
     });
 
     it.skipIf(expectations.descriptors === undefined)('holds each process to its open files', async () => {
-      const count = `let open = 0; try { for (;;) { open = require('node:fs').openSync('/dev/null'); } } catch (error) { console.log(error.code, open); }`;
-      const { stdout } = await agent.start({ cmd: '/opt/workcell/bin/node', args: ['-e', count] }).end;
+      const count = `const fs = require('node:fs'); let open = 0;
+try { for (;;) { open = fs.openSync('/dev/null'); } } catch (error) { fs.closeSync(open); console.log(error.code, open); }`;
+      const { stdout, stderr } = await agent.start({ cmd: '/opt/workcell/bin/node', args: ['-e', count] }).end;
       // Descriptors count from 0, so the last one that there can be is one below the limit.
-      expect(stdout).toBe(`EMFILE ${(expectations.descriptors ?? 0) - 1}\n`);
+      expect({ stdout, stderr }).toEqual({ stdout: `EMFILE ${(expectations.descriptors ?? 0) - 1}\n`, stderr: '' });
     });
 
     it('measures what a guest uses', async () => {
@@ -315,7 +316,7 @@ export function describeDriver(
       const other = await driver.boot(spec(), limit);
       controller.abort();
       const its = new GuestAgent(await other.connectAgent(deadline()));
-      await agent.shell('touch /tmp/mine; sleep 1000 &');
+      await agent.shell('touch /tmp/mine; sleep 1000 >/dev/null 2>&1 &');
       expect(await its.shell('ls /tmp/mine; pgrep -x sleep')).toMatchObject({ stdout: '' });
 
       const [first, second] = await Promise.all([other.stop(0), other.stop(0)]);

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
-import { processStat } from './process-stat.ts';
+import { identify, isRunning, killProcess, type ProcessId } from './process-id.ts';
 
 export interface ChildExit {
   readonly code: number | null;
@@ -15,13 +15,6 @@ export interface ChildOptions {
    * not change its credentials in a way that makes the kernel forget whom it depends on.
    */
   readonly survives: boolean;
-}
-
-/** One process of this boot, whoever started it. */
-export interface ProcessId {
-  readonly pid: number;
-  /** As {@link processStat} tells it: another process may get the same pid later. */
-  readonly startTicks: string;
 }
 
 /** A process that a guest depends on: our own child, or one that an earlier process of ours has left running. */
@@ -115,13 +108,7 @@ export class ForeignProcess implements HostProcess {
   }
 
   async kill(): Promise<void> {
-    if (await isRunning(this.#id)) {
-      try {
-        process.kill(this.#id.pid, 'SIGKILL');
-      } catch {
-        // It has ended a moment ago.
-      }
-    }
+    await killProcess(this.#id);
     await this.exited;
   }
 
@@ -131,17 +118,6 @@ export class ForeignProcess implements HostProcess {
     }
     return { code: null, signal: null };
   }
-}
-
-/** Which process has this pid now; undefined when none has, or one that has ended. */
-export async function identify(pid: number): Promise<ProcessId | undefined> {
-  const stat = await processStat(pid);
-  return stat === undefined || 'ZX'.includes(stat.state) ? undefined : { pid, startTicks: stat.startTicks };
-}
-
-/** Whether this very process still runs. */
-export async function isRunning({ pid, startTicks }: ProcessId): Promise<boolean> {
-  return (await identify(pid))?.startTicks === startTicks;
 }
 
 /** The last `bytes` of a file as text; empty when it cannot be read. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { type Deadline, poll } from './deadline.ts';
 import { errnoOf, succeeds } from './errno.ts';
-import { processStat } from './process-stat.ts';
+import { identify, ownId, type ProcessId } from './process-id.ts';
 
 export interface FileLockOptions {
   /** The directory that stands for the lock. It exists while someone holds or wants it; its parent must exist. */
@@ -34,7 +34,7 @@ export class FileLock implements AsyncDisposable {
 
   /** Throws `busy`, naming the owner's pid, when a living process has the lock, this one included. */
   static async acquire(options: FileLockOptions): Promise<FileLock> {
-    const claim = `${await ownToken()}.${randomBytes(6).toString('hex')}`;
+    const claim = `${await tokenOf(await ownId())}.${randomBytes(6).toString('hex')}`;
     await placeClaim(options.path, claim);
     const lock = new FileLock(options.path, claim);
     try {
@@ -81,7 +81,8 @@ async function findRival(directory: string, claim: string): Promise<number | und
   for (const name of await readdir(directory)) {
     if (name === claim) continue;
     const [token = '', pid = ''] = /^(\d+)-[^.]+/.exec(name) ?? [];
-    if (token !== '' && (await tokenOf(pid)) === token) return Number(pid);
+    const owner = token === '' ? undefined : await identify(Number(pid));
+    if (owner !== undefined && (await tokenOf(owner)) === token) return owner.pid;
     await succeeds(unlink(join(directory, name)), ['ENOENT']);
   }
   return undefined;
@@ -92,18 +93,10 @@ async function withdraw(directory: string, claim: string): Promise<void> {
   await succeeds(rmdir(directory), ['ENOENT', 'ENOTEMPTY']);
 }
 
-async function ownToken(): Promise<string> {
-  const token = await tokenOf(String(process.pid));
-  if (token !== undefined) return token;
-  throw new WorkcellError('unsupported', 'Cannot lock files: /proc does not show this process');
-}
-
-/** `<pid>-<start>-<boot>`: one process, told from an earlier or later one with the same pid. Undefined when it is dead. */
-async function tokenOf(pid: string): Promise<string | undefined> {
-  const stat = await processStat(pid);
-  if (stat === undefined || stat.state === 'Z' || stat.state === 'X') return undefined;
+/** `<pid>-<start>-<boot>`: one process, told from an earlier or later one with the same pid. */
+async function tokenOf({ pid, startTicks }: ProcessId): Promise<string> {
   const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
-  return `${pid}-${stat.startTicks}-${boot.slice(0, 8)}`;
+  return `${pid}-${startTicks}-${boot.slice(0, 8)}`;
 }
 
 function undefinedIfBusy(error: unknown): undefined {

@@ -6,10 +6,11 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { AgentConnection } from '../../src/executor/agent-connection.ts';
+import { connectAgent } from '../../src/executor/connect-agent.ts';
 import { MicrosandboxClient } from '../../src/executor/microsandbox-client.ts';
 import { SandboxExecutor } from '../../src/executor/sandbox-executor.ts';
 import { createWorkcell, loadConfig } from '../../src/index.ts';
+import type { AgentClient } from '../../src/protocol/agent-client.ts';
 import { awaitWaiting } from '../../src/sandbox/drivers/qemu/agent-link.ts';
 import { obtainAssets } from '../../src/sandbox/drivers/qemu/assets.ts';
 import { QemuDriver } from '../../src/sandbox/drivers/qemu/driver.ts';
@@ -141,7 +142,7 @@ async function warmRuns(node: number[], warm: number[]): Promise<void> {
   const customer = cell.customer('bench');
   const { sandbox } = await customer.execute({ code: 'return 1+1' });
   using deadline = new Deadline('The warm runs', 120_000);
-  using agent = await AgentConnection.open(
+  using agent = await connectAgent(
     new MicrosandboxClient({ url: server.url, apiKey: server.key }),
     sandbox?.id ?? '',
     deadline,
@@ -160,17 +161,17 @@ async function warmRuns(node: number[], warm: number[]): Promise<void> {
 }
 
 /** The next process for a program is started after each run; both sides are measured when nothing else runs. */
-async function guestIsIdle(agent: AgentConnection): Promise<void> {
+async function guestIsIdle(agent: AgentClient): Promise<void> {
   const script =
     'bb=/opt/workcell/bin/busybox; n=0; while [ $n -lt 3 ]; do $bb usleep 30000; if $bb grep -q "^procs_running 1$" /proc/stat; then n=$((n+1)); else n=0; fi; done';
   await exec(agent, '/opt/workcell/bin/busybox', ['sh', '-c', script]);
 }
 
-function exec(agent: AgentConnection, cmd: string, args: readonly string[]): Promise<void> {
+function exec(agent: AgentClient, cmd: string, args: readonly string[]): Promise<void> {
   return new Promise((resolve, reject) => {
     agent.exec(
       { cmd, args },
-      { onStdout: () => {}, onEnd: (end) => (end === 0 ? resolve() : reject(new Error(`${cmd}: ${String(end)}`))) },
+      { onOutput: () => {}, onEnd: (end) => (end === 0 ? resolve() : reject(new Error(`${cmd}: ${String(end)}`))) },
     );
   });
 }

@@ -54,7 +54,8 @@ const write = async (handle: number, chunks: readonly Uint8Array[], range: objec
   const id = client.newId();
   client.send(id, 'core.fs.request', { op: { Write: { handle, ...range } } });
   for (const data of [...chunks, Buffer.alloc(0)]) client.send(id, 'core.fs.data', { data });
-  return (await client.untilEnd(id)).at(-1)?.payload;
+  // Data for a session that was refused is refused, too; the first answer is the one to the request.
+  return (await client.untilEnd(id)).find(({ type }) => type === 'core.fs.response')?.payload;
 };
 const names = (answer: unknown) => (answer as { data: { List: { path: string }[] } }).data.List.map(({ path }) => path);
 

@@ -6,7 +6,7 @@ import { describeDriver } from '../../src/testing/index.ts';
 
 const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'workcell');
 
-const LIMITS = { processes: 200, descriptors: 512 };
+const LIMITS = { processes: 150, descriptors: 512 };
 
 describeDriver('bubblewrap', async () => new BubblewrapDriver({ cache: CACHE, ...LIMITS }), {
   bootTimeoutMs: 30_000,

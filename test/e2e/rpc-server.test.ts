@@ -184,8 +184,8 @@ describe('sandbox.command.run', () => {
 
   it('is killed with all that it has started when its time is up, and its output is told', async () => {
     const script = 'echo before; sleep 600 & sleep 600';
-    expect(await command('sh', ['-c', script], 1)).toEqual(
-      fails(500, -32000, 'The command took longer than 1.0 s; its processes were killed', {
+    expect(await command('sh', ['-c', script], 4)).toEqual(
+      fails(500, -32000, 'The command took longer than 4.0 s; its processes were killed', {
         reason: 'deadline_exceeded',
         output: out('before'),
       }),

@@ -9,7 +9,9 @@ export interface CellOptions {
   readonly mcpServers?: Readonly<Record<string, StdioServer>>;
   /** In the language of `config.yaml`. */
   readonly limits?: Readonly<Record<string, string | number>>;
-  readonly sandbox?: Readonly<Record<string, string | number | boolean | Readonly<Record<string, string>>>>;
+  readonly sandbox?: Readonly<
+    Record<string, string | number | boolean | Readonly<Record<string, string | readonly string[]>>>
+  >;
   readonly workspace?: Readonly<Record<string, string | number>>;
 }
 

@@ -1,12 +1,8 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  bind,
-  bindPrograms,
-  programFolders,
-  quote,
-  READ_ONLY,
-} from '../../src/sandbox/drivers/microsandbox/mount-script.ts';
+import { hostImage } from '../../src/sandbox/driver-kit/host-image.ts';
+import { quote, READ_ONLY } from '../../src/sandbox/driver-kit/mount-options.ts';
+import { bind, bindPrograms } from '../../src/sandbox/drivers/microsandbox/mount-script.ts';
 import { findVirtiofsd } from '../../src/sandbox/drivers/qemu/host-tools.ts';
 import { Child } from '../../src/util/child.ts';
 import { type Deadline, poll } from '../../src/util/deadline.ts';
@@ -30,7 +26,7 @@ export async function serveHost(folder: string, paths: readonly string[], deadli
     `mount -t tmpfs -o mode=0755 view ${quote(view)}`,
     `cd ${quote(view)}`,
     'mkdir etc',
-    ...bindPrograms(await programFolders(), ['alternatives']),
+    ...bindPrograms(await hostImage(), []),
     ...paths.flatMap((path) => bind(path, path.slice(1), READ_ONLY)),
     'mount -o remount,ro .',
     // Debian's virtiofsd keeps a pid file there, which an ordinary user may not write.

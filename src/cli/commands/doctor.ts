@@ -17,7 +17,7 @@ export function doctorCommand(done: (code: ExitCode) => void): Command {
       else {
         print(
           table([
-            ['driver', report.ready ? report.driver : 'none'],
+            ['driver', report.drivers.some(({ chosen }) => chosen) ? report.driver : 'none'],
             ['isolation', report.isolation],
             ...Object.entries(report.facts),
             ['ready', report.ready ? 'yes' : 'no'],

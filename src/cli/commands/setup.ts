@@ -6,7 +6,7 @@ import { say, sayProgress } from '../output.ts';
 
 export function setupCommand(): Command {
   return new Command('setup')
-    .description('get everything that microVMs need: packages, a guest kernel, the guest runtime, a template')
+    .description('get what the driver in use needs: packages, a guest kernel and runtime, a template')
     .option('-y, --yes', 'install packages without asking')
     .action(async (options: { yes?: true }, command: Command) => {
       const { config } = await loadCliConfig(command);

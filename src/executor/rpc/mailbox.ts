@@ -1,9 +1,9 @@
 import { isWorkcellError, toWorkcellError, type WorkcellError } from '../../core/errors.ts';
+import type { ExecHandle, ExecHandlers } from '../../protocol/agent-client.ts';
 import type { ExecRequest } from '../../protocol/agent-messages.ts';
 import { HEARTBEAT_MS, MAILBOX, MAX_MESSAGE_BYTES, messageName } from '../../protocol/runner-mailbox.ts';
 import type { GatedFiles } from '../../util/gated-files.ts';
 import { Turns } from '../../util/turns.ts';
-import type { ExecHandle, ExecHandlers } from '../agent-connection.ts';
 
 export interface MailboxOptions {
   readonly files: GatedFiles;
@@ -45,7 +45,7 @@ export class Mailbox {
       this.close();
       handlers.onEnd(error);
     });
-    return { write: (data) => this.#write(data), signal: () => this.close() };
+    return { write: (data) => this.#write(data), closeInput: () => this.close(), signal: () => this.close() };
   }
 
   /** Nothing is read or written from here on. */
@@ -55,7 +55,7 @@ export class Mailbox {
   }
 
   /** Resolves with why nothing more comes, when all that had come has been passed on. */
-  async #deliver({ onStdout }: ExecHandlers): Promise<WorkcellError> {
+  async #deliver({ onOutput }: ExecHandlers): Promise<WorkcellError> {
     let ended: WorkcellError | undefined;
     void this.#options.ended.then((error) => {
       ended = error;
@@ -67,7 +67,7 @@ export class Mailbox {
       if (isWorkcellError(message)) return message;
       if (message !== undefined) {
         this.#ready.resolve();
-        onStdout(message);
+        onOutput('stdout', message);
       } else if (last !== undefined) return last;
       else if (this.#closed) return this.#options.ended;
       else await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));

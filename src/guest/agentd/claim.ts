@@ -1,6 +1,14 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import type { Readable, Writable } from 'node:stream';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   type GuestClaim,
   type GuestMount,
@@ -8,49 +16,62 @@ import {
   type GuestRefresh,
   RUNTIME_DIRECTORY,
 } from '../../protocol/guest-bootstrap.ts';
+import { SYSCALL } from '../../protocol/launch-plan.ts';
 import { programProcessOptions } from '../runner/options.ts';
 import { Supervisor } from '../runner/supervisor.ts';
-import { shellWord } from '../shell-word.ts';
 import type { AgentOptions } from './agent-options.ts';
+import { errnoNameOf } from './errno.ts';
+import { addFolder, addMount, MOUNT_FLAG, named, SetUp } from './set-up.ts';
+import { StepPlan } from './step-plan.ts';
 
 const VIEW = '/.workcell/view';
 const OVERLAY = '/.workcell/overlay';
 /** The runtime again, where no image can cover it. */
 const RUNTIME = '/.workcell/runtime';
+/** Where the kernel lists the devices that may be the view. */
+const VIEW_DEVICES = '/sys/bus/virtio/drivers/virtiofs';
+const RETRY_MS = 2;
+const CLOCK_REALTIME = 0;
+/** Of `include/uapi/linux/random.h`. */
+const RNDRESEEDCRNG = 0x5207;
 /** Folders that the guest makes itself; an image never covers them. */
 const OWN = ['proc', 'sys', 'dev', 'tmp', 'run', 'workspace'];
 
 /** What waits in a template: started before, so that nothing of this size has to be started after. */
 export interface Waiting {
-  readonly shell: SetupShell;
+  readonly setUp: SetUp;
   readonly supervisor: Supervisor;
 }
 
 export function startWaiting(): Waiting {
-  return { shell: new SetupShell(), supervisor: new Supervisor(programProcessOptions(RUNTIME)) };
+  return { setUp: new SetUp(), supervisor: new Supervisor(programProcessOptions(RUNTIME)) };
 }
 
 /**
- * Makes the guest ready for whoever comes: clock, randomness, the image, and a process for a program.
+ * Makes the guest ready for whoever comes: clock, randomness, the image, and, when there is time for it, a process for a
+ * program.
  *
  * A restored guest repeats the randomness of its template until the kernel has been reseeded. No process that a program
  * could see is started before that.
  */
-export async function primeGuest(prime: GuestPrime, { shell, supervisor }: Waiting): Promise<void> {
-  await shell.run(refresh(prime));
-  // The process for a program starts while the share arrives, which it does not need before it runs something.
-  supervisor.open(baseEnvironment());
-  await shell.run([mountView(prime.tag), IMAGE].join('\n'));
+export async function primeGuest(prime: GuestPrime, { setUp, supervisor }: Waiting): Promise<void> {
+  await setUp.perform(refresh(prime, new StepPlan()));
+  // A customer who waits already gets all of the CPU for the first command.
+  if (prime.rehearse) supervisor.open(baseEnvironment());
+  await mountView(prime.tag, setUp);
+  await setUp.perform(image());
 }
 
 /** Makes the primed guest one customer's: clock and randomness once more, then what only this customer sees. */
 export async function claimGuest(
   claim: GuestClaim,
-  { shell, supervisor }: Waiting,
+  { setUp, supervisor }: Waiting,
 ): Promise<Omit<AgentOptions, 'link'>> {
   const { hostname, mounts, workdir, user, rlimits } = claim;
-  await shell.run([refresh(claim), ...mounts.map(volume)].join('\n'));
-  shell.end();
+  const steps = refresh(claim, new StepPlan());
+  for (const mount of mounts) addVolume(steps, mount);
+  await setUp.perform(steps);
+  setUp.end();
   writeFileSync('/proc/sys/kernel/hostname', hostname);
   writeFileSync('/proc/sys/kernel/threads-max', String(threads() + claim.processes));
   writeFileSync('/proc/sys/fs/nr_open', String(claim.descriptors));
@@ -71,81 +92,63 @@ function threads(): number {
   return Number(total ?? 0);
 }
 
-/** Mixes the host's bytes into the kernel's pool; the script sets the clock and makes the kernel use the bytes. */
-function refresh({ time, seed }: GuestRefresh): string {
+/** Mixes the host's bytes into the kernel's pool; the steps set the clock and make the kernel use the bytes. */
+function refresh({ time, seed }: GuestRefresh, steps: StepPlan): StepPlan {
   writeFileSync('/dev/urandom', seed);
-  const bytes = [...timespec(time)].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`).join('');
-  return `printf '${bytes}' | ${RUNTIME}/bin/reseed`;
-}
-
-/** A busybox shell that does what this process cannot, such as mounting. The first command that fails ends it. */
-class SetupShell {
-  readonly #shell: ChildProcessByStdio<Writable, Readable, Readable>;
-  readonly #gone: Promise<never>;
-  #said = '';
-
-  constructor() {
-    this.#shell = spawn(`${RUNTIME}/bin/busybox`, ['sh', '-eu'], { stdio: 'pipe' });
-    this.#shell.stderr.on('data', (chunk: Buffer) => {
-      this.#said = (this.#said + chunk).slice(-500);
-    });
-    this.#shell.stdin.on('error', () => {});
-    // Without a PATH, busybox uses its own commands, and executes nothing to do so.
-    this.#shell.stdin.write('PATH=\n');
-    this.#gone = new Promise((_, reject) => {
-      this.#shell.once('close', (code) => reject(new Error(this.#said.trim() || `The set-up ended with code ${code}`)));
-    });
-    this.#gone.catch(() => {});
-  }
-
-  /** Resolves when the script has succeeded. */
-  async run(script: string): Promise<void> {
-    const done = new Promise<void>((resolve) => this.#shell.stdout.once('data', () => resolve()));
-    this.#shell.stdin.write(`${script}\necho done\n`);
-    await Promise.race([done, this.#gone]);
-  }
-
-  end(): void {
-    this.#shell.stdin.end();
-  }
+  steps.add(named('set the clock'), SYSCALL.clockSettime, [CLOCK_REALTIME, steps.plan.bytes(timespec(time))]);
+  steps.add(named('reseed the kernel'), SYSCALL.ioctl, [SetUp.URANDOM, RNDRESEEDCRNG, 0]);
+  return steps;
 }
 
 /** The device may still be on its way: it is plugged in while the guest runs. The driver's deadline bounds the wait. */
-function mountView(tag: string): string {
-  return `mkdir -p ${VIEW} ${OVERLAY}
-until mount -t virtiofs ${shellWord(tag)} ${VIEW} 2>/dev/null; do usleep 2000; done
-mount -t tmpfs overlay ${OVERLAY}`;
+async function mountView(tag: string, setUp: SetUp): Promise<void> {
+  for (;;) {
+    while (!readdirSync(VIEW_DEVICES).some((name) => name.startsWith('virtio'))) await delay(RETRY_MS);
+    const steps = new StepPlan();
+    addMount(steps, { source: tag, target: VIEW, type: 'virtiofs' });
+    const failure = await setUp.perform(steps).catch((error: Error) => error);
+    if (failure === undefined) return;
+    // A device is listed a moment before its tag is known.
+    if (errnoNameOf(failure.cause) !== 'EINVAL') throw failure;
+    await delay(RETRY_MS);
+  }
 }
 
 /** Lays the image over the guest's own root, folder by folder, each under an overlay that the guest may write to. */
-const IMAGE = `for path in ${VIEW}/root/*; do
-  name=\${path##*/}
-  case " ${OWN.join(' ')} " in *" $name "*) continue ;; esac
-  if [ -h "$path" ]; then
-    [ -e "/$name" ] || ln -s "$(readlink "$path")" "/$name"
-  # The dot makes the kernel mount the part of the share that begins here, which an overlay would not do.
-  elif [ -d "$path/." ]; then
-    scratch=${OVERLAY}/$name
-    mkdir -p "$scratch/upper" "$scratch/work" "/$name"
-    mount -t overlay -o "lowerdir=$path:/$name,upperdir=$scratch/upper,workdir=$scratch/work" overlay "/$name"
-  fi
-done
-mkdir -p ${RUNTIME_DIRECTORY}
-mount --bind ${RUNTIME} ${RUNTIME_DIRECTORY}`;
-
-function volume(mount: GuestMount): string {
-  const target = shellWord(mount.target);
-  const options = mount.options.join(',');
-  if (mount.source === undefined) {
-    const size = mount.sizeMib === undefined ? [] : [`size=${mount.sizeMib}m`];
-    return `mkdir -p ${target}
-mount -t tmpfs -o ${shellWord(['rw', ...size, options].filter(Boolean).join(','))} tmpfs ${target}`;
+function image(): StepPlan {
+  const steps = new StepPlan();
+  for (const entry of readdirSync(`${VIEW}/root`, { withFileTypes: true })) {
+    const { name } = entry;
+    if (name.startsWith('.') || OWN.includes(name)) continue;
+    const [path, target] = [`${VIEW}/root/${name}`, `/${name}`];
+    if (entry.isSymbolicLink()) {
+      if (!existsSync(target)) symlinkSync(readlinkSync(path), target);
+    } else if (entry.isDirectory()) {
+      // The dot makes the kernel mount the part of the share that begins here, which an overlay would not do.
+      statSync(`${path}/.`);
+      const [upper, work] = [`${OVERLAY}/${name}/upper`, `${OVERLAY}/${name}/work`];
+      for (const folder of [upper, work, target]) mkdirSync(folder, { recursive: true });
+      const data = `lowerdir=${path}:${target},upperdir=${upper},workdir=${work}`;
+      addMount(steps, { source: 'overlay', target, type: 'overlay', data });
+    }
   }
+  // An image may have covered it.
+  addFolder(steps, RUNTIME_DIRECTORY);
+  addMount(steps, { source: RUNTIME, target: RUNTIME_DIRECTORY, flags: MOUNT_FLAG.bind });
+  return steps;
+}
+
+function addVolume(steps: StepPlan, { source, target, options, sizeMib }: GuestMount): void {
+  const flags = options.reduce((sum, name) => sum | MOUNT_FLAG[name], 0);
+  addFolder(steps, target);
+  if (source === undefined) {
+    const size = sizeMib === undefined ? {} : { data: `size=${sizeMib}m` };
+    addMount(steps, { source: 'tmpfs', target, type: 'tmpfs', flags, ...size });
+    return;
+  }
+  addMount(steps, { source: `${VIEW}/mounts/${source}`, target, flags: MOUNT_FLAG.bind });
   // Options here are comfort only: what makes a volume read-only is the host's side of the share.
-  const remount = options === '' ? '' : `mount -o ${shellWord(`remount,bind,${options}`)} ${target}`;
-  return `mkdir -p ${target}
-mount --bind ${shellWord(`${VIEW}/mounts/${mount.source}`)} ${target}
-${remount}`;
+  if (flags !== 0) addMount(steps, { source: 'none', target, flags: flags | MOUNT_FLAG.bind | MOUNT_FLAG.remount });
 }
 
 /** A `struct timespec`: seconds and nanoseconds. */

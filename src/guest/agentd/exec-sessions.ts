@@ -43,7 +43,11 @@ export class ExecSessions {
   start(id: number, request: ExecRequest): void {
     const client = { gone: false };
     const send: Send = (type, payload) => client.gone || this.#options.link.send(encodeMessage(id, type, payload));
-    const end = () => client.gone || this.#sessions.delete(id);
+    const end = () => {
+      // A program may come next; until the first command has ended, the CPU was all its own.
+      this.#options.supervisor.open();
+      if (!client.gone) this.#sessions.delete(id);
+    };
     try {
       this.#admit(id);
       const session = this.#begin(request, { link: this.#options.link, intake: this.#intake, send, end });

@@ -18,9 +18,22 @@ export interface LaunchFailure {
   readonly error: NodeJS.ErrnoException;
 }
 
+/** A process that does nothing until it has a plan, and can wait for it in a template. */
+export interface WaitingLaunch {
+  readonly child: ChildProcess;
+  /** Performs the plan, once. */
+  perform(encoded: Uint8Array): Launch['done'];
+}
+
 /** Performs a plan in a process of its own, a session leader; `inherited` becomes its descriptors from 4 on. */
 export function launch(plan: LaunchPlan, stdio: 'ignore' | 'pipe', inherited: readonly number[] = []): Launch {
   const encoded = plan.encode();
+  const { child, perform } = startLaunch(stdio, inherited);
+  return { child, done: perform(encoded) };
+}
+
+/** Starts a process as {@link launch} does, without its plan. */
+export function startLaunch(stdio: 'ignore' | 'pipe', inherited: readonly number[] = []): WaitingLaunch {
   const channels: StdioOptions = [stdio, stdio, stdio, 'pipe', ...inherited];
   const child = spawn(LAUNCH, [], { cwd: '/', env: {}, detached: true, stdio: channels });
   const channel = child.stdio[3] as Duplex;
@@ -35,6 +48,9 @@ export function launch(plan: LaunchPlan, stdio: 'ignore' | 'pipe', inherited: re
     child.on('error', reject);
   });
   done.catch(() => {});
-  channel.end(encoded);
-  return { child, done };
+  const perform = (encoded: Uint8Array) => {
+    channel.end(encoded);
+    return done;
+  };
+  return { child, perform };
 }

@@ -17,6 +17,7 @@ export class Supervisor {
   readonly #options: ProgramProcessOptions;
   #env: ProgramEnvironment | undefined;
   #waiting: ProgramProcess;
+  #opened = false;
   #running = 0;
 
   /** Nothing of a program's process runs yet, but what will become the first one is there. */
@@ -25,8 +26,10 @@ export class Supervisor {
     this.#waiting = new ProgramProcess(options);
   }
 
-  /** From here on processes are started, with these variables. */
-  open(env: ProgramEnvironment): void {
+  /** From here on a process waits, with these variables: by default those that programs get. Once is enough. */
+  open(env: ProgramEnvironment = this.#env ?? {}): void {
+    if (this.#opened) return;
+    this.#opened = true;
     this.#env = env;
     this.#waiting.start(env);
   }
@@ -34,7 +37,7 @@ export class Supervisor {
   /** Programs get these variables instead, also the one that takes the process that waits already. */
   adapt(env: ProgramEnvironment): void {
     this.#env = env;
-    if (this.#waiting.canAdapt(env)) return;
+    if (!this.#opened || this.#waiting.canAdapt(env)) return;
     this.#waiting.kill();
     this.#waiting = this.#startOne();
   }
@@ -46,6 +49,7 @@ export class Supervisor {
 
   /** One client; `write` gets the bytes for its standard input. */
   attach(write: (line: string) => void): RunnerConnection {
+    this.open();
     write(encodeLine({ t: 'hello', version: RUNNER_VERSION }));
     return new RunnerConnection(this, write);
   }

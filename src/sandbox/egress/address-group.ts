@@ -1,5 +1,5 @@
 import { BlockList, isIPv6 } from 'node:net';
-import type { AddressGroup } from '../../protocol/network-policy.ts';
+import type { AddressGroup } from '../../core/network-policy.ts';
 
 /** The instance metadata services of clouds. */
 const METADATA = ['169.254.169.254/32', '169.254.170.2/32', 'fd00:ec2::254/128', '100.100.100.200/32'];

@@ -1,4 +1,4 @@
-import type { NetworkDestination, NetworkPolicy, NetworkRule } from '../../protocol/network-policy.ts';
+import type { NetworkDestination, NetworkPolicy, NetworkRule } from '../../core/network-policy.ts';
 import { isInCidr, isInGroup } from './address-group.ts';
 
 /**

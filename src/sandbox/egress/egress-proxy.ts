@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, request, type Server, type ServerRe
 import { connect, isIP, type Socket } from 'node:net';
 import { type Duplex, pipeline } from 'node:stream';
 import { messageOf } from '../../core/errors.ts';
-import type { NetworkPolicy } from '../../protocol/network-policy.ts';
+import type { NetworkPolicy } from '../../core/network-policy.ts';
 import { StreamMux } from '../../protocol/stream-mux.ts';
 import { mayConnect, mayResolve } from './decide-egress.ts';
 
@@ -59,6 +59,8 @@ function createProxy(options: EgressOptions): Server {
     client.on('error', () => {});
     void tunnel(incoming, client, head, options).catch((error) => {
       const { status, text } = toRefusal(error);
+      // Nobody else reads it, and it counts as a connection until its end was read.
+      client.resume();
       client.end(
         `HTTP/1.1 ${status}\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
       );
@@ -88,12 +90,14 @@ async function forward(incoming: IncomingMessage, response: ServerResponse, opti
   const { hostname, port, path, host } = authority(target);
   const address = await admit(hostname, port, options);
   const headers = Object.fromEntries(Object.entries(incoming.headers).filter(([name]) => !HOP_BY_HOP.includes(name)));
+  // Without it, the body of a method that rarely has one would follow the request as a request of its own.
+  const framing = incoming.headers['transfer-encoding'] === undefined ? {} : { 'transfer-encoding': 'chunked' };
   const upstream = request({
     host: address,
     port,
     method: incoming.method,
     path,
-    headers: { ...headers, host },
+    headers: { ...headers, ...framing, host },
     agent: false,
   });
   upstream.setTimeout(IDLE_TIMEOUT_MS, () => upstream.destroy());

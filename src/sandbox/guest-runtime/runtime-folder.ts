@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { chmod, copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -36,6 +37,18 @@ export async function fillRuntime({ node, busybox, programs }: RuntimeInputs, fo
   await writeRuntimeScript(folder, 'runner', `exec $node ${RUNTIME_DIRECTORY}/runner.mjs`);
 }
 
+/** Changes when a runtime of these programs changes, or `text`, or one of `files`, as their size and time tell. */
+export async function runtimeKey(text: string, files: readonly string[], programs: readonly string[]): Promise<string> {
+  const hash = createHash('sha256').update(`${process.version}\n${text}\n`);
+  for (const file of [...files, process.execPath]) {
+    const { size, mtimeMs } = await stat(file);
+    hash.update(`${size} ${Math.floor(mtimeMs)}\n`);
+  }
+  hash.update(launchProgram());
+  for (const name of programs) hash.update(await readBundle(name));
+  return hash.digest('hex').slice(0, 16);
+}
+
 /** A command in the runtime; `$node` in its body starts the runtime's own node. */
 export async function writeRuntimeScript(folder: string, name: string, body: string): Promise<void> {
   const node = `lib=${RUNTIME_DIRECTORY}/lib\nnode="$lib/ld.so --library-path $lib $lib/node"`;
@@ -45,7 +58,7 @@ export async function writeRuntimeScript(folder: string, name: string, body: str
 }
 
 /** A bundled guest program. Throws `driver_unavailable` when it was not built. */
-export async function readBundle(name: string): Promise<Buffer> {
+async function readBundle(name: string): Promise<Buffer> {
   try {
     return await readFile(join(BUNDLES, `${name}.mjs`));
   } catch (cause) {

@@ -1,6 +1,7 @@
+import type { AgentClient } from '../../protocol/agent-client.ts';
 import { Deadline } from '../../util/deadline.ts';
+import { attachAgentClient } from '../attach-agent-client.ts';
 import type { Sandbox } from '../sandbox.ts';
-import { GuestAgent } from './guest-agent.ts';
 import type { Language } from './language.ts';
 import { Repl } from './repl.ts';
 
@@ -8,7 +9,7 @@ const CONNECT_TIMEOUT_MS = 30_000;
 
 /** What this interface keeps open in a running sandbox. It ends with the sandbox. */
 export interface GuestSession {
-  readonly agent: GuestAgent;
+  readonly agent: AgentClient;
   readonly repls: Readonly<Record<Language, Repl>>;
 }
 
@@ -22,12 +23,12 @@ export class GuestSessions {
     const session = known === undefined || known.agent.lost !== undefined ? attach(sandbox) : known;
     this.#sessions.set(sandbox, session);
     using deadline = new Deadline('Connecting to the agent of the sandbox', CONNECT_TIMEOUT_MS);
-    await session.agent.ready(deadline);
+    await deadline.race(session.agent.ready);
     return session;
   }
 }
 
 function attach(sandbox: Sandbox): GuestSession {
-  const agent = GuestAgent.attach(sandbox);
+  const agent = attachAgentClient((client) => sandbox.attach(client));
   return { agent, repls: { python: new Repl(agent, 'python'), node: new Repl(agent, 'node') } };
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { WorkcellError } from '../../core/errors.ts';
+import type { AgentClient, ExecHandle } from '../../protocol/agent-client.ts';
 import type { OutputLine } from '../../protocol/json-rpc.ts';
 import { Deadline } from '../../util/deadline.ts';
-import type { GuestAgent, RunningCommand } from './guest-agent.ts';
 import { interpreterCommand, type Language } from './language.ts';
 import { MarkedStream } from './marked-stream.ts';
 import { OutputLines } from './output-lines.ts';
@@ -11,6 +11,7 @@ import { OutputLines } from './output-lines.ts';
 const START_TIMEOUT_MS = 60_000;
 /** How long a killed process group may take to be gone. */
 const KILL_TIMEOUT_MS = 5_000;
+const SIGKILL = 9;
 
 /**
  * One interpreter process and its variables; see the drivers for what is said to it. It runs one piece of code at a time.
@@ -19,13 +20,13 @@ const KILL_TIMEOUT_MS = 5_000;
  * interpreter is told only when the code has run: code cannot print it, and nothing that was written before it is lost.
  */
 export class Interpreter {
-  readonly #command: RunningCommand;
+  readonly #command: ExecHandle;
   readonly #ended = Promise.withResolvers<number | WorkcellError>();
   readonly #streams: Readonly<Record<'stdout' | 'stderr', MarkedStream>>;
   #output = new OutputLines();
   #gone = false;
 
-  private constructor(agent: GuestAgent, language: Language) {
+  private constructor(agent: AgentClient, language: Language) {
     this.#streams = {
       stdout: new MarkedStream((data) => this.#output.push('stdout', data)),
       stderr: new MarkedStream((data) => this.#output.push('stderr', data)),
@@ -41,7 +42,7 @@ export class Interpreter {
   }
 
   /** Resolves when it is ready to run code, so that its start does not count against anybody's timeout. */
-  static async start(agent: GuestAgent, language: Language): Promise<Interpreter> {
+  static async start(agent: AgentClient, language: Language): Promise<Interpreter> {
     const interpreter = new Interpreter(agent, language);
     using deadline = new Deadline(`Starting the ${language} interpreter`, START_TIMEOUT_MS);
     const { ended, output } = await interpreter.run('', deadline);
@@ -82,7 +83,7 @@ export class Interpreter {
   }
 
   async #kill(): Promise<void> {
-    this.#command.kill();
+    this.#command.signal(SIGKILL);
     using deadline = new Deadline('Killing the interpreter', KILL_TIMEOUT_MS);
     await deadline.race(this.#ended.promise);
   }

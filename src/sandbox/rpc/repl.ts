@@ -1,8 +1,8 @@
 import { isWorkcellError, WorkcellError } from '../../core/errors.ts';
+import type { AgentClient } from '../../protocol/agent-client.ts';
 import type { OutputLine } from '../../protocol/json-rpc.ts';
 import { Deadline } from '../../util/deadline.ts';
 import { Turns } from '../../util/turns.ts';
-import type { GuestAgent } from './guest-agent.ts';
 import { Interpreter } from './interpreter.ts';
 import type { Language } from './language.ts';
 
@@ -18,14 +18,14 @@ const UNLIMITED_MS = 2 ** 31 - 1;
 
 /** A language's interpreter in one sandbox: one evaluation at a time, a new process when the last one is gone. */
 export class Repl {
-  readonly #agent: GuestAgent;
+  readonly #agent: AgentClient;
   readonly #language: Language;
   readonly #turns = new Turns();
   #interpreter: Interpreter | undefined;
   /** Said with the next evaluation when nobody could be told that the variables are gone. */
   #notice: string | undefined;
 
-  constructor(agent: GuestAgent, language: Language) {
+  constructor(agent: AgentClient, language: Language) {
     this.#agent = agent;
     this.#language = language;
   }

@@ -1,10 +1,11 @@
 import { WorkcellError } from '../../core/errors.ts';
+import type { AgentClient } from '../../protocol/agent-client.ts';
 import type { OutputLine } from '../../protocol/json-rpc.ts';
 import { Deadline } from '../../util/deadline.ts';
-import type { GuestAgent } from './guest-agent.ts';
 import { OutputLines } from './output-lines.ts';
 import type { RunLimits } from './repl.ts';
 
+const SIGKILL = 9;
 const KILL_TIMEOUT_MS = 5_000;
 const UNLIMITED_MS = 2 ** 31 - 1;
 
@@ -18,7 +19,7 @@ export interface CommandOutcome {
  * started, and `deadline_exceeded` or `cancelled` when its process group was killed.
  */
 export async function runCommand(
-  agent: GuestAgent,
+  agent: AgentClient,
   command: { readonly command: string; readonly args: readonly string[] },
   { timeoutMs, signal }: RunLimits,
 ): Promise<CommandOutcome> {
@@ -36,7 +37,7 @@ export async function runCommand(
     return { exitCode: end, output: output.finish() };
   } catch (error) {
     if (!deadline.signal.aborted) throw error;
-    running.kill();
+    running.signal(SIGKILL);
     using grace = new Deadline('Killing the command', KILL_TIMEOUT_MS);
     await grace.race(ended.promise);
     const { code, message } = error as WorkcellError;

@@ -266,6 +266,12 @@ describe('strictness', () => {
     ['sandbox: { driver: docker }', 'must be one of auto, microsandbox, qemu, bubblewrap'],
     ['sandbox: { template: yes }', 'must be true or false'],
     ['sandbox: { apiKey: "" }', 'must not be empty'],
+    [
+      'sandbox: { network: { allow: [example.com, "a b:443"] } }',
+      'config.yaml:1: sandbox.network.allow[1]: "a b:443" is not a destination; write a domain',
+    ],
+    ['sandbox: { network: { allow: ["x:0"] } }', 'sandbox.network.allow[0]: "x:0" is not a destination'],
+    ['sandbox: { network: { allow: [443] } }', 'sandbox.network.allow[0]: must be text; put it in quotes'],
     ['selector: { threshold: 1.1 }', 'must be a number from 0 to 1'],
     ['limits: { value: -1M }', 'is not a size'],
     ['limits: { toolCalls: "" }', 'must be text or a number, and not empty'],

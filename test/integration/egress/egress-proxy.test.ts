@@ -4,8 +4,8 @@ import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { fetch, ProxyAgent } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type NetworkPolicy, parseAllowList } from '../../../src/core/network-policy.ts';
 import { forwardEgress } from '../../../src/guest/egress/forwarder.ts';
-import { type NetworkPolicy, parseAllowList } from '../../../src/protocol/network-policy.ts';
 import { WINDOW_BYTES } from '../../../src/protocol/stream-mux.ts';
 import { type EgressDenied, serveEgress } from '../../../src/sandbox/egress/egress-proxy.ts';
 import { eventually } from '../../support/processes.ts';
@@ -124,6 +124,15 @@ it('a request that names one host and carries another in its header goes to the 
   expect(text).toContain(`x-seen: GET /a 127.0.0.1:${webPort}`);
 });
 
+it('a body in chunks stays a body, also of a method that rarely has one', async () => {
+  const { port } = await proxyFor(inside());
+  const socket = connect(port, '127.0.0.1');
+  const head = `DELETE http://127.0.0.1:${webPort}/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked`;
+  socket.write(`${head}\r\n\r\n5\r\nhello\r\n0\r\n\r\n`);
+  const sum = createHash('sha256').update('hello').digest('hex');
+  expect((await socket.toArray()).join('')).toContain(`x-seen: DELETE /a 127.0.0.1:${webPort} ${sum}`);
+});
+
 it('a refusal says what the policy does not allow', async () => {
   const { port } = await proxyFor(inside());
   const socket = connect(port, '127.0.0.1');
@@ -172,6 +181,20 @@ it('the number of connections is limited: at the limit they work, above it they 
   expect(await open()).toBe('HTTP/1.1 200 Connection established');
   expect(await open()).toBe('HTTP/1.1 200 Connection established');
   expect(await open()).toBe('closed');
+});
+
+it('connections that were refused do not count any more once the client has left', async () => {
+  const { port } = await proxyFor({ ...inside(), maxConnections: 1 });
+  for (const authority of ['example.test:443', '192.0.2.1:80', 'nonsense::', `127.0.0.1:${webPort}`]) {
+    const answer = await eventually(async () => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => {});
+      socket.end(`CONNECT ${authority} HTTP/1.1\r\n\r\n`);
+      // Empty while the one before is still on its way out.
+      return (await socket.toArray().catch(() => [])).join('') || undefined;
+    });
+    expect(answer).toMatch(authority.startsWith('127') ? /^HTTP\/1\.1 200 / : /^HTTP\/1\.1 40[03] /);
+  }
 });
 
 it('a client that does not read holds up neither the others nor the memory', async () => {

@@ -220,6 +220,30 @@ it('a start that gets no memory in time fails and says that it waited for memory
   });
 });
 
+it('a start that finds a volume gone gives its memory and its other volumes back', async () => {
+  let held = 0;
+  const budget = {
+    async reserve(mib: number) {
+      held += mib;
+      return () => {
+        held -= mib;
+      };
+    },
+  };
+  await server[Symbol.asyncDispose]();
+  await open({ budget });
+  const volume = async (name: string) =>
+    ((await server.call('POST', '/v1/volumes', { body: { name } })).body as { id: string }).id;
+  const [there, gone] = [await volume('there'), await volume('gone')];
+  const mounts = ['there', 'gone'].map((name) => ({ type: 'named', name, guest: `/${name}` }));
+  const { id } = (await create('late', '', { mounts })).body as SandboxResponse;
+  expect((await server.call('DELETE', `/v1/volumes/${gone}`)).status).toBe(200);
+  await server.call('POST', `/v1/sandboxes/${id}/start`);
+  await eventually(async () => (await get(id)).status === 'failed');
+  expect(held).toBe(0);
+  expect((await server.call('DELETE', `/v1/volumes/${there}`)).status).toBe(200);
+});
+
 it('a key’s sandboxes are counted from their creation to their end, also when many ask at once', async () => {
   const { secret } = await server.store.create({ name: 'three', role: 'organisation', org: 'acme', maxSandboxes: 3 });
   const key = secret.reveal();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type NetworkPolicy, parseAllowList } from '../../../src/protocol/network-policy.ts';
+import { type NetworkPolicy, parseAllowList } from '../../../src/core/network-policy.ts';
 import { isInGroup } from '../../../src/sandbox/egress/address-group.ts';
 import { mayConnect, mayResolve } from '../../../src/sandbox/egress/decide-egress.ts';
 

@@ -1,10 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  fromCloudPolicy,
-  networkPolicySchema,
-  parseAllowList,
-  toCloudPolicy,
-} from '../../../src/protocol/network-policy.ts';
+import { parseAllowList } from '../../../src/core/network-policy.ts';
+import { fromCloudPolicy, networkPolicySchema, toCloudPolicy } from '../../../src/protocol/network-policy.ts';
 
 const web = [
   { start: 80, end: 80 },
@@ -38,6 +34,8 @@ describe('parseAllowList', () => {
     '10.0.0.0/33',
     '300.1.1.1',
     'a..b',
+    'fe80::1%lo',
+    '[fe80::1%lo]',
     '*.*',
   ])('refuses "%s" by name', (entry) => expect(() => parseAllowList([entry])).toThrow(`"${entry}"`));
 });
@@ -57,9 +55,8 @@ describe('the cloud form of a policy', () => {
         { ...rule, direction: 'any', destination: { group: 'metadata' } },
       ],
     });
-    expect(fromCloudPolicy(policy, 3)).toEqual({
+    expect(fromCloudPolicy(policy)).toEqual({
       defaultEgress: 'deny',
-      maxConnections: 3,
       rules: [{ action: 'allow', destination: { kind: 'group', group: 'metadata' }, ports: [] }],
     });
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { NetworkPolicy } from '../../../src/protocol/network-policy.ts';
+import type { NetworkPolicy } from '../../../src/core/network-policy.ts';
 import type { GuestSpec } from '../../../src/sandbox/driver.ts';
 import { guestConfig } from '../../../src/sandbox/drivers/microsandbox/guest-config.ts';
 import { networkFlags } from '../../../src/sandbox/drivers/microsandbox/network-rules.ts';

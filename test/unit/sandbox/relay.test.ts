@@ -35,7 +35,6 @@ beforeEach(async () => {
     greeting = 0;
   };
   const attached = relay.attach({ send, backlog: 0, close: () => {} });
-  if (attached === undefined) throw new Error('The relay has no room');
   session = attached;
   agent.write(encodeFrame(encodeAnyMessage(0, 'core.ready', {})));
   while (greeting > 0) await new Promise(setImmediate);

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative } from 'node:path';
 import { errnoOf } from '../../../util/errno.ts';
-import { processStat } from '../../../util/process-stat.ts';
+import { isRunning, ownId } from '../../../util/process-id.ts';
 
 export interface GuestLimits {
   readonly cpus: number;
@@ -64,7 +64,8 @@ export class GuestCgroup implements AsyncDisposable {
 
   /** `id` must be new. A host without control groups gives a group without controllers. */
   static async create(id: string, limits: GuestLimits): Promise<GuestCgroup> {
-    const name = `${PREFIX}${process.pid}.${(await processStat(process.pid))?.startTicks ?? 0}.${id}`;
+    const owner = await ownId();
+    const name = `${PREFIX}${owner.pid}.${owner.startTicks}.${id}`;
     const folders: string[] = [];
     const controllers = new Set<Controller>();
     for (const hierarchy of await findHierarchies()) {
@@ -86,8 +87,8 @@ export class GuestCgroup implements AsyncDisposable {
 export async function sweepCgroups(): Promise<void> {
   for (const { parent } of await findHierarchies()) {
     for (const name of await readdir(parent).catch(() => [])) {
-      const [, pid = '', started = ''] = /^workcell-(\d+)\.(\d+)\./.exec(name) ?? [];
-      if (pid !== '' && (await processStat(pid))?.startTicks !== started) await removeGroup(join(parent, name), 1);
+      const [, pid = '', startTicks = ''] = /^workcell-(\d+)\.(\d+)\./.exec(name) ?? [];
+      if (pid !== '' && !(await isRunning({ pid: Number(pid), startTicks }))) await removeGroup(join(parent, name), 1);
     }
   }
 }

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import { toWorkcellError, WorkcellError } from '../../../core/errors.ts';
 import { RUNTIME_DIRECTORY } from '../../../protocol/guest-bootstrap.ts';
-import type { ProcessGuestSetup } from '../../../protocol/process-guest.ts';
+import { PROCESS_GUEST, type ProcessGuestSetup } from '../../../protocol/process-guest.ts';
 import { Cleanup } from '../../../util/cleanup.ts';
 import type { Deadline } from '../../../util/deadline.ts';
+import { Lazy } from '../../../util/lazy.ts';
 import type { DriverCapabilities, DriverProbe, Guest, GuestSpec, OnProgress, SandboxDriver } from '../../driver.ts';
+import { askForReady } from '../../driver-kit/agent-setup.ts';
+import { unavailable } from '../../driver-kit/driver-problems.ts';
+import { environmentOf } from '../../driver-kit/environment.ts';
 import { obtainRuntime } from '../../guest-runtime/obtain-runtime.ts';
-import { setUpAgent } from './agent-link.ts';
 import { bubblewrapArguments, memoryFileSystems, refuseUnenforceable } from './arguments.ts';
 import { GuestCgroup, sweepCgroups } from './cgroup.ts';
 import { BubblewrapGuest } from './guest.ts';
@@ -50,7 +53,7 @@ export class BubblewrapDriver implements SandboxDriver {
   };
   readonly #options: BubblewrapDriverOptions;
   readonly #guests = new Set<BubblewrapGuest>();
-  #bench: Promise<Bench> | undefined;
+  readonly #bench = new Lazy<Bench>();
 
   constructor(options: BubblewrapDriverOptions) {
     this.#options = options;
@@ -85,7 +88,7 @@ export class BubblewrapDriver implements SandboxDriver {
       deadline.check();
       launch = await Launch.start({ host, arguments: args, cgroup, limits, egress: spec.network !== undefined });
       undo.add(() => launch?.kill());
-      await setUpAgent(launch.agent, setupOf(spec), deadline);
+      await askForReady(launch.agent, PROCESS_GUEST.setup, setupOf(spec), deadline);
       const guest = new BubblewrapGuest({
         launch,
         cgroup,
@@ -114,16 +117,12 @@ export class BubblewrapDriver implements SandboxDriver {
   }
 
   #prepareBench(deadline: Deadline, onProgress: OnProgress): Promise<Bench> {
-    this.#bench ??= this.#setUp(onProgress).catch((error) => {
-      this.#bench = undefined;
-      throw error;
-    });
-    return deadline.race(this.#bench);
+    return deadline.race(this.#bench.get(() => this.#setUp(onProgress)));
   }
 
   async #setUp(onProgress: OnProgress): Promise<Bench> {
     const { host, problems } = await probeBubblewrap();
-    if (host === undefined || problems.length > 0) throw unavailable(problems);
+    if (host === undefined || problems.length > 0) throw unavailable(this.name, problems);
     await sweepCgroups();
     return { host, runtime: await obtainRuntime(join(this.#options.cache, 'bubblewrap'), host.busybox, onProgress) };
   }
@@ -136,17 +135,13 @@ function setupOf({ env, workdir, memoryMib, rlimits, network }: GuestSpec): Proc
       HOME: '/root',
       LANG: 'C.UTF-8',
       TERM: 'dumb',
-      ...Object.fromEntries(env.flatMap((entry) => [/^([^=]+)=(.*)$/s.exec(entry)?.slice(1) ?? []].filter(isPair))),
+      ...environmentOf(env),
     },
     workdir,
     egress: network !== undefined,
     memoryBytes: memoryMib * MIB,
     ...(rlimits === undefined ? {} : { rlimits }),
   };
-}
-
-function isPair(parts: readonly string[]): parts is [string, string] {
-  return parts.length === 2;
 }
 
 /** Bubblewrap names what it cannot mount; where that lies on the host is nobody's business. */
@@ -158,12 +153,4 @@ function withoutPaths(text: string, spec: GuestSpec, runtime: string): string {
     ...spec.mounts.flatMap((mount) => (mount.kind === 'directory' ? [mount.path] : [])),
   ];
   return paths.reduce((said, path) => said.replaceAll(path, '(a folder of the host)'), text);
-}
-
-function unavailable(problems: DriverProbe['problems']): WorkcellError {
-  const reasons = problems.map(({ what, fix }) => `${what}: ${fix}`).join('; ');
-  return new WorkcellError(
-    'driver_unavailable',
-    `The driver "bubblewrap" cannot run here. ${reasons}. \`workcell setup\` does what it can`,
-  );
 }

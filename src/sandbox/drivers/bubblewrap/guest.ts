@@ -2,10 +2,11 @@ import { statfs } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { Deadline } from '../../../util/deadline.ts';
+import { descendantsOf } from '../../../util/process-tree.ts';
 import type { Guest, GuestExit, GuestMetrics, StopReport } from '../../driver.ts';
 import type { GuestCgroup } from './cgroup.ts';
 import type { Launch } from './launch.ts';
-import { descendantsOf, usageOf } from './process-tree.ts';
+import { usageOf } from './measure.ts';
 
 export interface BubblewrapGuestParts {
   readonly launch: Launch;
@@ -51,7 +52,7 @@ export class BubblewrapGuest implements Guest {
   async metrics(): Promise<GuestMetrics> {
     const { launch, memoryFileSystems } = this.#parts;
     const { privateBytes, cpuMs } = await usageOf(launch.pid);
-    const inside = (await descendantsOf(launch.pid)).at(-1);
+    const inside = [...(await descendantsOf(launch.pid)).keys()].at(-1);
     const sizes = memoryFileSystems.map((target) => usedBytes(`/proc/${inside}/root${target}`));
     const residentBytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, privateBytes);
     return { residentBytes, overheadBytes: 0, cpuMs };

@@ -1,14 +1,13 @@
 import { lstat, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageSpec } from '../../driver.ts';
+import { hostImage } from '../../driver-kit/host-image.ts';
 
 /** One part of the guest's root. */
 export type Layer =
   | { readonly kind: 'bind'; readonly source: string; readonly target: string }
   | { readonly kind: 'link'; readonly to: string; readonly target: string };
 
-/** Top-level folders of the host that make up the image `host`, and where programs under /usr are reached through links. */
-const HOST_PARTS = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32', 'etc/alternatives'];
 /** Folders that the guest makes itself; an image never covers them. */
 const OWN = ['proc', 'sys', 'dev', 'tmp', 'run', 'root', 'workspace'];
 
@@ -17,7 +16,7 @@ const OWN = ['proc', 'sys', 'dev', 'tmp', 'run', 'root', 'workspace'];
  * mount point can be made in it. A folder that a target lies below is taken apart into its entries.
  */
 export async function layoutImage(image: ImageSpec, targets: readonly string[]): Promise<readonly Layer[]> {
-  if (image.kind === 'host') return collect(HOST_PARTS.map((part) => place(`/${part}`, `/${part}`, targets)));
+  if (image.kind === 'host') return collect((await hostImage()).map(({ path }) => place(path, path, targets)));
   if (image.kind !== 'directory') return [];
   const names = (await readdir(image.path)).filter((name) => !OWN.includes(name));
   return collect(names.map((name) => place(join(image.path, name), `/${name}`, targets)));

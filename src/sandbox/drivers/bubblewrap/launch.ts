@@ -4,10 +4,10 @@ import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { RUNTIME_DIRECTORY } from '../../../protocol/guest-bootstrap.ts';
 import { PROCESS_GUEST } from '../../../protocol/process-guest.ts';
-import { processStat } from '../../../util/process-stat.ts';
+import { isRunning, killProcess, type ProcessId } from '../../../util/process-id.ts';
+import { descendantsOf } from '../../../util/process-tree.ts';
 import type { Controller, GuestCgroup, GuestLimits } from './cgroup.ts';
 import type { BubblewrapHost } from './probe.ts';
-import { descendantsOf } from './process-tree.ts';
 import { seccompFilter } from './seccomp.ts';
 
 export interface LaunchOptions {
@@ -103,8 +103,8 @@ export class Launch {
     if (this.#running) {
       // Stopped, it starts no further process between the look and the end.
       this.#child.kill('SIGSTOP');
-      const members = await descendantsOf(this.pid);
-      if (this.#running) for (const pid of members) send(pid, 'SIGKILL');
+      const members = await membersOf(this.pid);
+      if (this.#running) await Promise.all(members.map(killProcess));
       this.#child.kill('SIGKILL');
       await allGone(members);
     }
@@ -122,10 +122,10 @@ export class Launch {
   }
 
   async #watch(): Promise<string> {
-    let members: readonly number[] = [];
+    let members: readonly ProcessId[] = [];
     // Once the agent can be heard, the guest's first process exists, and all others end with it.
     this.agent.once('readable', () => {
-      void descendantsOf(this.pid).then((found) => {
+      void membersOf(this.pid).then((found) => {
         members = found;
       });
     });
@@ -170,23 +170,13 @@ async function pickProcessors(count: number): Promise<readonly number[]> {
   return Array.from({ length: wanted }, (_, index) => all[(start + index) % all.length] ?? 0);
 }
 
-function send(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch {
-    // It has ended already.
-  }
+async function membersOf(pid: number): Promise<readonly ProcessId[]> {
+  return [...(await descendantsOf(pid))].map(([each, { startTicks }]) => ({ pid: each, startTicks }));
 }
 
 /** Killed processes take a moment; nobody but the kernel can hold them up. */
-async function allGone(pids: readonly number[]): Promise<void> {
-  for (const pid of pids) {
-    const born = (await processStat(pid))?.startTicks;
-    for (let stat = await processStat(pid); isLiving(stat, born); stat = await processStat(pid))
-      await new Promise((resolve) => setTimeout(resolve, 2));
+async function allGone(members: readonly ProcessId[]): Promise<void> {
+  for (const member of members) {
+    while (await isRunning(member)) await new Promise((resolve) => setTimeout(resolve, 2));
   }
-}
-
-function isLiving(stat: Awaited<ReturnType<typeof processStat>>, born: string | undefined): boolean {
-  return stat !== undefined && stat.startTicks === born && stat.state !== 'Z' && stat.state !== 'X';
 }

@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { messageOf } from '../../../core/errors.ts';
 import { findCommand, versionOf } from '../../../util/find-command.ts';
 import type { DriverProbe, DriverProblem } from '../../driver.ts';
+import { busyboxProblems, missingCommands } from '../../driver-kit/driver-problems.ts';
 import { type Controller, usableControllers } from './cgroup.ts';
 
 /** What was found on this host; complete only when the probe reports no problem. */
@@ -29,7 +30,6 @@ const COMMANDS = {
   mount: 'mount',
   sh: 'dash',
   ldd: 'libc-bin',
-  busybox: 'busybox-static',
 } as const;
 
 const TRIAL = [
@@ -48,18 +48,15 @@ export async function probeBubblewrap(): Promise<BubblewrapProbe> {
     const fix = 'Use Linux on x86-64 or 64-bit ARM';
     return { ready: false, isolation, facts: {}, host: undefined, problems: [{ what, fix }] };
   }
-  const problems: DriverProblem[] = [];
-  const paths: Record<string, string> = {};
-  for (const [command, name] of Object.entries(COMMANDS)) {
-    const path = await findCommand(command);
-    if (path === undefined) problems.push(missing(command, name));
-    else paths[command] = path;
-  }
-  const { bwrap, setpriv, taskset, unshare, sh: shell, busybox } = paths;
-  if (busybox !== undefined && !(await isStatic(busybox))) problems.push(missing('A static busybox', 'busybox-static'));
-  if (bwrap !== undefined) problems.push(...(await trialProblems(bwrap)));
+  const programs = ['bwrap', 'setpriv', 'taskset', 'unshare', 'sh', 'busybox'];
+  const [bwrap, setpriv, taskset, unshare, shell, busybox] = await Promise.all(programs.map(findCommand));
   const controllers = await usableControllers().catch(() => []);
-  problems.push(...limitProblems(controllers));
+  const problems = [
+    ...(await missingCommands(COMMANDS)),
+    ...(await busyboxProblems(busybox)),
+    ...(bwrap === undefined ? [] : await trialProblems(bwrap)),
+    ...limitProblems(controllers),
+  ];
   const host =
     bwrap && setpriv && taskset && unshare && shell && busybox
       ? { bwrap, setpriv, taskset, unshare, shell, busybox }
@@ -69,18 +66,6 @@ export async function probeBubblewrap(): Promise<BubblewrapProbe> {
     limits: `${controllers.join(', ') || 'nothing'} by control group, the rest by resource limits and watching`,
   };
   return { ready: problems.length === 0, isolation, problems, host, facts };
-}
-
-function missing(what: string, name: string): DriverProblem {
-  return { what: `${what} is not installed`, fix: `Install the Debian package ${name}`, packages: [name] };
-}
-
-async function isStatic(path: string): Promise<boolean> {
-  // It says so by failing.
-  return run('ldd', [path]).then(
-    ({ stdout }) => !stdout.includes('=>'),
-    () => true,
-  );
 }
 
 /** Only trying tells whether this user may make namespaces, and whether bubblewrap is new enough. */

@@ -8,6 +8,8 @@ import { Child, tailOf } from '../../../util/child.ts';
 import type { Cleanup } from '../../../util/cleanup.ts';
 import { type Deadline, poll } from '../../../util/deadline.ts';
 import type { GuestSpec } from '../../driver.ts';
+import { hostImage } from '../../driver-kit/host-image.ts';
+import { READ_ONLY } from '../../driver-kit/mount-options.ts';
 import { AgentStream } from './agent-stream.ts';
 import { MicrosandboxGuest } from './guest.ts';
 import { guestConfig } from './guest-config.ts';
@@ -17,7 +19,6 @@ import type { ImageStore } from './images.ts';
 import type { MicrosandboxInstall } from './install.ts';
 import { jailCommand } from './jail.ts';
 import { endJail, findProcesses } from './jail-processes.ts';
-import { programFolders, sharedFolders } from './mount-script.ts';
 import { networkFlags, onePolicy } from './network-rules.ts';
 
 export interface Bench {
@@ -41,8 +42,9 @@ export async function bootGuest(
 ): Promise<MicrosandboxGuest> {
   const spec = withRuntime(asked, runtime);
   const layers = await provideImage(spec, images, folder, deadline);
-  const programs = await programFolders();
-  const config = guestConfig(spec, await sharedFolders(programs));
+  const programs = await hostImage();
+  const folders = programs.flatMap(({ path, link }) => (link === undefined ? [path] : []));
+  const config = guestConfig(spec, folders);
   await writeFile(join(folder, 'home', 'guest.json'), JSON.stringify(config), { mode: 0o600 });
   const command = jailCommand({
     install,
@@ -87,11 +89,8 @@ export async function connectAgent(folder: string, undo: Cleanup, deadline: Dead
 }
 
 function withRuntime(spec: GuestSpec, runtime: string): GuestSpec {
-  const options = { readonly: true, nosuid: true, nodev: true, noexec: false };
-  return {
-    ...spec,
-    mounts: [...spec.mounts, { kind: 'directory', path: runtime, target: RUNTIME_DIRECTORY, options }],
-  };
+  const mount = { kind: 'directory', path: runtime, target: RUNTIME_DIRECTORY, options: READ_ONLY } as const;
+  return { ...spec, mounts: [...spec.mounts, mount] };
 }
 
 async function provideImage(

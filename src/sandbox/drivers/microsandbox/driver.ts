@@ -1,9 +1,11 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { z } from 'zod';
-import { toWorkcellError, WorkcellError } from '../../../core/errors.ts';
-import { ForeignProcess, isRunning } from '../../../util/child.ts';
+import { toWorkcellError } from '../../../core/errors.ts';
+import { ForeignProcess } from '../../../util/child.ts';
 import { Cleanup } from '../../../util/cleanup.ts';
 import type { Deadline } from '../../../util/deadline.ts';
+import { Lazy } from '../../../util/lazy.ts';
+import { isRunning, processIdSchema } from '../../../util/process-id.ts';
 import type {
   DriverCapabilities,
   DriverProbe,
@@ -13,10 +15,11 @@ import type {
   OnProgress,
   SandboxDriver,
 } from '../../driver.ts';
+import { unavailable } from '../../driver-kit/driver-problems.ts';
 import { obtainRuntime } from '../../guest-runtime/obtain-runtime.ts';
 import { type Bench, bootGuest, connectAgent } from './boot-guest.ts';
 import { MicrosandboxGuest } from './guest.ts';
-import { makeGuestFolder, processIdSchema, removeGuestFolder, sweepGuestFolders } from './guest-folder.ts';
+import { makeGuestFolder, removeGuestFolder, sweepGuestFolders } from './guest-folder.ts';
 import { ImageStore } from './images.ts';
 import { endJail, findProcesses } from './jail-processes.ts';
 import { probeMicrosandbox } from './probe.ts';
@@ -44,7 +47,7 @@ export class MicrosandboxDriver implements SandboxDriver {
   };
   readonly #cache: string;
   readonly #guests = new Set<MicrosandboxGuest>();
-  #bench: Promise<Bench> | undefined;
+  readonly #bench = new Lazy<Bench>();
 
   constructor({ cache }: MicrosandboxDriverOptions) {
     this.#cache = join(cache, 'microsandbox');
@@ -74,7 +77,9 @@ export class MicrosandboxDriver implements SandboxDriver {
   }
 
   async adopt({ data }: GuestRecord, deadline: Deadline): Promise<Guest | undefined> {
-    const { folder, supervisor: id } = recordSchema.parse(data);
+    const found = recordSchema.safeParse(data).data;
+    if (found === undefined || dirname(found.folder) !== this.#guestFolders) return undefined;
+    const { folder, supervisor: id } = found;
     const supervisor = new ForeignProcess(id);
     const undo = new Cleanup();
     undo.add(() => removeGuestFolder(folder));
@@ -95,6 +100,10 @@ export class MicrosandboxDriver implements SandboxDriver {
     await Promise.all([...this.#guests].map((guest) => (guest.record === undefined ? guest.stop(0) : undefined)));
   }
 
+  get #guestFolders(): string {
+    return join(this.#cache, 'guests');
+  }
+
   #keep(guest: MicrosandboxGuest): Guest {
     this.#guests.add(guest);
     void guest.exited.then(() => this.#guests.delete(guest));
@@ -102,28 +111,18 @@ export class MicrosandboxDriver implements SandboxDriver {
   }
 
   #prepareBench(deadline: Deadline, onProgress: OnProgress): Promise<Bench> {
-    this.#bench ??= this.#setUp(onProgress).catch((error) => {
-      this.#bench = undefined;
-      throw error;
-    });
-    return deadline.race(this.#bench);
+    return deadline.race(this.#bench.get(() => this.#setUp(onProgress)));
   }
 
   async #setUp(onProgress: OnProgress): Promise<Bench> {
     const { host, problems } = await probeMicrosandbox();
-    if (host === undefined || problems.length > 0) throw unavailable(problems);
-    const guests = join(this.#cache, 'guests');
-    await sweepGuestFolders(guests);
+    if (host === undefined || problems.length > 0) throw unavailable(this.name, problems);
+    await sweepGuestFolders(this.#guestFolders);
     return {
       install: host.install,
       images: new ImageStore(join(this.#cache, 'images'), host.install),
       runtime: await obtainRuntime(this.#cache, host.busybox, onProgress),
-      guests,
+      guests: this.#guestFolders,
     };
   }
-}
-
-function unavailable(problems: readonly { what: string; fix: string }[]): WorkcellError {
-  const reasons = problems.map(({ what, fix }) => `${what}: ${fix}`).join('; ');
-  return new WorkcellError('driver_unavailable', `The driver "microsandbox" cannot run here. ${reasons}`);
 }

@@ -1,4 +1,5 @@
 import type { GuestSpec, ImageSpec, VolumeMount } from '../../driver.ts';
+import { environmentOf } from '../../driver-kit/environment.ts';
 import { DOLLAR, JAIL } from './jail.ts';
 
 /**
@@ -15,7 +16,7 @@ export function guestConfig(spec: GuestSpec, programs: readonly string[] = []): 
     memory: `${spec.memoryMib}M`,
     hostname: spec.hostname,
     workdir: spec.workdir,
-    env: Object.fromEntries(spec.env.map(splitVariable)),
+    env: environmentOf(spec.env),
     mounts: [...(spec.image.kind === 'host' ? programs.map(toProgramMount) : []), ...spec.mounts.map(toMount)],
     ...(spec.user === undefined ? {} : { user: spec.user }),
     ...(spec.rlimits === undefined ? {} : { rlimits: spec.rlimits }),
@@ -49,11 +50,6 @@ function toMount(mount: VolumeMount, index: number): Readonly<Record<string, unk
   }
   // Modes are real on the host's side too, so that a workspace looks the same from every kind of sandbox.
   return { bind: JAIL.mount(index), target, ...options, stat_virtualization: 'relaxed', host_permissions: 'mirror' };
-}
-
-function splitVariable(variable: string): [string, string] {
-  const at = variable.indexOf('=');
-  return [variable.slice(0, at), variable.slice(at + 1)];
 }
 
 /** The reader replaces `${NAME}` in every string, from the environment of the jail. */

@@ -3,15 +3,13 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { z } from 'zod';
-import { identify, isRunning, type ProcessId } from '../../../util/child.ts';
+
 import { Pin, walk } from '../../../util/path-gate.ts';
+import { isRunning, ownId, type ProcessId, processIdSchema } from '../../../util/process-id.ts';
 
 const run = promisify(execFile);
 const SUPERVISOR = 'supervisor.json';
 const MAX_LOG_BYTES = 2_000;
-
-export const processIdSchema = z.object({ pid: z.int().positive(), startTicks: z.string() });
 
 /**
  * A new private folder for one guest. Its name says which process it belongs to, so that {@link sweepGuestFolders} knows
@@ -19,8 +17,8 @@ export const processIdSchema = z.object({ pid: z.int().positive(), startTicks: z
  */
 export async function makeGuestFolder(guests: string): Promise<string> {
   await mkdir(guests, { recursive: true, mode: 0o700 });
-  const owner = await identify(process.pid);
-  const folder = await mkdtemp(join(guests, `${owner?.pid}.${owner?.startTicks}.`));
+  const { pid, startTicks } = await ownId();
+  const folder = await mkdtemp(join(guests, `${pid}.${startTicks}.`));
   for (const name of ['root', 'home', 'layers']) await mkdir(join(folder, name), { mode: 0o700 });
   return folder;
 }

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import type { GuestSpec } from '../../driver.ts';
+import type { HostPart } from '../../driver-kit/host-image.ts';
+import { hostSide, quote, WRITABLE } from '../../driver-kit/mount-options.ts';
+import { GUEST_ETC } from '../../guest-runtime/obtain-runtime.ts';
 import type { MicrosandboxInstall } from './install.ts';
 import { JAIL } from './jail.ts';
-import { bind, overlay, type ProgramFolder, quote, WRITABLE } from './mount-script.ts';
+import { bind, overlay } from './mount-script.ts';
 
 export interface GuestJailOptions {
   readonly spec: GuestSpec;
-  readonly programs: readonly ProgramFolder[];
+  readonly programs: readonly HostPart[];
   /** The guest's private folder on the host. */
   readonly folder: string;
   /** Of an OCI image: folder of its layers. */
@@ -38,7 +41,7 @@ export function bootCommands(install: MicrosandboxInstall, flags: readonly strin
 }
 
 /** The guest writes into its image; each gets a layer of its own over it. */
-function imageCommands({ image, workdir }: GuestSpec, programs: readonly ProgramFolder[]): string[] {
+function imageCommands({ image, workdir }: GuestSpec, programs: readonly HostPart[]): string[] {
   const root = JAIL.image.slice(1);
   const start = startFolder(root, workdir);
   if (image.kind === 'directory') return [...overlay(image.path, root, 'layers/image'), ...start];
@@ -48,13 +51,11 @@ function imageCommands({ image, workdir }: GuestSpec, programs: readonly Program
     `mount --bind layers/host ${root}`,
     // The folders themselves are mounts of the guest.
     ...programs.map(({ path, link }) =>
-      link === undefined ? `mkdir ${root}${path}` : `ln -s ${quote(link)} ${root}${path}`,
+      link === undefined ? `mkdir -p ${root}${path}` : `ln -s ${quote(link)} ${root}${path}`,
     ),
-    `mkdir -p ${root}/etc/alternatives ${root}/root ${root}/run ${root}/var`,
+    `mkdir -p ${root}/etc ${root}/root ${root}/run ${root}/var`,
     `mkdir -m 1777 ${root}/tmp`,
-    `echo ${quote(PASSWD)} >${root}/etc/passwd`,
-    `echo ${quote(GROUP)} >${root}/etc/group`,
-    `echo '127.0.0.1 localhost' >${root}/etc/hosts`,
+    ...Object.entries(GUEST_ETC).map(([name, text]) => `printf %s ${quote(text)} >${root}/etc/${name}`),
     ...start,
   ];
 }
@@ -69,15 +70,10 @@ function startFolder(root: string, workdir: string): string[] {
   return [`[ -e ${path} ] || [ -L ${path} ] || mkdir ${path}`];
 }
 
-const PASSWD = 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin';
-const GROUP = 'root:x:0:\nnogroup:x:65534:';
-
 function volumeCommands(mount: GuestSpec['mounts'][number], index: number): string[] {
   if (mount.kind === 'tmpfs') return [];
   const target = JAIL.mount(index).slice(1);
-  // Device nodes and set-user-id files of a guest are never honoured on the host's side, whatever was asked for.
-  const options = { ...mount.options, nodev: true, nosuid: true };
-  const commands = bind(mount.path, target, options);
+  const commands = bind(mount.path, target, hostSide(mount.options));
   // The host has the image mounted there; without it nothing would bound what the guest writes.
   return mount.capacityImage === undefined ? commands : [`mountpoint -q ${quote(mount.path)}`, ...commands];
 }

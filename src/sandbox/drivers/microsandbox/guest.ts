@@ -18,7 +18,6 @@ export interface MicrosandboxGuestParts {
   readonly release: () => Promise<void>;
 }
 
-const CLOCK_TICKS_PER_SECOND = 100;
 const PAGE_BYTES = 4096;
 
 /** A running microVM of libkrun, in its jail. */
@@ -51,12 +50,11 @@ export class MicrosandboxGuest implements Guest {
   async metrics(): Promise<GuestMetrics> {
     const { pid } = this.#parts.processes.monitor;
     const [statm, stat] = await Promise.all([readFile(`/proc/${pid}/statm`, 'utf8').catch(() => ''), processStat(pid)]);
-    const ticks = (stat?.userTicks ?? 0) + (stat?.systemTicks ?? 0);
     return {
       residentBytes: Number(statm.split(' ')[1] ?? 0) * PAGE_BYTES,
       // The runtime maps the guest's memory into the monitor: the two cannot be told apart from outside.
       overheadBytes: 0,
-      cpuMs: (ticks * 1000) / CLOCK_TICKS_PER_SECOND,
+      cpuMs: stat?.cpuMs ?? 0,
     };
   }
 

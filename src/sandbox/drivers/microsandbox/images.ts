@@ -1,13 +1,15 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { Deadline } from '../../../util/deadline.ts';
+import { publishFolder } from '../../../util/publish-folder.ts';
+import { hostImage } from '../../driver-kit/host-image.ts';
+import { quote } from '../../driver-kit/mount-options.ts';
 import type { MicrosandboxInstall } from './install.ts';
 import { jailCommand } from './jail.ts';
-import { programFolders, quote } from './mount-script.ts';
 
 const run = promisify(execFile);
 const PULL_TIMEOUT_MS = 10 * 60_000;
@@ -43,26 +45,24 @@ export class ImageStore {
   /** Goes on when whoever asked first gives up: others may wait for it. */
   async #pull(reference: string, home: string): Promise<StoredImage> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    const staging = await mkdtemp(`${home}-`);
-    const folders = { root: join(staging, 'root'), home: join(staging, 'home') };
-    for (const folder of Object.values(folders)) await mkdir(folder);
-    try {
+    await publishFolder(home, async (staging) => {
+      const folders = { root: join(staging, 'root'), home: join(staging, 'home') };
+      for (const folder of Object.values(folders)) await mkdir(folder);
       const install = this.#install;
       const commands = [`exec /runtime/${install.msb} pull --quiet -- ${quote(reference)}`];
-      const programs = await programFolders();
+      const programs = await hostImage();
       const command = jailCommand({ install, programs, ...folders, network: true, contents: [], commands });
-      await run('setpriv', ['--pdeathsig', 'KILL', ...command], { timeout: PULL_TIMEOUT_MS });
-      // Another process may have been quicker; what it has is as good.
-      await rename(folders.home, home).catch(() => {});
-      return { home };
-    } catch (error) {
-      const { stderr = '' } = error as { stderr?: string };
-      const reason = stderr.replaceAll(staging, '').trim().split('\n').at(-1) || 'msb ended at once';
-      throw new WorkcellError('sandbox_boot_failed', `Cannot pull the image "${reference}": ${reason}`, {
-        cause: error,
-      });
-    } finally {
-      await rm(staging, { recursive: true, force: true });
-    }
+      try {
+        await run('setpriv', ['--pdeathsig', 'KILL', ...command], { timeout: PULL_TIMEOUT_MS });
+      } catch (error) {
+        const { stderr = '' } = error as { stderr?: string };
+        const reason = stderr.replaceAll(staging, '').trim().split('\n').at(-1) || 'msb ended at once';
+        throw new WorkcellError('sandbox_boot_failed', `Cannot pull the image "${reference}": ${reason}`, {
+          cause: error,
+        });
+      }
+      return folders.home;
+    });
+    return { home };
   }
 }

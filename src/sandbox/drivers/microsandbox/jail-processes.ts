@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { type HostProcess, identify, isRunning, type ProcessId } from '../../../util/child.ts';
-import { errnoOf } from '../../../util/errno.ts';
+import type { HostProcess } from '../../../util/child.ts';
+import { identify, killProcess, type ProcessId } from '../../../util/process-id.ts';
 
 /** The processes of one jail, as the host sees them; the supervisor, which started them, is outside. */
 export interface JailProcesses {
@@ -22,17 +22,8 @@ export async function endJail(supervisor: HostProcess): Promise<void> {
   if ((await supervisor.identify()) === undefined) return;
   const [init] = await childrenOf(supervisor.pid);
   if (init === undefined) await supervisor.kill();
-  else await kill(init);
+  else await killProcess(init);
   await supervisor.exited;
-}
-
-async function kill(process_: ProcessId): Promise<void> {
-  if (!(await isRunning(process_))) return;
-  try {
-    process.kill(process_.pid, 'SIGKILL');
-  } catch (error) {
-    if (errnoOf(error) !== 'ESRCH') throw error;
-  }
 }
 
 async function childrenOf(pid: number): Promise<ProcessId[]> {

@@ -7,8 +7,10 @@
  * own network (an empty one, unless a policy opens one), none of root's rights but those over file owners and modes, no way
  * to new ones, and an empty environment.
  */
+import type { HostPart } from '../../driver-kit/host-image.ts';
+import { quote, READ_ONLY, WRITABLE } from '../../driver-kit/mount-options.ts';
 import type { MicrosandboxInstall } from './install.ts';
-import { bind, bindPrograms, type ProgramFolder, quote, READ_ONLY, WRITABLE } from './mount-script.ts';
+import { bind, bindPrograms } from './mount-script.ts';
 
 /** Where things lie in the jail. */
 export const JAIL = {
@@ -26,7 +28,7 @@ export const JAIL = {
 export interface JailOptions {
   readonly install: MicrosandboxInstall;
   /** Of the host, read-only. */
-  readonly programs: readonly ProgramFolder[];
+  readonly programs: readonly HostPart[];
   /** An empty folder of the host, where the jail is put together. */
   readonly root: string;
   /** The folder of the host that is {@link JAIL.home}. */
@@ -42,7 +44,7 @@ export interface JailOptions {
 /** Rights that serving files of other owners takes. Not CAP_DAC_READ_SEARCH: it opens files by handle, outside of any jail. */
 const CAPABILITIES = '-all,+dac_override,+fowner';
 /** The loader's cache, and what resolving names and checking certificates takes. */
-const ETC = ['ld.so.cache', 'nsswitch.conf', 'hosts', 'resolv.conf', 'ssl', 'ca-certificates', 'alternatives'];
+const ETC = ['ld.so.cache', 'nsswitch.conf', 'hosts', 'resolv.conf', 'ssl', 'ca-certificates'];
 const DEVICES = ['null', 'zero', 'random', 'urandom', 'kvm'];
 
 /** The command that runs in a jail; whatever is left of it goes with its first process. */

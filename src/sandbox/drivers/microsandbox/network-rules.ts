@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 import { WorkcellError } from '../../../core/errors.ts';
-import type { NetworkDestination, NetworkPolicy, NetworkRule } from '../../../protocol/network-policy.ts';
+import type { NetworkDestination, NetworkPolicy, NetworkRule } from '../../../core/network-policy.ts';
 import type { NetworkSpec } from '../../driver.ts';
 
 /**

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { access, constants, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findCommand } from '../../../util/find-command.ts';
 import type { DriverProbe, DriverProblem } from '../../driver.ts';
+import { busyboxProblems, missingCommands } from '../../driver-kit/driver-problems.ts';
+import { kvmProblems } from '../../driver-kit/kvm.ts';
 import { findInstall, type MicrosandboxInstall, PACKAGE } from './install.ts';
 
 /** What was found on this host; complete only when the probe reports no problem. */
@@ -42,8 +43,8 @@ export async function probeMicrosandbox(): Promise<MicrosandboxProbe> {
   const problems = [
     ...(await kvmProblems()),
     ...(await installProblems(install)),
-    ...(await commandProblems()),
-    ...(busybox !== undefined && (await isStatic(busybox)) ? [] : [missing('A static busybox', 'busybox-static')]),
+    ...(await missingCommands(COMMANDS)),
+    ...(await busyboxProblems(busybox)),
     ...(process.getuid?.() === 0 ? [] : [NOT_ROOT]),
   ];
   const facts = { microsandbox: install?.version ?? 'missing', ...(install ? { libkrunfw: install.libkrunfw } : {}) };
@@ -63,28 +64,6 @@ function report(
   return { ready: problems.length === 0, isolation: 'hardware', problems, facts, host };
 }
 
-/** The device alone proves nothing: it exists on machines whose CPU cannot run a guest. */
-async function kvmProblems(): Promise<DriverProblem[]> {
-  const problems: DriverProblem[] = [];
-  const cpu = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
-  if (process.arch === 'x64' && !/^flags\s*:.*\b(vmx|svm)\b/m.test(cpu)) {
-    const fix =
-      'Switch it on in the firmware, or nested virtualisation where this machine is itself virtual; sandbox.driver: qemu does without';
-    problems.push({ what: 'This CPU offers no hardware virtualisation (neither vmx nor svm)', fix });
-  }
-  const device = await access('/dev/kvm', constants.R_OK | constants.W_OK).catch(
-    (error: NodeJS.ErrnoException) => error,
-  );
-  if (device instanceof Error) {
-    const absent = device.code === 'ENOENT';
-    problems.push({
-      what: absent ? 'There is no /dev/kvm' : '/dev/kvm cannot be opened for reading and writing',
-      fix: absent ? 'Load the module kvm_intel or kvm_amd' : 'Add the user to the group kvm',
-    });
-  }
-  return problems;
-}
-
 async function installProblems(install: MicrosandboxInstall | undefined): Promise<DriverProblem[]> {
   if (install === undefined) {
     const what = `The npm package ${PACKAGE}, or its part for this platform, is not installed`;
@@ -99,23 +78,4 @@ async function installProblems(install: MicrosandboxInstall | undefined): Promis
     const what = `msb ${install.version} does not run here: ${stderr.trim().split('\n')[0] || 'it ended at once'}`;
     return [{ what, fix: 'Use a distribution with glibc 2.28 or newer' }];
   }
-}
-
-async function commandProblems(): Promise<DriverProblem[]> {
-  const found = await Promise.all(Object.keys(COMMANDS).map(async (command) => [command, await findCommand(command)]));
-  return found.flatMap(([command = '', path]) =>
-    path === undefined ? [missing(command, COMMANDS[command] ?? '')] : [],
-  );
-}
-
-/** Guests run it whatever their image holds. */
-async function isStatic(path: string): Promise<boolean> {
-  return run('ldd', [path], { timeout: RUN_TIMEOUT_MS }).then(
-    ({ stdout }) => stdout.includes('statically linked'),
-    () => true,
-  );
-}
-
-function missing(what: string, name: string): DriverProblem {
-  return { what: `${what} is not installed`, fix: `Install the Debian package ${name}`, packages: [name] };
 }

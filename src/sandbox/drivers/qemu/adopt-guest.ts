@@ -1,14 +1,15 @@
 import { rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import { ForeignProcess, isRunning } from '../../../util/child.ts';
+import { ForeignProcess } from '../../../util/child.ts';
 import type { Deadline } from '../../../util/deadline.ts';
+import { isRunning, ownId } from '../../../util/process-id.ts';
 import type { GuestRecord } from '../../driver.ts';
 import { adopt } from './agent-link.ts';
 import { QemuGuest } from './guest.ts';
 import { type GuestData, parseGuestData, readGuestFile, writeGuestFile } from './guest-file.ts';
 import { agentSocket } from './machine.ts';
-import { isGuestFolder, ORPHANED, ownId, removeGuestFolder } from './run-directory.ts';
+import { isGuestFolder, ORPHANED, removeGuestFolder } from './run-directory.ts';
 import { connectUnix } from './unix-socket.ts';
 
 /** One try to reach the agent; half of a message that the old host has sent is forgotten when we hang up. */

@@ -1,11 +1,11 @@
-import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { Deadline } from '../../../util/deadline.ts';
 import { findCommand } from '../../../util/find-command.ts';
+import { publishFolder } from '../../../util/publish-folder.ts';
 import type { OnProgress } from '../../driver.ts';
-import { readBundle } from '../../guest-runtime/runtime-folder.ts';
+import { runtimeKey } from '../../guest-runtime/runtime-folder.ts';
 import { initScript, writeInitramfs } from './initramfs.ts';
 import { type GuestKernel, obtainKernel } from './kernel.ts';
 import { writeRuntimeImage } from './runtime-image.ts';
@@ -25,7 +25,8 @@ const PROGRAMS = ['agentd', 'runner', 'program'];
 /** The assets in `cache`, made when they are not there yet or when something that they are made of has changed. */
 export async function obtainAssets(cache: string, deadline: Deadline, onProgress: OnProgress): Promise<GuestAssets> {
   const kernel = await obtainKernel(cache, deadline, onProgress);
-  const key = await assetsKey(kernel);
+  const recipe = `${kernel.version}\n${initScript(kernel.modules)}`;
+  const key = await runtimeKey(recipe, [kernel.image, kernel.busybox], PROGRAMS);
   const folder = join(cache, `guest-${key}`);
   if ((await stat(folder).catch(() => undefined)) === undefined) await build(kernel, folder, onProgress);
   return {
@@ -45,31 +46,13 @@ async function build(kernel: GuestKernel, folder: string, onProgress: OnProgress
       'Cannot make the guest runtime: mke2fs is missing; install e2fsprogs',
     );
   onProgress('building the guest runtime');
-  await mkdir(join(folder, '..'), { recursive: true });
-  const staging = await mkdtemp(`${folder}-`);
-  try {
+  await publishFolder(folder, async (staging) => {
     await writeInitramfs(kernel, join(staging, 'initramfs.cpio'));
     await writeRuntimeImage(
       { node: process.execPath, busybox: kernel.busybox, programs: PROGRAMS },
       join(staging, 'runtime.img'),
       mke2fs,
     );
-    await rename(staging, folder).catch((error: NodeJS.ErrnoException) => {
-      // Another process was quicker; what it made is as good.
-      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
-    });
-  } finally {
-    await rm(staging, { recursive: true, force: true });
-  }
-}
-
-async function assetsKey(kernel: GuestKernel): Promise<string> {
-  const hash = createHash('sha256');
-  hash.update(`${kernel.version}\n${initScript(kernel.modules)}\n${process.version}\n`);
-  for (const file of [kernel.image, kernel.busybox, process.execPath]) {
-    const { size, mtimeMs } = await stat(file);
-    hash.update(`${size} ${Math.floor(mtimeMs)}\n`);
-  }
-  for (const name of PROGRAMS) hash.update(await readBundle(name));
-  return hash.digest('hex').slice(0, 16);
+    return staging;
+  });
 }

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { Isolation } from '../../../core/execution.ts';
 import type { Deadline } from '../../../util/deadline.ts';
+import { Lazy } from '../../../util/lazy.ts';
 import type {
   DriverCapabilities,
   DriverProbe,
@@ -12,10 +13,11 @@ import type {
   OnProgress,
   SandboxDriver,
 } from '../../driver.ts';
+import { unavailable } from '../../driver-kit/driver-problems.ts';
+import { hasKvm } from '../../driver-kit/kvm.ts';
 import { adoptGuest } from './adopt-guest.ts';
 import { type GuestAssets, obtainAssets } from './assets.ts';
 import type { QemuGuest } from './guest.ts';
-import { hasKvm } from './host-tools.ts';
 import { GuestPool, type PoolOptions } from './pool.ts';
 import { type ClaimOrigin, PrimedGuest } from './primed-guest.ts';
 import { probeQemu, type QemuHost } from './probe.ts';
@@ -70,7 +72,7 @@ export class QemuDriver implements SandboxDriver {
   readonly #options: QemuDriverOptions;
   readonly #templates = new Map<string, Promise<Template>>();
   readonly #guests = new Set<QemuGuest>();
-  #bench: Promise<Bench> | undefined;
+  readonly #bench = new Lazy<Bench>();
   #pool: GuestPool | undefined;
   #sweepTimer: NodeJS.Timeout | undefined;
 
@@ -125,7 +127,7 @@ export class QemuDriver implements SandboxDriver {
     await this.#pool?.close();
     const survivors = [...this.#guests].some(({ record }) => record !== undefined);
     await Promise.all([...this.#guests].map((guest) => guest.release()));
-    const bench = await this.#bench?.catch(() => undefined);
+    const bench = await this.#bench.find();
     if (bench !== undefined && !survivors) await rm(bench.runDirectory, { recursive: true, force: true });
   }
 
@@ -171,16 +173,12 @@ export class QemuDriver implements SandboxDriver {
   }
 
   #prepareBench(deadline: Deadline, onProgress: OnProgress): Promise<Bench> {
-    this.#bench ??= this.#setUp(deadline, onProgress).catch((error) => {
-      this.#bench = undefined;
-      throw error;
-    });
-    return deadline.race(this.#bench);
+    return deadline.race(this.#bench.get(() => this.#setUp(deadline, onProgress)));
   }
 
   async #setUp(deadline: Deadline, onProgress: OnProgress): Promise<Bench> {
     const { host, problems } = await probeQemu();
-    if (host === undefined || problems.length > 0) throw unavailable(problems);
+    if (host === undefined || problems.length > 0) throw unavailable(this.name, problems);
     const cache = join(this.#options.cache, 'qemu');
     await mkdir(cache, { recursive: true });
     const assets = await obtainAssets(cache, deadline, onProgress);
@@ -232,12 +230,4 @@ export class QemuDriver implements SandboxDriver {
     template.catch(() => this.#templates.delete(key));
     return deadline.race(template);
   }
-}
-
-function unavailable(problems: readonly { what: string; fix: string }[]): WorkcellError {
-  const reasons = problems.map(({ what, fix }) => `${what}: ${fix}`).join('; ');
-  return new WorkcellError(
-    'driver_unavailable',
-    `The driver "qemu" cannot run here. ${reasons}. \`workcell setup\` does what it can`,
-  );
 }

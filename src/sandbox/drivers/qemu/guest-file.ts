@@ -1,20 +1,19 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-
-const processSchema = z.strictObject({ pid: z.int().positive(), startTicks: z.string().regex(/^\d+$/) });
+import { processIdSchema } from '../../../util/process-id.ts';
 
 const guestDataSchema = z.strictObject({
   folder: z.string(),
   boot: z.enum(['pooled', 'restored', 'cold']),
-  machine: processSchema,
-  fileServer: processSchema,
+  machine: processIdSchema,
+  fileServer: processIdSchema,
   network: z.boolean(),
 });
 
 const guestFileSchema = z.strictObject({
   /** The process that answers for the guest. */
-  owner: processSchema,
+  owner: processIdSchema,
   /** False: the guest is to end with its owner. */
   survives: z.boolean(),
 });

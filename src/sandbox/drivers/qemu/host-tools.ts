@@ -1,4 +1,3 @@
-import { access, constants, readFile } from 'node:fs/promises';
 import { findCommand, isExecutable } from '../../../util/find-command.ts';
 
 /** Debian's QEMU 7 brings a C virtiofsd; later ones a separate Rust one with other options. */
@@ -12,17 +11,4 @@ export async function findVirtiofsd(): Promise<{ path: string; flavour: Virtiofs
   }
   const path = await findCommand('virtiofsd');
   return path === undefined ? undefined : { path, flavour: 'rust' };
-}
-
-/**
- * Whether guests can have hardware virtualisation: the CPU must offer it and `/dev/kvm` must be usable. The device alone
- * proves nothing: it exists on machines whose CPU cannot run a guest.
- */
-export async function hasKvm(): Promise<boolean> {
-  const cpu = await readFile('/proc/cpuinfo', 'utf8').catch(() => '');
-  if (!/^flags\s*:.*\b(vmx|svm)\b/m.test(cpu)) return false;
-  return access('/dev/kvm', constants.R_OK | constants.W_OK).then(
-    () => true,
-    () => false,
-  );
 }

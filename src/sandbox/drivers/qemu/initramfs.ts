@@ -29,6 +29,7 @@ $bb mount -t tmpfs -o mode=0755,size=50% root $root
 cd $root
 $bb mkdir -p .workcell/runtime .workcell/view .workcell/overlay opt/workcell proc sys dev etc run root workspace
 $bb mkdir -p -m 1777 tmp
+$bb mount -t tmpfs overlay .workcell/overlay
 $bb mount -t ext4 -o ro,noload /dev/vda .workcell/runtime
 $bb mount --bind .workcell/runtime opt/workcell
 $bb mount --move /proc proc

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { messageOf, WorkcellError } from '../../../core/errors.ts';
 import type { Deadline } from '../../../util/deadline.ts';
+import { publishFolder } from '../../../util/publish-folder.ts';
 import type { OnProgress } from '../../driver.ts';
 
 /** Debian's kernel for virtual machines, and a userland in one static file. */
@@ -49,29 +50,24 @@ async function readKernel(folder: string): Promise<GuestKernel | undefined> {
 }
 
 async function download(folder: string, deadline: Deadline, onProgress: OnProgress): Promise<void> {
-  await mkdir(join(folder, '..'), { recursive: true });
-  const staging = await mkdtemp(`${folder}-`);
   try {
     const { stdout } = await run('apt-cache', ['depends', KERNEL_PACKAGE], { signal: deadline.signal });
     const exact = /Depends: (linux-image-\S+)/.exec(stdout)?.[1];
     if (exact === undefined) throw new Error(`apt knows no ${KERNEL_PACKAGE}; run apt-get update as root first`);
-    onProgress(`downloading ${exact} and ${BUSYBOX_PACKAGE}`);
-    await run('apt-get', ['download', exact, BUSYBOX_PACKAGE], { cwd: staging, signal: deadline.signal });
-    onProgress('unpacking the guest kernel');
-    for (const name of await readdir(staging)) {
-      await run('dpkg-deb', ['-x', join(staging, name), join(staging, 'root')], { signal: deadline.signal });
-    }
-    await rename(join(staging, 'root'), folder).catch((error: NodeJS.ErrnoException) => {
-      // Another process was quicker; what it made is as good.
-      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
+    await publishFolder(folder, async (staging) => {
+      onProgress(`downloading ${exact} and ${BUSYBOX_PACKAGE}`);
+      await run('apt-get', ['download', exact, BUSYBOX_PACKAGE], { cwd: staging, signal: deadline.signal });
+      onProgress('unpacking the guest kernel');
+      for (const name of await readdir(staging)) {
+        await run('dpkg-deb', ['-x', join(staging, name), join(staging, 'root')], { signal: deadline.signal });
+      }
+      return join(staging, 'root');
     });
   } catch (error) {
     deadline.check();
     throw new WorkcellError('driver_unavailable', `Cannot download the guest kernel: ${messageOf(error)}`, {
       cause: error,
     });
-  } finally {
-    await rm(staging, { recursive: true, force: true });
   }
 }
 

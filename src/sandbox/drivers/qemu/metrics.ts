@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { processStat } from '../../../util/process-stat.ts';
 import type { GuestMetrics } from '../../driver.ts';
 
-const CLOCK_TICKS_PER_SECOND = 100;
 const KIB = 1024;
 
 /** What a guest costs the host: its machine, and the file server beside it. */
@@ -12,11 +11,10 @@ export async function measureGuest(machine: number, fileServer: number, memory: 
     residentOf(machine, memory),
     residentOf(fileServer, memory),
   ]);
-  const ticks = (stat?.userTicks ?? 0) + (stat?.systemTicks ?? 0);
   return {
     residentBytes: used.total,
     overheadBytes: used.total - used.memory + served.total - served.memory,
-    cpuMs: (ticks * 1000) / CLOCK_TICKS_PER_SECOND,
+    cpuMs: stat?.cpuMs ?? 0,
   };
 }
 

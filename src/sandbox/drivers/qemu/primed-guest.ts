@@ -7,6 +7,7 @@ import type { GuestMount } from '../../../protocol/guest-bootstrap.ts';
 import { Child, tailOf } from '../../../util/child.ts';
 import { Cleanup } from '../../../util/cleanup.ts';
 import { Deadline } from '../../../util/deadline.ts';
+import { ownId } from '../../../util/process-id.ts';
 import type { GuestSpec, ImageSpec, VolumeMount } from '../../driver.ts';
 import { awaitWaiting, claim, prime } from './agent-link.ts';
 import type { GuestAssets } from './assets.ts';
@@ -15,7 +16,7 @@ import { type GuestData, writeGuestFile } from './guest-file.ts';
 import { agentSocket, machineCommand, memoryFile, plugCommands, qmpSocket, SILENCE } from './machine.ts';
 import type { QemuHost } from './probe.ts';
 import { Qmp } from './qmp.ts';
-import { makeGuestFolder, ownId } from './run-directory.ts';
+import { makeGuestFolder } from './run-directory.ts';
 import { copyMemory, restoreState, type Template } from './template.ts';
 import { connectUnix } from './unix-socket.ts';
 import { VIEW_TAG, View } from './view.ts';
@@ -163,8 +164,11 @@ class Start implements Disposable {
     const plan = this.#plan;
     const folder = this.#folder;
     const { template, rehearse } = plan;
-    const copied = template === undefined ? undefined : copyMemory(template, memoryFile(folder), this.#deadline);
-    const view = await settled(this.#serveView(), copied);
+    const viewing = this.#serveView();
+    // A restored machine gets its share when it is there, and starts meanwhile.
+    const starting =
+      template === undefined ? viewing.then((view) => this.#startMachine(view)) : this.#startCopy(template);
+    const [view, machine] = await settled(viewing, starting);
     const mounts = plan.mounts === undefined ? undefined : view.attach(plan.mounts, this.#deadline);
     // Whoever claims the guest sees the failure.
     const mounted = mounts?.then(
@@ -172,7 +176,6 @@ class Start implements Disposable {
       () => {},
     );
     this.#undo.add(() => mounted);
-    const machine = await this.#startMachine(view);
     const [qmp, agent] = await Promise.all([
       Qmp.connect(qmpSocket(folder), this.#deadline),
       connectUnix(agentSocket(folder), this.#deadline),
@@ -201,9 +204,14 @@ class Start implements Disposable {
     return view;
   }
 
-  async #startMachine(view: View): Promise<Child> {
+  async #startCopy(template: Template): Promise<Child> {
+    await copyMemory(template, memoryFile(this.#folder), this.#deadline);
+    return this.#startMachine(undefined);
+  }
+
+  async #startMachine(view: View | undefined): Promise<Child> {
     const { host, assets, cpus, memoryMib, template, survives } = this.#plan;
-    const share = template === undefined ? { share: { socket: view.socket, tag: VIEW_TAG } } : {};
+    const share = view === undefined ? {} : { share: { socket: view.socket, tag: VIEW_TAG } };
     const incoming = template !== undefined;
     const command = machineCommand({ ...host, assets, cpus, memoryMib, folder: this.#folder, ...share, incoming });
     const machine = await Child.start(command, { log: join(this.#folder, 'qemu.log'), survives });
@@ -227,9 +235,9 @@ class Start implements Disposable {
 }
 
 /** Both or neither: the second failure is not left without somebody who sees it. */
-async function settled<T>(first: Promise<T>, second: Promise<void> | undefined): Promise<T> {
+async function settled<First, Second>(first: Promise<First>, second: Promise<Second>): Promise<[First, Second]> {
   const [one, two] = await Promise.allSettled([first, second]);
   if (one.status === 'rejected') throw one.reason;
   if (two.status === 'rejected') throw two.reason;
-  return one.value;
+  return [one.value, two.value];
 }

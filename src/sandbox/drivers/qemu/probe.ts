@@ -4,7 +4,9 @@ import { arch, platform, userInfo } from 'node:os';
 import { promisify } from 'node:util';
 import { findCommand, versionOf } from '../../../util/find-command.ts';
 import type { DriverProbe, DriverProblem } from '../../driver.ts';
-import { findVirtiofsd, hasKvm, type VirtiofsdFlavour } from './host-tools.ts';
+import { missing, missingCommands } from '../../driver-kit/driver-problems.ts';
+import { hasKvm } from '../../driver-kit/kvm.ts';
+import { findVirtiofsd, type VirtiofsdFlavour } from './host-tools.ts';
 import type { Accelerator } from './machine.ts';
 
 /** What was found on this host; complete only when the probe reports no problem. */
@@ -46,10 +48,7 @@ export async function probeQemu(): Promise<QemuProbe> {
   if (qemu === undefined) problems.push(missing('QEMU', 'qemu-system-x86'));
   const virtiofsd = await findVirtiofsd();
   if (virtiofsd === undefined) problems.push(missing('virtiofsd', await virtiofsdPackage()));
-  for (const [command, name] of Object.entries(COMMANDS)) {
-    if ((await findCommand(command)) === undefined) problems.push(missing(command, name));
-  }
-  problems.push(...(await userProblems()));
+  problems.push(...(await missingCommands(COMMANDS)), ...(await userProblems()));
   const qemuVersion = qemu === undefined ? '' : await versionOf(qemu);
   const host =
     qemu === undefined || virtiofsd === undefined ? undefined : { accelerator, qemu, qemuVersion, virtiofsd };
@@ -60,10 +59,6 @@ export async function probeQemu(): Promise<QemuProbe> {
     host,
     facts: await facts(accelerator, qemuVersion, virtiofsd?.path),
   };
-}
-
-function missing(what: string, name: string): DriverProblem {
-  return { what: `${what} is not installed`, fix: `Install the Debian package ${name}`, packages: [name] };
 }
 
 /** Debian 12 ships it with QEMU, later ones as a package of its own. */

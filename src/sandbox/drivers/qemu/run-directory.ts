@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, stat, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { WorkcellError } from '../../../core/errors.ts';
 import { ORPHAN_LIMIT_MS } from '../../../protocol/guest-bootstrap.ts';
-import { ForeignProcess, identify, isRunning, type ProcessId } from '../../../util/child.ts';
+import { ForeignProcess } from '../../../util/child.ts';
+import { identify, isRunning, ownId, type ProcessId } from '../../../util/process-id.ts';
 import { readGuestFile } from './guest-file.ts';
 
 const SHARED_MEMORY = '/dev/shm';
@@ -39,13 +39,6 @@ export function isGuestFolder(path: string): boolean {
   const base = dirname(run);
   const named = basename(path).startsWith(GUEST_PREFIX) && basename(run).startsWith(prefix());
   return named && [SHARED_MEMORY, tmpdir()].includes(base) && path === join(base, basename(run), basename(path));
-}
-
-/** This process, as it is named in what it leaves on disk. */
-export async function ownId(): Promise<ProcessId> {
-  const id = await identify(process.pid);
-  if (id === undefined) throw new WorkcellError('driver_unavailable', 'Cannot read /proc/self/stat; mount /proc');
-  return id;
 }
 
 /**

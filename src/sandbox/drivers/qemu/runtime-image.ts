@@ -1,20 +1,16 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { fillRuntime, type RuntimeInputs, writeRuntimeScript } from '../../guest-runtime/runtime-folder.ts';
-import { reseedProgram } from './reseed.ts';
 
 const run = promisify(execFile);
 const MIB = 1024 * 1024;
 
-/** Writes the guest runtime as one read-only ext4 image, with what only a virtual machine needs beside it. */
+/** Writes the guest runtime as one read-only ext4 image. */
 export async function writeRuntimeImage(inputs: RuntimeInputs, path: string, mke2fs: string): Promise<void> {
   const folder = await mkdtemp(`${path}-`);
   try {
     await fillRuntime(inputs, folder);
-    await writeFile(join(folder, 'bin', 'reseed'), reseedProgram());
-    await chmod(join(folder, 'bin', 'reseed'), 0o755);
     await writeRuntimeScript(folder, 'init', '$node /.workcell/runtime/agentd.mjs 2>/dev/ttyS0\npoweroff -f');
     const mib = Math.ceil(((await totalSize(folder)) / MIB) * 1.15) + 16;
     await run(mke2fs, ['-q', '-t', 'ext4', '-O', '^has_journal', '-m', '0', '-d', folder, path, `${mib}M`]);

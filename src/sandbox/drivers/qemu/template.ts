@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../../core/errors.ts';
 import { Child } from '../../../util/child.ts';
 import { type Deadline, poll } from '../../../util/deadline.ts';
+import { publishFolder } from '../../../util/publish-folder.ts';
 import { awaitWaiting } from './agent-link.ts';
 import { agentSocket, type MachineOptions, machineCommand, machineIdentity, qmpSocket } from './machine.ts';
 import { Qmp } from './qmp.ts';
@@ -43,35 +44,41 @@ export async function makeTemplate(
   deadline: Deadline,
 ): Promise<Template> {
   const folder = templateFolder(cache, options, version);
-  await mkdir(dirname(folder), { recursive: true });
-  const staging = await mkdtemp(`${folder}-`);
-  const sockets = await mkdtemp(join(runDirectory, 'template-'));
-  const files = filesOf(staging);
-  const machine = await Child.start(
-    machineCommand({ ...options, folder: sockets, memory: files.memory, incoming: false }),
-    { log: join(sockets, 'qemu.log'), survives: false },
-  );
+  await publishFolder(folder, async (staging) => {
+    const sockets = await mkdtemp(join(runDirectory, 'template-'));
+    try {
+      await saveMachine(options, filesOf(staging), sockets, deadline);
+      return staging;
+    } finally {
+      await rm(sockets, { recursive: true, force: true });
+    }
+  });
+  return filesOf(folder);
+}
+
+async function saveMachine(
+  options: TemplateOptions,
+  files: Template,
+  folder: string,
+  deadline: Deadline,
+): Promise<void> {
+  const command = machineCommand({ ...options, folder, memory: files.memory, incoming: false });
+  const machine = await Child.start(command, { log: join(folder, 'qemu.log'), survives: false });
   try {
-    const qmp = await Qmp.connect(qmpSocket(sockets), deadline);
-    const agent = await connectUnix(agentSocket(sockets), deadline);
+    const qmp = await Qmp.connect(qmpSocket(folder), deadline);
+    const agent = await connectUnix(agentSocket(folder), deadline);
     await awaitWaiting(agent, deadline);
     await qmp.execute('stop', {}, deadline);
     await qmp.execute('migrate-set-capabilities', CAPABILITIES, deadline);
-    const channel = join(sockets, 'state.sock');
+    const channel = join(folder, 'state.sock');
     await receiveFile(channel, files.state, deadline, async () => {
       await qmp.execute('migrate', { uri: `unix:${channel}` }, deadline);
       await awaitMigration(qmp, deadline);
     });
     agent.destroy();
     qmp.close();
-    await machine.kill();
-    // Another process may have been quicker; what it made is as good.
-    await rename(staging, folder).catch(() => {});
-    return filesOf(folder);
   } finally {
     await machine.kill();
-    await rm(sockets, { recursive: true, force: true });
-    await rm(staging, { recursive: true, force: true });
   }
 }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { lstat, mkdir, readlink } from 'node:fs/promises';
+import { lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../../core/errors.ts';
@@ -7,6 +7,8 @@ import type { GuestMount } from '../../../protocol/guest-bootstrap.ts';
 import { Child } from '../../../util/child.ts';
 import { type Deadline, poll } from '../../../util/deadline.ts';
 import type { ImageSpec, MountOptions, VolumeMount } from '../../driver.ts';
+import { hostImage } from '../../driver-kit/host-image.ts';
+import { hostSide, optionNames, quote, READ_ONLY } from '../../driver-kit/mount-options.ts';
 import type { VirtiofsdFlavour } from './host-tools.ts';
 
 export interface ViewOptions {
@@ -19,11 +21,6 @@ export interface ViewOptions {
 
 export const MAX_VOLUMES = 64;
 export const VIEW_TAG = 'workcell';
-/** Top-level folders of the host that make up the image `host`; they are links where /usr is merged. */
-const HOST_FOLDERS = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
-/** Programs under /usr are reached through links there; it holds no secrets. */
-const HOST_EXTRAS = ['etc/alternatives'];
-
 const MOUNT_TIMEOUT_MS = 10_000;
 /** Name of the file system that hides /run from an ordinary user's file server. */
 const COVER = 'workcell-run';
@@ -152,35 +149,19 @@ function serverCommand({ path, flavour }: ViewOptions['virtiofsd'], socket: stri
   return `${command} -o source="$VIEW" -o sandbox=chroot -o announce_submounts -o modcaps=-mknod:-setfcap -o cache=auto`;
 }
 
-function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
 async function imageCommands(image: ImageSpec): Promise<string[]> {
   if (image.kind === 'directory') return bind(image.path, 'root', READ_ONLY);
   if (image.kind !== 'host') {
     throw new WorkcellError('unsupported', `The driver "qemu" boots no image of kind "${image.kind}"`);
   }
-  const commands: string[] = [];
-  for (const name of HOST_FOLDERS) {
-    const stat = await lstat(`/${name}`).catch(() => undefined);
-    if (stat?.isSymbolicLink() === true)
-      commands.push(`ln -s ${quote(await readlink(`/${name}`))} "$VIEW/root/${name}"`);
-    else if (stat?.isDirectory() === true) commands.push(...bind(`/${name}`, `root/${name}`, READ_ONLY));
-  }
-  for (const path of HOST_EXTRAS) {
-    if ((await lstat(`/${path}`).catch(() => undefined))?.isDirectory() === true)
-      commands.push(...bind(`/${path}`, `root/${path}`, READ_ONLY));
-  }
-  return commands;
+  return (await hostImage()).flatMap(({ path, link }) =>
+    link === undefined ? bind(path, `root${path}`, READ_ONLY) : [`ln -s ${quote(link)} "$VIEW/root${path}"`],
+  );
 }
-
-const READ_ONLY: MountOptions = { readonly: true, nodev: true, nosuid: true, noexec: false };
 
 function volumeCommands(mount: VolumeMount, index: number): string[] {
   if (mount.kind !== 'directory') return [];
-  // Device nodes and set-user-id files of a guest are never honoured on the host's side, whatever was asked for.
-  const options = { ...mount.options, nodev: true, nosuid: true };
+  const options = hostSide(mount.options);
   if (mount.capacityImage === undefined) return bind(mount.path, `mounts/${index}`, options);
   // The loop device that the host uses for this image already is used again, so that both see one file system; it is
   // writable there, so read-only is only said of this mount.
@@ -203,13 +184,4 @@ function guestMount(mount: VolumeMount, index: number): GuestMount {
   const options = optionNames(mount.options);
   if (mount.kind === 'directory') return { source: String(index), target: mount.target, options };
   return { target: mount.target, options, ...(mount.sizeMib === undefined ? {} : { sizeMib: mount.sizeMib }) };
-}
-
-function optionNames(options: MountOptions): ('ro' | 'nodev' | 'nosuid' | 'noexec')[] {
-  return [
-    ...(options.readonly ? (['ro'] as const) : []),
-    ...(options.nodev ? (['nodev'] as const) : []),
-    ...(options.nosuid ? (['nosuid'] as const) : []),
-    ...(options.noexec ? (['noexec'] as const) : []),
-  ];
 }
