@@ -4,6 +4,9 @@ import type { CreateSandboxRequest } from '../protocol/rest.ts';
  * Who reads a sandbox's description. `document` is what openapi.json describes; `sdk` is what the stock SDK and command
  * can show: they read the field `spec` as a configuration of their own, in which an image is an object and a processor is
  * called `cpus`, and show `-` for everything when it is not one.
+ *
+ * Stock clients also start commands with the environment of `spec`, when it decodes as the request that made the sandbox. In
+ * neither form does it: an image there is an object with a `type`. So no client ever sends the words that stand for a value.
  */
 export type SpecReader = 'document' | 'sdk';
 

@@ -7,6 +7,8 @@ export const KNOWN_GAPS: Readonly<Record<string, string>> = {
   'bubblewrap/msb: exec -u': ONE_USER,
   'bubblewrap/msb: run --workdir --user --rlimit --tmpfs': ONE_USER,
   'bubblewrap/sdk: execWith(args, cwd, env, user, rlimit, stdinBytes)': ONE_USER,
+  'microsandbox/msb: create --no-net':
+    'the stock runtime can only deny all traffic: its guests keep a network interface, which leads nowhere',
   'msb: ping': 'the stock command itself refuses it on its cloud backend',
   'msb: touch': 'the stock command itself refuses it on its cloud backend',
 };

@@ -4,18 +4,17 @@
  *
  * `-- --url URL --key KEY --image IMAGE --host-folder FOLDER --driver NAME --isolation KIND` uses a server that runs already.
  */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { serveDriver } from '../support/serve-driver.ts';
-import { STOCK_VERSION, stockClients } from '../support/stock-clients.ts';
-import { compatibilityPage, type DriverResults, passRate } from './compatibility-page.ts';
+import { stockClients } from '../support/stock-clients.ts';
+import { passRate } from './compatibility-page.ts';
+import { keepResults, writePage } from './keep-results.ts';
 import { gapOf } from './known-gaps.ts';
-import { resultsFile, runConformance } from './run-conformance.ts';
+import { runConformance } from './run-conformance.ts';
 
-const PAGE = fileURLToPath(new URL('../../docs/COMPATIBILITY.md', import.meta.url));
 const AIM = 0.95;
 
 const { values, positionals } = parseArgs({
@@ -82,21 +81,5 @@ async function run({ driver, isolation, folder, ...target }: Run): Promise<void>
   const rate = passRate(results);
   console.log(`${driver}: ${(rate * 100).toFixed(1)} % of what works on the original's cloud`);
   failed ||= unexplained.length > 0 || stale.length > 0 || (driver === 'qemu' && rate < AIM);
-  const kept: DriverResults = {
-    driver,
-    isolation,
-    version: STOCK_VERSION,
-    results: results.map(({ ms: _, ...result }) => ({ ...result, ms: 0 })),
-  };
-  await mkdir(join(resultsFile(driver), '..'), { recursive: true });
-  await writeFile(resultsFile(driver), `${JSON.stringify(kept, null, 1)}\n`);
-}
-
-async function writePage(): Promise<void> {
-  const folder = join(resultsFile('any'), '..');
-  const files = (await readdir(folder)).filter((name) => name.endsWith('.json')).sort();
-  const runs = await Promise.all(
-    files.map(async (name) => JSON.parse(await readFile(join(folder, name), 'utf8')) as DriverResults),
-  );
-  await writeFile(PAGE, compatibilityPage(runs));
+  await keepResults({ driver, isolation, results });
 }

@@ -37,16 +37,23 @@ export interface OperationResult {
 
 const OPERATION_TIMEOUT_MS = 120_000;
 
-/** Runs them one after the other; none stops the others. `onResult` is told of each. */
+export interface RunOptions {
+  /** Is told of each. */
+  readonly onResult: (result: OperationResult) => void;
+  /** How many times slower than usual this machine is. Default 1. */
+  readonly slowness?: number;
+}
+
+/** Runs them one after the other; none stops the others. */
 export async function runOperations<Context>(
   client: OperationResult['client'],
   operations: readonly Operation<Context>[],
   context: Context,
-  onResult: (result: OperationResult) => void,
+  { onResult, slowness = 1 }: RunOptions,
 ): Promise<void> {
   for (const { name, area, cloud, run } of operations) {
     const started = performance.now();
-    const error = await within(run(context)).then(
+    const error = await within(run(context), OPERATION_TIMEOUT_MS * slowness).then(
       () => undefined,
       (reason) => messageOf(reason),
     );
@@ -55,10 +62,10 @@ export async function runOperations<Context>(
   }
 }
 
-async function within(running: Promise<void>): Promise<void> {
+async function within(running: Promise<void>, limitMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no end after ${OPERATION_TIMEOUT_MS / 1000} s`)), OPERATION_TIMEOUT_MS);
+    timer = setTimeout(() => reject(new Error(`no end after ${limitMs / 1000} s`)), limitMs);
   });
   await Promise.race([running, late]).finally(() => clearTimeout(timer));
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { command, type StockClients } from '../support/stock-clients.ts';
@@ -8,6 +8,7 @@ import { MSB_OPERATIONS, type MsbContext } from './msb-operations.ts';
 import { type OperationResult, runOperations } from './operation.ts';
 
 const SDK_MAIN = fileURLToPath(new URL('sdk-main.ts', import.meta.url));
+const COMMAND_TIMEOUT_MS = 90_000;
 const FOLLOW_TIMEOUT_MS = 30_000;
 
 export interface ConformanceOptions {
@@ -20,6 +21,8 @@ export interface ConformanceOptions {
   /** A folder for the clients' own files. */
   readonly scratch: string;
   readonly onResult: (result: OperationResult) => void;
+  /** How many times slower than usual this machine is. Default 1. */
+  readonly slowness?: number;
 }
 
 /** Lets the stock clients do their everyday work against one server. */
@@ -30,7 +33,7 @@ export async function runConformance(options: ConformanceOptions): Promise<reado
     options.onResult(result);
   };
   await mkdir(options.scratch, { recursive: true });
-  await runOperations('msb', MSB_OPERATIONS, msbContext(options), onResult);
+  await runOperations('msb', MSB_OPERATIONS, msbContext(options), { ...options, onResult });
   await runSdk(options, onResult);
   return results;
 }
@@ -42,29 +45,36 @@ function environment({ url, apiKey, scratch }: ConformanceOptions): Record<strin
 
 function msbContext(options: ConformanceOptions): MsbContext {
   const env = environment(options);
-  const { msb } = options.clients;
+  const { clients, slowness = 1 } = options;
+  const { msb } = clients;
+  const timeoutMs = COMMAND_TIMEOUT_MS * slowness;
   const withInput = (input: string | undefined) => (input === undefined ? {} : { input });
   return {
     image: options.image,
     hostFolder: options.hostFolder,
     scratch: options.scratch,
-    msb: (args, input, more = {}) => command(msb, args, { env: { ...env, ...more }, ...withInput(input) }),
+    msb: (args, input, more = {}) => command(msb, args, { env: { ...env, ...more }, timeoutMs, ...withInput(input) }),
     terminal: (args, input) => {
       const line = [msb, ...args].map((arg) => `'${arg.replaceAll("'", `'\\''`)}'`).join(' ');
-      return command('script', ['-qec', line, '/dev/null'], { env, ...withInput(input) });
+      return command('script', ['-qec', line, '/dev/null'], { env, timeoutMs, ...withInput(input) });
     },
-    follow: (args, until, meanwhile) => follow(msb, args, env, until, meanwhile),
+    follow: (args, until, meanwhile) =>
+      follow([msb, ...args], { env, until, meanwhile, timeoutMs: FOLLOW_TIMEOUT_MS * slowness }),
   };
 }
 
+interface FollowOptions {
+  readonly env: Record<string, string>;
+  readonly until: (text: string) => boolean;
+  readonly meanwhile: () => Promise<unknown>;
+  readonly timeoutMs: number;
+}
+
 async function follow(
-  msb: string,
-  args: readonly string[],
-  env: Record<string, string>,
-  until: (text: string) => boolean,
-  meanwhile: () => Promise<unknown>,
+  [program = '', ...args]: readonly string[],
+  { env, until, meanwhile, timeoutMs }: FollowOptions,
 ): Promise<string> {
-  const child = spawn(msb, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let text = '';
   const seen = new Promise<void>((resolve) => {
     for (const stream of [child.stdout, child.stderr])
@@ -73,7 +83,7 @@ async function follow(
         if (until(text)) resolve();
       });
     child.once('close', () => resolve());
-    setTimeout(resolve, FOLLOW_TIMEOUT_MS).unref();
+    setTimeout(resolve, timeoutMs).unref();
   });
   try {
     await meanwhile();
@@ -85,8 +95,8 @@ async function follow(
 }
 
 async function runSdk(options: ConformanceOptions, onResult: (result: OperationResult) => void): Promise<void> {
-  const { clients, image, scratch } = options;
-  const child = spawn(process.execPath, [SDK_MAIN, clients.folder, image, scratch], {
+  const { clients, image, scratch, slowness = 1 } = options;
+  const child = spawn(process.execPath, [SDK_MAIN, clients.folder, image, scratch, String(slowness)], {
     env: environment(options),
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -95,9 +105,4 @@ async function runSdk(options: ConformanceOptions, onResult: (result: OperationR
   } finally {
     child.kill('SIGKILL');
   }
-}
-
-/** Where the results of one driver are kept, from which the page is made. */
-export function resultsFile(driver: string): string {
-  return join(fileURLToPath(new URL('results', import.meta.url)), `${driver}.json`);
 }

@@ -5,9 +5,17 @@ import { pathToFileURL } from 'node:url';
 import { runOperations } from './operation.ts';
 import { SDK_OPERATIONS } from './sdk-operations.ts';
 
-const [folder = '', image = '', scratch = ''] = process.argv.slice(2);
+const [folder = '', image = '', scratch = '', slowness = '1'] = process.argv.slice(2);
 const entry = createRequire(join(folder, 'package.json')).resolve('microsandbox');
 const sdk = await import(pathToFileURL(entry).href);
-await runOperations('sdk', SDK_OPERATIONS, { sdk, image, scratch }, (result) => console.log(JSON.stringify(result)));
+await runOperations(
+  'sdk',
+  SDK_OPERATIONS,
+  { sdk, image, scratch },
+  {
+    onResult: (result) => console.log(JSON.stringify(result)),
+    slowness: Number(slowness),
+  },
+);
 // Whatever the package still holds open is of no further interest.
 process.exit(0);

@@ -1,7 +1,7 @@
 import { access, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeConfig } from '../support/cell.ts';
+import { writeConfig } from '../support/cell-config.ts';
 import { type CliOptions, cli, type RunningCli, startCli } from '../support/cli.ts';
 import { doubleServer, freePort, officialServers } from '../support/mcp-servers.ts';
 import { descendants, eventually, isRunning } from '../support/processes.ts';

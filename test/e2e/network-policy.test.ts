@@ -8,7 +8,7 @@ import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SandboxResponse } from '../../src/protocol/rest.ts';
 import { AgentClient } from '../support/agent-client.ts';
-import { type CellOptions, writeConfig } from '../support/cell.ts';
+import { type CellOptions, writeConfig } from '../support/cell-config.ts';
 import { cli } from '../support/cli.ts';
 import { eventually } from '../support/processes.ts';
 import { API_KEY } from '../support/sandbox-server.ts';

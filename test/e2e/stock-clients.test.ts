@@ -29,7 +29,9 @@ const done = { code: 0, stderr: '' };
 
 describe("the stock `msb` command drives a server of one's own", () => {
   it('creates a sandbox, runs commands in it, and ends it', async () => {
-    expect(await msb(['create', '--name', 'one', '-e', 'GREETING=hello', '--no-net', 'host'])).toMatchObject(done);
+    expect(
+      await msb(['create', '--name', 'one', '-e', 'GREETING=hello', '-w', '/tmp', '--no-net', 'host']),
+    ).toMatchObject(done);
     expect((await msb(['ls'])).stdout).toMatch(/^one\s+host\s+running\s+\d{4}-/m);
     expect((await msb(['ps'])).stdout).toMatch(/^one\s+host\s.*1 \/ 1\s+512 MiB \/ 512 MiB\s+running/m);
     expect(JSON.parse((await msb(['inspect', 'one', '--format', 'json'])).stdout)).toMatchObject({
@@ -54,7 +56,10 @@ describe("the stock `msb` command drives a server of one's own", () => {
     expect((await msb(['stop', 'one'])).code).toBe(0);
     expect((await msb(['ls', '--stopped', '--quiet'])).stdout).toBe('one\n');
     // A command starts a sandbox that has stopped; in the cloud it then runs on.
-    expect(await msb(['exec', '-q', 'one', '--', 'echo', 'again'])).toMatchObject({ ...done, stdout: 'again\n' });
+    expect(await msb(['exec', '-q', 'one', '--', 'sh', '-c', 'echo $GREETING again'])).toMatchObject({
+      ...done,
+      stdout: 'hello again\n',
+    });
     expect((await msb(['ls', '--running', '--quiet'])).stdout).toBe('one\n');
     expect((await msb(['stop', 'one'])).code).toBe(0);
     expect((await msb(['rm', 'one'])).code).toBe(0);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { createDriver, reportDrivers } from '../../src/workcell/driver-choice.ts';
-import { writeConfig } from '../support/cell.ts';
+import { writeConfig } from '../support/cell-config.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 type Sandbox = Readonly<Record<string, string>>;

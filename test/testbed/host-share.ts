@@ -19,8 +19,8 @@ export async function serveHost(folder: string, paths: readonly string[], deadli
   const [view, socket, log] = [join(folder, 'view'), join(folder, 'share.sock'), join(folder, 'virtiofsd.log')];
   const flags =
     virtiofsd.flavour === 'rust'
-      ? `--shared-dir=${quote(view)} --sandbox=chroot --announce-submounts --cache=auto`
-      : `-o source=${quote(view)} -o sandbox=chroot -o announce_submounts -o cache=auto`;
+      ? `--shared-dir=${quote(view)} --sandbox=chroot --announce-submounts --cache=always`
+      : `-o source=${quote(view)} -o sandbox=chroot -o announce_submounts -o cache=always`;
   const script = [
     `mkdir ${quote(view)}`,
     `mount -t tmpfs -o mode=0755 view ${quote(view)}`,

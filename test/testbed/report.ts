@@ -1,7 +1,10 @@
+import type { OperationResult } from '../conformance/operation.ts';
+
 /** What the nested host says, one line of JSON each, among whatever else is said on the same line of communication. */
 export type ReportLine =
   | { readonly kind: 'progress'; readonly text: string }
   | { readonly kind: 'check'; readonly name: string; readonly ms: number; readonly error?: string }
+  | { readonly kind: 'operation'; readonly result: OperationResult }
   | { readonly kind: 'end' };
 
 const MARK = '@testbed ';

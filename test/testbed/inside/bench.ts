@@ -1,15 +1,18 @@
 import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
 import { messageOf } from '../../../src/core/errors.ts';
-import { writeConfig } from '../../support/cell.ts';
-import { doubleServer } from '../../support/mcp-servers.ts';
+import { writeConfig } from '../../support/cell-config.ts';
+import type { DoubleSpec } from '../../support/mcp-double/spec.ts';
+import { stdioServer } from '../../support/mcp-servers.ts';
 import { writeReport } from '../report.ts';
 
 /** What the checks in the nested host share. */
 export interface Bench {
   /** Holds everything that they write; on a file system with extended attributes. */
   readonly folder: string;
-  readonly project: string;
+  /** Of `bundlePrograms`. */
+  readonly programs: string;
   /** The stock clients; see `stockClients`. */
   readonly clients: { readonly msb: string; readonly folder: string };
   readonly configPath: string;
@@ -17,22 +20,30 @@ export interface Bench {
   readonly only: string | undefined;
 }
 
+const DOUBLE: DoubleSpec = { tools: [{ name: 'echo', inputSchema: { type: 'object' } }] };
 export const IMAGE = 'tiny';
 const APPLETS =
   'sh cat echo env head id ln ls mkdir mknod mount printf ps pwd readlink rm sleep stat true uname wc'.split(' ');
 
 /** Lays out a configuration whose one image is busybox. */
 export async function openBench(options: Omit<Bench, 'configPath'> & { readonly busybox: string }): Promise<Bench> {
-  const { folder } = options;
+  const { folder, programs } = options;
   await mkdir(folder, { recursive: true });
   const image = join(folder, 'image');
   await makeImage(image, options.busybox);
+  await writeCertificate();
   const configPath = await writeConfig(folder, {
-    mcpServers: { double: doubleServer({ tools: [{ name: 'echo', inputSchema: { type: 'object' } }] }) },
+    mcpServers: { double: stdioServer(process.execPath, [join(programs, 'mcp-double.mjs'), JSON.stringify(DOUBLE)]) },
     sandbox: { driver: 'microsandbox', image: IMAGE, images: { [IMAGE]: image }, bootTimeout: '120s', memory: '256M' },
     limits: { timeout: '120s' },
   });
   return { ...options, configPath };
+}
+
+/** The stock command wants certificates, whatever it talks to, and reads all there are: each of its starts is quick with one. */
+async function writeCertificate(): Promise<void> {
+  await mkdir('/etc/ssl/certs', { recursive: true });
+  await writeFile('/etc/ssl/certs/ca-certificates.crt', rootCertificates.slice(0, 1).join());
 }
 
 async function makeImage(image: string, busybox: string): Promise<void> {

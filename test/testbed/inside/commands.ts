@@ -4,14 +4,17 @@ import { join } from 'node:path';
 import { type CommandOutcome, command } from '../../support/stock-clients.ts';
 import { type Bench, check } from './bench.ts';
 
-/** The command line as it is installed. */
+/** What has been compiled once is not compiled again. */
+export const COMPILED = { NODE_COMPILE_CACHE: '/root/compiled' };
+
+/** The command line. */
 export function workcell(
-  { project, configPath }: Bench,
+  { programs, configPath }: Bench,
   args: readonly string[],
   input?: string,
 ): Promise<CommandOutcome> {
-  return command(process.execPath, [join(project, 'dist/cli/main.js'), '--config', configPath, ...args], {
-    env: { HOME: '/root' },
+  return command(process.execPath, [join(programs, 'cli.mjs'), '--config', configPath, ...args], {
+    env: { HOME: '/root', ...COMPILED },
     timeoutMs: 180_000,
     ...(input === undefined ? {} : { input }),
   });

@@ -8,6 +8,9 @@ export interface ExecOutcome {
   readonly code: number;
 }
 
+/** Runs a line of shell in a guest. */
+export type Shell = (script: string, more?: Pick<ExecRequest, 'user' | 'cwd'>) => Promise<ExecOutcome>;
+
 let lastId = 0;
 
 /** Runs one command over a stream of the agent protocol that nobody else uses meanwhile. */

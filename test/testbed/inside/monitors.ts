@@ -12,3 +12,13 @@ export async function monitors(): Promise<number[]> {
   );
   return found.flat();
 }
+
+/** The one that serves this folder. */
+export async function monitorOf(folder: string): Promise<number> {
+  for (const pid of await monitors()) {
+    // `id parent device root target …`; spaces in a path are written as octal numbers.
+    const mounts = await readFile(`/proc/${pid}/mountinfo`, 'utf8');
+    if (mounts.includes(folder.replaceAll(' ', '\\040'))) return pid;
+  }
+  throw new Error(`No machine monitor has ${folder}`);
+}

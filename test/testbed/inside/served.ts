@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type CommandOutcome, command } from '../../support/stock-clients.ts';
 import type { Bench } from './bench.ts';
+import { COMPILED } from './commands.ts';
 
 /** `workcell serve` as its own process, and the stock command against it. */
 export interface Served extends AsyncDisposable {
@@ -14,9 +15,10 @@ export interface Served extends AsyncDisposable {
 }
 
 /** Starts the server; it listens when this resolves. */
-export async function serve({ project, configPath, clients }: Bench): Promise<Served> {
-  const main = join(project, 'dist/cli/main.js');
+export async function serve({ programs, configPath, clients }: Bench): Promise<Served> {
+  const main = join(programs, 'cli.mjs');
   const child = spawn(process.execPath, [main, '--config', configPath, 'serve', '--port', '0'], {
+    env: { ...process.env, ...COMPILED },
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');

@@ -1,0 +1,41 @@
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { StdioServer } from '../../src/upstream/upstream-server.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+export interface CellOptions {
+  readonly mcpServers?: Readonly<Record<string, StdioServer>>;
+  /** In the language of `config.yaml`. */
+  readonly limits?: Readonly<Record<string, string | number>>;
+  readonly sandbox?: Readonly<
+    Record<string, string | number | boolean | Readonly<Record<string, string | readonly string[]>>>
+  >;
+  readonly workspace?: Readonly<Record<string, string | number>>;
+}
+
+/** Lays out the folders of a cell, with the calculator's tools, and gives the path of its configuration. */
+export async function writeConfig(folder: string, options: CellOptions = {}): Promise<string> {
+  const servers = join(folder, 'servers');
+  for (const name of ['workspaces', 'servers', 'skills']) await mkdir(join(folder, name));
+  await cp(join(ROOT, 'servers/calculator'), join(servers, 'calculator'), { recursive: true });
+  await cp(join(ROOT, 'servers/runtime.ts'), join(servers, 'runtime.ts'));
+  const { mcpServers = {}, limits = {}, sandbox = {}, workspace = {} } = options;
+  const entries = Object.entries(mcpServers).map(([name, { command, args, cwd, env }]) => {
+    const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
+    return [name, { command, args, cwd, env: revealed }];
+  });
+  const config = {
+    paths: { workspaces: './workspaces', servers: './servers', skills: './skills' },
+    mcpServers: Object.fromEntries(entries),
+    sandbox,
+    workspace,
+    limits,
+    log: { level: 'silent' },
+  };
+  const path = join(folder, 'config.yaml');
+  // JSON is YAML.
+  await writeFile(path, JSON.stringify(config));
+  return path;
+}
