@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { Command } from 'commander';
+import type { FlagValue } from '../../config/override-layers.ts';
 import { setUp } from '../../workcell/setup.ts';
 import { loadCliConfig } from '../open-cell.ts';
 import { say, sayProgress } from '../output.ts';
@@ -8,11 +9,20 @@ export function setupCommand(): Command {
   return new Command('setup')
     .description('get what the driver in use needs: packages, a guest kernel and runtime, a template')
     .option('-y, --yes', 'install packages without asking')
-    .action(async (options: { yes?: true }, command: Command) => {
-      const { config } = await loadCliConfig(command);
+    .option('--driver <name>', 'what another driver than the configured one needs: microsandbox, qemu, bubblewrap')
+    .action(async (options: { yes?: true; driver?: string }, command: Command) => {
+      const { config } = await loadCliConfig(command, driverFlags(options.driver));
       await setUp(config, { confirm: options.yes === true ? async () => true : ask, onProgress: sayProgress });
       say('Everything is in place. Try: workcell run "Calculate 5 + 3"');
     });
+}
+
+/** Nothing runs on the driver yet, so its isolation may be as weak as it gets. */
+function driverFlags(name: string | undefined): readonly FlagValue[] {
+  return [
+    { key: 'sandbox.driver', flag: '--driver', value: name },
+    { key: 'sandbox.isolation', flag: '--driver', value: name === undefined ? undefined : 'process' },
+  ];
 }
 
 /** Nobody is there to answer when standard input is not a terminal; that is a no. */
