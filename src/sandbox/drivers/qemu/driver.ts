@@ -128,7 +128,10 @@ export class QemuDriver implements SandboxDriver {
     const survivors = [...this.#guests].some(({ record }) => record !== undefined);
     await Promise.all([...this.#guests].map((guest) => guest.release()));
     const bench = await this.#bench.find();
-    if (bench !== undefined && !survivors) await rm(bench.runDirectory, { recursive: true, force: true });
+    if (bench === undefined) return;
+    if (!survivors) await rm(bench.runDirectory, { recursive: true, force: true });
+    // Guests of earlier processes may have ended since the last look, and nobody may come after us for a long time.
+    await sweepRunDirectories();
   }
 
   async #bootFromPool(pool: GuestPool, bench: Bench, spec: GuestSpec, deadline: Deadline): Promise<QemuGuest> {
