@@ -13,9 +13,20 @@ import { FlakyProxy } from './flaky-proxy.ts';
 
 const run = promisify(execFile);
 
+const FAULTS = [
+  'kill guest',
+  'stop guest',
+  'kill file server',
+  'kill server',
+  'full disk',
+  'drop connections',
+] as const;
+
 export interface ChaosOptions {
   readonly seconds: number;
   readonly seed: number;
+  /** Leaves out the death of the server itself. Default false. */
+  readonly sparesServer?: boolean;
   readonly onEvent: (text: string) => void;
 }
 
@@ -41,7 +52,7 @@ const API_KEY = 'msb_of-the-chaos';
  * A load of executions through a real server, while guests, file servers and the server itself are killed and stopped, the
  * disk is full and connections drop. Needs root, for the small disk.
  */
-export async function runChaos({ seconds, seed, onEvent }: ChaosOptions): Promise<ChaosReport> {
+export async function runChaos({ seconds, seed, sparesServer = false, onEvent }: ChaosOptions): Promise<ChaosReport> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'workcell-chaos-'));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
@@ -55,7 +66,7 @@ export async function runChaos({ seconds, seed, onEvent }: ChaosOptions): Promis
   ];
   const loaded = await loadConfig({ env: {}, path: config, flags });
   const problems: string[] = [];
-  const faults: Record<string, number> = {};
+  const counts: Record<string, number> = {};
   const load = new Load(problems);
   {
     await using cell = await createWorkcell({ config: loaded });
@@ -64,15 +75,10 @@ export async function runChaos({ seconds, seed, onEvent }: ChaosOptions): Promis
     const random = new Random(seed);
     while (performance.now() < end) {
       await pause(random.integer(500, 3_000));
-      const fault = random.pick([
-        'kill guest',
-        'stop guest',
-        'kill file server',
-        'kill server',
-        'full disk',
-        'drop connections',
-      ]);
-      faults[fault] = (faults[fault] ?? 0) + 1;
+      const fault = random.pick(
+        sparesServer ? ['kill guest', 'stop guest', 'kill file server', 'full disk', 'drop connections'] : FAULTS,
+      );
+      counts[fault] = (counts[fault] ?? 0) + 1;
       onEvent(fault);
       await inject(fault, { server, proxy, disk, random });
     }
@@ -85,7 +91,7 @@ export async function runChaos({ seconds, seed, onEvent }: ChaosOptions): Promis
     executions: load.executions,
     acknowledged: load.acknowledged.length,
     failures: load.failures,
-    faults,
+    faults: counts,
     problems,
   };
 }
