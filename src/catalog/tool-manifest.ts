@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
@@ -10,6 +9,10 @@ const schema = z.union([z.boolean(), z.record(z.string(), z.unknown())]);
 const tool = z.object({
   tool: z.string().min(1),
   identifier: z.string().regex(/^[A-Za-z_$][\w$]*$/, 'is not an identifier'),
+  pythonIdentifier: z
+    .string()
+    .regex(/^[A-Za-z_]\w*$/, 'is not a Python identifier')
+    .exactOptional(),
   description: z.string(),
   inputSchema: schema,
   outputSchema: schema.exactOptional(),
@@ -66,16 +69,6 @@ export function descriptorsOf(manifest: ToolManifest): readonly ToolDescriptor[]
   return manifest.tools.map(({ schemaHash: _, ...entry }) => ({ kind, server, ...entry }));
 }
 
-/** SHA-256 of what a program can tell of a tool: its name, description and schemas, whatever the order of their keys. */
-export function schemaHash(
-  tool: Pick<ToolDescriptor, 'tool' | 'description' | 'inputSchema' | 'outputSchema'>,
-): string {
-  const { tool: name, description, inputSchema, outputSchema } = tool;
-  return createHash('sha256')
-    .update(canonicalJson([name, description, inputSchema, outputSchema ?? null]))
-    .digest('hex');
-}
-
 function parse(text: string, server: string): ToolManifest {
   let json: unknown;
   try {
@@ -91,11 +84,4 @@ function parse(text: string, server: string): ToolManifest {
 
 function broken(server: string, reason: string, cause?: unknown): WorkcellError {
   return new WorkcellError('invalid_state', `Cannot read servers/${server}/manifest.json: ${reason}`, { cause });
-}
-
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, nested: unknown) => {
-    if (typeof nested !== 'object' || nested === null || Array.isArray(nested)) return nested;
-    return Object.fromEntries(Object.entries(nested).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
 }

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { assignIdentifiers } from '../codegen/identifiers.ts';
 import { renderIndex, renderWrapper } from '../codegen/wrapper.ts';
 import { WorkcellError } from '../core/errors.ts';
+import { schemaHash } from '../core/schema-hash.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import { readTextIfExists, writeFileIfChanged } from '../util/atomic-file.ts';
-import { descriptorsOf, readManifest, renderManifest, schemaHash, type ToolManifest } from './tool-manifest.ts';
+import { descriptorsOf, readManifest, renderManifest, type ToolManifest } from './tool-manifest.ts';
 
 /** Grows when the generated files look different for the same tools. */
 const GENERATOR = 1;

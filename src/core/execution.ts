@@ -1,6 +1,9 @@
 import type { CustomerId, ExecutionId, SessionId } from './ids.ts';
 import type { Selection } from './selection.ts';
 
+/** What a program is written in. */
+export type Language = 'typescript' | 'python';
+
 /** How a guest came to be: claimed from the warm pool, a restored copy of a template, or a full boot. */
 export type BootKind = 'pooled' | 'restored' | 'cold';
 

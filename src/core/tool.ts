@@ -24,6 +24,8 @@ export interface ToolDescriptor {
   readonly tool: string;
   /** The TypeScript identifier and file name of its wrapper, unique within the server. */
   readonly identifier: string;
+  /** The Python function and module name of its wrapper, unique within the server; absent for a tool without one. */
+  readonly pythonIdentifier?: string;
   readonly description: string;
   readonly inputSchema: JsonSchema;
   readonly outputSchema?: JsonSchema;

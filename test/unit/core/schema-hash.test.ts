@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { schemaHash } from '../../../src/catalog/tool-manifest.ts';
+import { schemaHash } from '../../../src/core/schema-hash.ts';
 
 const tool = { tool: 't', description: 'd', inputSchema: { type: 'object', properties: { a: { type: 'string' } } } };
 
