@@ -1,5 +1,6 @@
 import type { CustomerId, ExecutionId, SessionId } from './ids.ts';
 import type { Selection } from './selection.ts';
+import type { UsedSkill } from './skill.ts';
 
 /** What a program is written in. */
 export type Language = 'typescript' | 'python';
@@ -75,6 +76,8 @@ export interface ExecutionResult {
   readonly planner: 'none' | 'literal';
   /** The program as it ran: generated imports and the body. */
   readonly program: string;
+  /** The skills that the program imports; one whose tools have changed since it was saved may not work as it did. */
+  readonly skills: readonly UsedSkill[];
   readonly sandbox: SandboxInfo | null;
   readonly calls: readonly ToolCallRecord[];
   readonly timing: ExecutionTiming;

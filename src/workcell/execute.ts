@@ -1,4 +1,5 @@
 import { Broker } from '../broker/broker.ts';
+import type { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { CodeGenerator } from '../codegen/program.ts';
 import { locateError } from '../codegen/source-positions.ts';
@@ -16,6 +17,7 @@ import { assembleResult } from './assemble-result.ts';
 import { chooseTools } from './choose-tools.ts';
 import { customerMounts } from './customer-mounts.ts';
 import { ExecutionLog } from './execution-log.ts';
+import { importedSkills } from './imported-skills.ts';
 import { planProgram } from './plan-program.ts';
 import { Stopwatch } from './stopwatch.ts';
 
@@ -43,6 +45,8 @@ export interface ExecutionContext {
   readonly selector: ToolSelector;
   readonly generator: CodeGenerator;
   readonly hub: UpstreamHub;
+  /** Those that this customer sees. */
+  readonly skills: SkillShelf;
   readonly executor: () => Promise<ProgramExecutor>;
   /** Ids of this customer's executions that are under way. */
   readonly running: Set<string>;
@@ -59,11 +63,12 @@ export async function execute(
   const id = newExecutionId();
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
-  const { selection, tools } = await chooseTools(request, context);
+  const skills = await importedSkills(request.code ?? '', context.skills, catalog.list());
+  const { selection, tools, offered } = await chooseTools(request, { ...context, skills });
   const selectMs = watch.lap();
-  const { body, called, planner } = planProgram(request, selection, tools);
+  const { body, called, planner } = planProgram(request, selection, offered);
   const program = await generator.compose({ tools: called, body });
-  const transpiled = await transpile(program, catalog);
+  const transpiled = await transpile(program, catalog, context.skills);
   const generateMs = watch.lap();
   const facts = {
     id,
@@ -72,6 +77,7 @@ export async function execute(
     selection,
     planner,
     program: program.source,
+    skills: skills.map(({ skill }) => skill),
   };
   const log = await ExecutionLog.start(session, { ...facts, task: request.task ?? null }, request.onEvent);
   let sandbox: SandboxInfo | null = null;
