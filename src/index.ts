@@ -19,7 +19,7 @@ export type {
 export type { CustomerId, ExecutionId, SessionId } from './core/ids.ts';
 export { DEFAULT_LIMITS, type ExecutionLimits } from './core/limits.ts';
 export type { NoMatch, SelectedTool, Selection } from './core/selection.ts';
-export type { SkillScope, StaleTool, UsedSkill } from './core/skill.ts';
+export type { SkillScope, StaleTool } from './core/skill.ts';
 export type { JsonSchema, ToolDescriptor } from './core/tool.ts';
 export type { ExecuteProgram, ProgramExecutor, ProgramRun } from './executor/program-executor.ts';
 export { SandboxExecutor, type SandboxExecutorOptions } from './executor/sandbox-executor.ts';

@@ -2,7 +2,6 @@ import type { ExecutionResult } from '../core/execution.ts';
 import { toolName } from '../core/tool.ts';
 import { formatDuration, formatSize } from '../core/units.ts';
 import { bold, dim } from './output.ts';
-import { renderStale } from './render-stale.ts';
 
 /** How a run went, for people. */
 export function renderResult(result: ExecutionResult): string {
@@ -35,8 +34,7 @@ export function renderResult(result: ExecutionResult): string {
     lines.push(row('sandbox', `${sandbox.driver}, isolation ${sandbox.isolation}, ${sandbox.boot} start`));
   if (sandbox?.isolation === 'process')
     lines.push(row('warning', 'no virtual machine: the program shared the kernel of this host'));
-  for (const { name, stale } of result.skills)
-    if (stale.length > 0) lines.push(row('warning', `the skill ${name} is ${renderStale(stale)}`));
+  for (const warning of result.warnings) lines.push(row('warning', warning));
   const { selectMs, generateMs, acquireMs, runMs } = timing;
   lines.push(
     row(

@@ -1,6 +1,5 @@
 import type { CustomerId, ExecutionId, SessionId } from './ids.ts';
 import type { Selection } from './selection.ts';
-import type { UsedSkill } from './skill.ts';
 
 /** What a program is written in. */
 export type Language = 'typescript' | 'python';
@@ -76,8 +75,8 @@ export interface ExecutionResult {
   readonly planner: 'none' | 'literal';
   /** The program as it ran: generated imports and the body. */
   readonly program: string;
-  /** The skills that the program imports; one whose tools have changed since it was saved may not work as it did. */
-  readonly skills: readonly UsedSkill[];
+  /** What the caller had better know, and that did not keep the program from running. */
+  readonly warnings: readonly string[];
   readonly sandbox: SandboxInfo | null;
   readonly calls: readonly ToolCallRecord[];
   readonly timing: ExecutionTiming;

@@ -8,11 +8,3 @@ export interface StaleTool {
   /** `changed`: its name, description or schema; `gone`: there is no such tool any more. */
   readonly change: 'changed' | 'gone';
 }
-
-/** A skill that a program imports, or that one of its skills does. */
-export interface UsedSkill {
-  readonly name: string;
-  readonly scope: SkillScope;
-  /** Empty while every tool is what it was when the skill was saved. */
-  readonly stale: readonly StaleTool[];
-}

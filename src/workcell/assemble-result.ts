@@ -1,7 +1,6 @@
 import type { ExecutionResult, ExecutionTiming, ProgramError, ToolCallRecord } from '../core/execution.ts';
 import type { CustomerId, ExecutionId, SessionId } from '../core/ids.ts';
 import type { Selection } from '../core/selection.ts';
-import type { UsedSkill } from '../core/skill.ts';
 import type { ProgramRun } from '../executor/program-executor.ts';
 import { tenth } from './stopwatch.ts';
 
@@ -13,7 +12,7 @@ export interface ExecutionFacts {
   readonly selection: Selection;
   readonly planner: 'none' | 'literal';
   readonly program: string;
-  readonly skills: readonly UsedSkill[];
+  readonly warnings: readonly string[];
 }
 
 export type ResultParts = {

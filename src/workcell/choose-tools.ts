@@ -59,8 +59,8 @@ interface NamedTool {
 
 function withSkills(imported: readonly ToolDescriptor[], skills: readonly ImportedSkill[]): readonly NamedTool[] {
   const reasons = new Map(imported.map((tool) => [tool, 'imported by the program']));
-  for (const { skill, tools } of skills) {
-    for (const tool of tools) if (!reasons.has(tool)) reasons.set(tool, `used by the skill "${skill.name}"`);
+  for (const { name, tools } of skills) {
+    for (const tool of tools) if (!reasons.has(tool)) reasons.set(tool, `used by the skill "${name}"`);
   }
   return [...reasons].map(([tool, reason]) => ({ tool, reason }));
 }

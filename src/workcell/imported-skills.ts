@@ -3,13 +3,16 @@ import type { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillFile, SkillStore } from '../catalog/skill-store.ts';
 import { skillImports } from '../codegen/skill-imports.ts';
 import { importedTools } from '../codegen/tool-imports.ts';
-import type { UsedSkill } from '../core/skill.ts';
+import type { StaleTool } from '../core/skill.ts';
 import { skillNameProblem } from '../core/skill-name.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
+import { staleText } from './stale-text.ts';
 
 /** A skill that a program imports, with the tools that it needs. */
 export interface ImportedSkill {
-  readonly skill: UsedSkill;
+  readonly name: string;
+  /** Those that were something else when it was saved. */
+  readonly stale: readonly StaleTool[];
   readonly tools: readonly ToolDescriptor[];
 }
 
@@ -38,6 +41,13 @@ export async function importedSkills(
   return [...found.values()];
 }
 
+/** What to tell of those that may not work as they did. */
+export function staleWarnings(skills: readonly ImportedSkill[]): readonly string[] {
+  return skills.flatMap(({ name, stale }) =>
+    stale.length === 0 ? [] : [`The skill "${name}" is ${staleText(stale)} since it was saved`],
+  );
+}
+
 /** The first store whose skill of this name holds code, as the guest looks for it. */
 async function readSkill(
   name: string,
@@ -62,7 +72,8 @@ async function describe(
   const recorded = new Set(record?.tools.map(toolName));
   const imported = new Set(code.flatMap(({ text }) => importedTools(text, known)));
   return {
-    skill: { name, scope: store.scope, stale: record === undefined ? [] : staleTools(record, known) },
+    name,
+    stale: record === undefined ? [] : staleTools(record, known),
     tools: known.filter((tool) => imported.has(tool) || recorded.has(toolName(tool))),
   };
 }

@@ -2,7 +2,7 @@ import { staleTools } from '../catalog/skill-record.ts';
 import type { ShelvedSkill } from '../catalog/skill-shelf.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
-import type { SkillScope, UsedSkill } from '../core/skill.ts';
+import type { SkillScope, StaleTool } from '../core/skill.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 
 /** Saved code that programs import as `skills/<name>`, or why it cannot be used. */
@@ -10,7 +10,9 @@ export type Skill =
   | ({ readonly status: 'ready' } & ReadySkill)
   | { readonly status: 'broken'; readonly name: string; readonly scope: SkillScope; readonly problem: string };
 
-export interface ReadySkill extends UsedSkill {
+export interface ReadySkill {
+  readonly name: string;
+  readonly scope: SkillScope;
   /** What it does and when to use it. */
   readonly description: string;
   /** What it can be imported from; none when it is instructions alone. */
@@ -18,6 +20,8 @@ export interface ReadySkill extends UsedSkill {
   /** The execution that it was saved from; null for one that was written by hand. */
   readonly execution: string | null;
   readonly tools: readonly { readonly server: string; readonly tool: string }[];
+  /** Empty while every tool is what it was when the skill was saved. */
+  readonly stale: readonly StaleTool[];
 }
 
 /** A skill as it stands against the `known` tools. */

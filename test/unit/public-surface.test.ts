@@ -68,7 +68,6 @@ it('the package exports these types and no others', async () => {
       'SkillScope',
       'Skills',
       'StaleTool',
-      'UsedSkill',
       'SyncReport',
       'ToolCallRecord',
       'ToolDescriptor',

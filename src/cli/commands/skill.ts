@@ -3,10 +3,10 @@ import { toolName } from '../../core/tool.ts';
 import { printable } from '../../util/printable.ts';
 import type { ReadySkill, Skill } from '../../workcell/skill-view.ts';
 import type { SkillDetails, Skills } from '../../workcell/skills.ts';
+import { staleText } from '../../workcell/stale-text.ts';
 import type { Workcell } from '../../workcell/workcell.ts';
 import { openCell } from '../open-cell.ts';
 import { print, printJson, say, table } from '../output.ts';
-import { renderStale } from '../render-stale.ts';
 
 interface Whose {
   readonly customer: string;
@@ -102,7 +102,7 @@ function row(skill: Skill): string[] {
 
 function about({ description, stale }: ReadySkill): string {
   const line = description.length > 100 ? `${description.slice(0, 99)}…` : description;
-  return stale.length === 0 ? line : `${line} (${renderStale(stale)})`;
+  return stale.length === 0 ? line : `${line} (${staleText(stale)})`;
 }
 
 function render({ name, scope, description, execution, tools, stale, instructions, code }: SkillDetails): string {
@@ -110,7 +110,7 @@ function render({ name, scope, description, execution, tools, stale, instruction
     `${name} (${scope}): ${description}`,
     ...(execution === null ? [] : [`saved from ${printable(execution)}`]),
     ...(tools.length === 0 ? [] : [`uses ${tools.map((tool) => printable(toolName(tool))).join(', ')}`]),
-    ...(stale.length === 0 ? [] : [renderStale(stale)]),
+    ...(stale.length === 0 ? [] : [staleText(stale)]),
     '',
     printable(instructions),
     ...code.flatMap(({ path, text }) => ['', `--- ${printable(path)}`, printable(text).trimEnd()]),
