@@ -1,5 +1,5 @@
 import { renderSkillDocument, toDescription } from '../catalog/skill-document.ts';
-import { skillRecord } from '../catalog/skill-record.ts';
+import { renderSkillRecord, skillRecord } from '../catalog/skill-record.ts';
 import type { ShelvedSkill, SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillFile } from '../catalog/skill-store.ts';
 import { skillModule } from '../codegen/skill-module.ts';
@@ -73,11 +73,7 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
     const document = renderSkillDocument({ name, description, body: skillUsage(name, code) });
     const record = skillRecord(execution.started.executionId, usedTools(execution, tools()));
     const store = (await shelf()).store(scope);
-    await store.save(
-      name,
-      { document, record: `${JSON.stringify(record, null, 2)}\n`, code: code.files },
-      { replace: force },
-    );
+    await store.save(name, { document, record: renderSkillRecord(record), code: code.files }, { replace: force });
     return assertReady(viewSkill(await this.#find(name), tools()));
   }
 
