@@ -1,4 +1,5 @@
 import { Broker } from '../broker/broker.ts';
+import type { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { CodeGenerator } from '../codegen/program.ts';
 import { locateError } from '../codegen/source-positions.ts';
@@ -17,6 +18,7 @@ import { chooseTools } from './choose-tools.ts';
 import { compileProgram } from './compile-program.ts';
 import { customerMounts } from './customer-mounts.ts';
 import { ExecutionLog } from './execution-log.ts';
+import { importedSkills, staleWarnings } from './imported-skills.ts';
 import { planProgram } from './plan-program.ts';
 import { Stopwatch } from './stopwatch.ts';
 
@@ -47,6 +49,8 @@ export interface ExecutionContext {
   readonly generator: CodeGenerator;
   readonly typeChecker: TypeChecker;
   readonly hub: UpstreamHub;
+  /** Those that this customer sees. */
+  readonly skills: SkillShelf;
   readonly executor: () => Promise<ProgramExecutor>;
   /** Ids of this customer's executions that are under way. */
   readonly running: Set<string>;
@@ -63,12 +67,14 @@ export async function execute(
   const id = newExecutionId();
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
-  const { selection, tools } = await chooseTools(request, context);
+  const skills = await importedSkills(request.code ?? '', context.skills, catalog.list());
+  const { selection, tools, offered } = await chooseTools(request, { ...context, skills });
   const selectMs = watch.lap();
-  const { body, called, planner } = planProgram(request, selection, tools);
+  const { body, called, planner } = planProgram(request, selection, offered);
   const program = await generator.compose({ tools: called, body });
-  const { result: transpiled, warnings } = await compileProgram(program, {
-    modules: catalog,
+  const { result: transpiled, warnings: doubts } = await compileProgram(program, {
+    servers: catalog,
+    skills: context.skills,
     typeChecker: request.typeCheck === true ? typeChecker : undefined,
   });
   const generateMs = watch.lap();
@@ -79,7 +85,7 @@ export async function execute(
     selection,
     planner,
     program: program.source,
-    warnings,
+    warnings: [...doubts, ...staleWarnings(skills)],
   };
   const log = await ExecutionLog.start(session, { ...facts, task: request.task ?? null }, request.onEvent);
   let sandbox: SandboxInfo | null = null;

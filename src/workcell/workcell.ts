@@ -1,5 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
+import { SkillShelf } from '../catalog/skill-shelf.ts';
+import { SkillStore } from '../catalog/skill-store.ts';
 import { type CatalogServer, ToolCatalog } from '../catalog/tool-catalog.ts';
 import { CodeGenerator } from '../codegen/program.ts';
 import { TypeChecker } from '../codegen/type-checker.ts';
@@ -14,10 +16,12 @@ import { ToolSelector } from '../selector/tool-selector.ts';
 import { UpstreamHub } from '../upstream/upstream-hub.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
 import { Cleanup } from '../util/cleanup.ts';
+import { GatedFiles } from '../util/gated-files.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { Customer } from './customer.ts';
 import { createExecutor, openBackend } from './sandbox-backend.ts';
 import { seedServers } from './seed-servers.ts';
+import { type SaveSkill, Skills } from './skills.ts';
 import { type SyncReport, syncTools } from './sync-tools.ts';
 
 export interface WorkcellOptions {
@@ -42,6 +46,8 @@ export async function createWorkcell(options: WorkcellOptions = {}): Promise<Wor
 /** The facade: customers run programs, tools are found and synced. Dispose it to end every sandbox and server it started. */
 export class Workcell implements AsyncDisposable {
   readonly loaded: LoadedConfig;
+  /** Those that all customers share; `save` takes the program of a customer. */
+  readonly skills: Skills<SaveSkill & { readonly customer: string }>;
   readonly #catalog: ToolCatalog;
   readonly #hub: UpstreamHub;
   readonly #typeChecker: TypeChecker;
@@ -49,6 +55,7 @@ export class Workcell implements AsyncDisposable {
   readonly #customers = new Map<string, Customer>();
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
+  readonly #sharedSkills: SkillStore;
   #selector: ToolSelector;
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
@@ -65,6 +72,14 @@ export class Workcell implements AsyncDisposable {
       capacity: workspaceCapacity(config.workspace),
     });
     this.#cleanup.add(() => this.#workspaces.close());
+    this.#sharedSkills = new SkillStore(new GatedFiles(config.paths.skills), 'shared');
+    const shelf = new SkillShelf([this.#sharedSkills]);
+    this.skills = new Skills({
+      shelf: async () => shelf,
+      scope: 'shared',
+      tools: () => this.listTools(),
+      recorded: ({ customer, execution }) => this.customer(customer).recordedExecution(execution),
+    });
     this.#hub = new UpstreamHub({
       servers: config.mcpServers,
       onProblem: (server, error) => log.warn({ server, code: error.code }, error.message),
@@ -139,6 +154,7 @@ export class Workcell implements AsyncDisposable {
       generator: new CodeGenerator(),
       typeChecker: this.#typeChecker,
       hub: this.#hub,
+      sharedSkills: this.#sharedSkills,
       executor: () => this.#openExecutor(),
     };
   }
