@@ -1,6 +1,6 @@
+import { pythonPackage } from '../core/python-package.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import { type PythonImport, readPythonImports } from './python-imports.ts';
-import { pythonPackage } from './python-package.ts';
 
 /** A program in Python, ready to run. */
 export interface PythonProgram {
@@ -37,17 +37,10 @@ function importedBy(imports: readonly PythonImport[], known: readonly ToolDescri
 function toolsOf({ module, name }: PythonImport, known: readonly ToolDescriptor[]): readonly ToolDescriptor[] {
   const [root, server, tool, ...rest] = name === undefined ? module.split('.') : [...module.split('.'), name];
   if (root !== 'servers' || server === undefined) return [];
-  const tools = toolsOfPackage(server, known);
+  const tools = known.filter((each) => pythonPackage(each.server) === server && each.pythonIdentifier !== undefined);
   if (tool === undefined || tool === '*') return tools;
   // `servers.memory.create_entities.create_entities` is what the module of one tool holds.
   return rest.length > 1 ? [] : tools.filter(({ pythonIdentifier }) => pythonIdentifier === tool);
-}
-
-/** Of servers whose names become the same package, the guest finds the one that is spelled so, or else the first. */
-function toolsOfPackage(name: string, known: readonly ToolDescriptor[]): readonly ToolDescriptor[] {
-  const servers = new Set(known.map(({ server }) => server).filter((server) => pythonPackage(server) === name));
-  const server = servers.has(name) ? name : [...servers].sort()[0];
-  return known.filter((tool) => tool.server === server && tool.pythonIdentifier !== undefined);
 }
 
 /**
@@ -73,7 +66,7 @@ function generatedImports(tools: readonly ToolDescriptor[], own: readonly Python
 }
 
 function clause({ server, pythonIdentifier = '' }: ToolDescriptor, taken: Set<string>): string {
-  const alias = `${pythonIdentifier}_from_${server.replace(/[^A-Za-z0-9_]/g, '_')}`;
+  const alias = `${pythonIdentifier}_from_${server.replace(/\W/g, '_')}`;
   let local = pythonIdentifier;
   for (let number = 1; taken.has(local); number += 1) local = number === 1 ? alias : `${alias}_${number}`;
   taken.add(local);

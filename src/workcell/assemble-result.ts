@@ -13,6 +13,7 @@ export interface ExecutionFacts {
   readonly planner: 'none' | 'literal';
   readonly language: Language;
   readonly program: string;
+  readonly warnings: readonly string[];
 }
 
 export type ResultParts = {

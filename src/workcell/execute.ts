@@ -1,6 +1,7 @@
 import { Broker } from '../broker/broker.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { CodeGenerator } from '../codegen/program.ts';
+import type { TypeChecker } from '../codegen/type-checker.ts';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionEvent, ExecutionResult, Language, SandboxInfo } from '../core/execution.ts';
@@ -33,6 +34,8 @@ export interface ExecuteRequest {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds of running; default `limits.timeout` of the configuration. */
   readonly timeoutMs?: number | undefined;
+  /** Answers a TypeScript program that calls a tool wrongly with the mistakes at its lines, before anything runs. Default false. */
+  readonly typeCheck?: boolean | undefined;
   readonly onEvent?: ((event: ExecutionEvent) => void) | undefined;
 }
 
@@ -42,6 +45,7 @@ export interface ExecutionContext {
   readonly catalog: ToolCatalog;
   readonly selector: ToolSelector;
   readonly generator: CodeGenerator;
+  readonly typeChecker: TypeChecker;
   readonly hub: UpstreamHub;
   readonly executor: () => Promise<ProgramExecutor>;
   /** Ids of this customer's executions that are under way. */
@@ -55,7 +59,7 @@ export async function execute(
   session: SessionLog,
   context: ExecutionContext,
 ): Promise<ExecutionResult> {
-  const { config, catalog, generator, hub } = context;
+  const { config, catalog, generator, hub, typeChecker } = context;
   const id = newExecutionId();
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
@@ -63,8 +67,15 @@ export async function execute(
   const { selection, tools } = await chooseTools({ ...request, language }, context);
   const selectMs = watch.lap();
   const { body, called, planner } = planProgram(request, selection, tools);
-  const hasServers = config.sandbox.protocol !== 'rpc';
-  const { source, build } = await prepareProgram({ language, body, called, hasServers }, generator, catalog);
+  const { source, build, warnings } = await prepareProgram(
+    { language, body, called },
+    {
+      generator,
+      catalog,
+      typeChecker: request.typeCheck === true ? typeChecker : undefined,
+      hasServers: config.sandbox.protocol !== 'rpc',
+    },
+  );
   const generateMs = watch.lap();
   const facts = {
     id,
@@ -74,6 +85,7 @@ export async function execute(
     planner,
     language,
     program: source,
+    warnings,
   };
   const log = await ExecutionLog.start(session, { ...facts, task: request.task ?? null }, request.onEvent);
   let sandbox: SandboxInfo | null = null;

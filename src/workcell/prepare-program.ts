@@ -1,12 +1,13 @@
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { CodeGenerator } from '../codegen/program.ts';
-import { pythonPackage } from '../codegen/python-package.ts';
 import { composePython } from '../codegen/python-program.ts';
 import { locateError } from '../codegen/source-positions.ts';
-import { transpile } from '../codegen/transpile.ts';
+import type { TypeChecker } from '../codegen/type-checker.ts';
 import type { Language, ProgramError } from '../core/execution.ts';
+import { pythonPackage } from '../core/python-package.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { ProgramSource } from '../protocol/runner-frames.ts';
+import { compileProgram } from './compile-program.ts';
 
 /** A program as people see it, and as a runner takes it, or why it cannot be run. */
 export interface PreparedProgram {
@@ -19,6 +20,7 @@ export interface PreparedProgram {
         readonly locate: (error: ProgramError) => ProgramError;
       }
     | { readonly ok: false; readonly error: ProgramError };
+  readonly warnings: readonly string[];
 }
 
 export interface ProgramToPrepare {
@@ -26,28 +28,35 @@ export interface ProgramToPrepare {
   readonly body: string;
   /** The tools to write imports for. */
   readonly called: readonly ToolDescriptor[];
+}
+
+export interface PrepareOptions {
+  readonly generator: CodeGenerator;
+  readonly catalog: ToolCatalog;
+  /** Refuses a TypeScript program that calls a tool wrongly. */
+  readonly typeChecker?: TypeChecker | undefined;
   /** Whether the guest has the folder of the servers. */
   readonly hasServers: boolean;
 }
 
 /** Puts a program together with the tools that it may use. */
 export async function prepareProgram(
-  { language, body, called, hasServers }: ProgramToPrepare,
-  generator: CodeGenerator,
-  catalog: ToolCatalog,
+  { language, body, called }: ProgramToPrepare,
+  { generator, catalog, typeChecker, hasServers }: PrepareOptions,
 ): Promise<PreparedProgram> {
   if (language === 'python') {
     const { source, imports } = composePython(called, body);
     const modules = hasServers ? {} : await pythonModules(called, catalog);
     // The interpreter runs the author's own lines, and reports in them.
-    return { source, build: { ok: true, runs: { language, code: body, imports, modules }, locate: (error) => error } };
+    const runs = { language, code: body, imports, modules };
+    return { source, build: { ok: true, runs, locate: (error) => error }, warnings: [] };
   }
   const program = await generator.compose({ tools: called, body });
-  const transpiled = await transpile(program, catalog);
-  if (!transpiled.ok) return { source: program.source, build: transpiled };
-  const { code } = transpiled;
-  const locate = (error: ProgramError) => locateError(error, program, transpiled);
-  return { source: program.source, build: { ok: true, runs: { language, code }, locate } };
+  const { source } = program;
+  const { result, warnings } = await compileProgram(program, { modules: catalog, typeChecker });
+  if (!result.ok) return { source, build: result, warnings };
+  const runs = { language, code: result.code };
+  return { source, build: { ok: true, runs, locate: (error) => locateError(error, program, result) }, warnings };
 }
 
 /** The modules of the servers of these tools, by the paths at which a guest would have them. */

@@ -225,7 +225,7 @@ def names_in(folder):
 
 
 def python_name(name):
-    """As `src/codegen/python-package.ts` has it."""
+    """As `src/core/python-package.ts` has it."""
     plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
     if plain[:1].isdigit():
         return "_" + plain

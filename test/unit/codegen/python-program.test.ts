@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { pythonPackage } from '../../../src/codegen/python-package.ts';
 import { composePython, importedPythonTools } from '../../../src/codegen/python-program.ts';
 import { type ToolDescriptor, toolName } from '../../../src/core/tool.ts';
 
@@ -41,12 +40,6 @@ describe('importedPythonTools()', () => {
   ])('finds in %j', (body, expected) => {
     expect(importedPythonTools(body, known).map(toolName)).toEqual(expected);
   });
-
-  it('takes the server that is spelled exactly as the package, or else the first', () => {
-    const [dash, line, dot] = [tool('a-b', 'go'), tool('a_b', 'go'), tool('a-_b', 'go')];
-    expect(importedPythonTools('from servers.a_b import go', [dash, line])).toEqual([line]);
-    expect(importedPythonTools('from servers.a__b import go', [tool('a_-b', 'go'), dot])).toEqual([dot]);
-  });
 });
 
 describe('composePython()', () => {
@@ -84,18 +77,5 @@ describe('composePython()', () => {
     const program = composePython([search], body);
     expect(program.source).toBe(source.replace('IMPORTS', 'from servers.git_hub import search'));
     expect(program.body).toBe(body);
-  });
-});
-
-describe('pythonPackage()', () => {
-  it.each([
-    ['memory', 'memory'],
-    ['git-hub', 'git_hub'],
-    ['1password', '_1password'],
-    ['import', 'import_'],
-    ['lambda', 'lambda_'],
-    ['match', 'match'],
-  ])('%s is imported as %s', (name, expected) => {
-    expect(pythonPackage(name)).toBe(expected);
   });
 });

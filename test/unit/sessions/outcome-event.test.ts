@@ -29,6 +29,7 @@ describe('finishedEvent()', () => {
       selection: { mode: 'none', considered: 0, tools: [], noMatch: null },
       planner: 'none',
       language: 'python',
+      warnings: [],
       program: '',
       calls: [],
     };
