@@ -6,16 +6,15 @@ export interface ToolFilter {
   readonly excludeTools?: readonly string[] | undefined;
 }
 
-export function isToolAllowed({ allowedTools, excludeTools = [] }: ToolFilter, tool: string): boolean {
+export function isToolAllowed(server: ToolFilter, tool: string): boolean {
+  const { allowedTools, excludeTools = [] } = server;
   const matches = (pattern: string) => matchesPattern(pattern, tool);
   return (allowedTools === undefined || allowedTools.some(matches)) && !excludeTools.some(matches);
 }
 
 /** The patterns that no tool of the server matches: most often a name that is spelled wrong, or gone. */
-export function unmatchedPatterns(
-  { allowedTools = [], excludeTools = [] }: ToolFilter,
-  tools: readonly string[],
-): readonly string[] {
+export function unmatchedPatterns(server: ToolFilter, tools: readonly string[]): readonly string[] {
+  const { allowedTools = [], excludeTools = [] } = server;
   const patterns = new Set([...allowedTools, ...excludeTools]);
   return [...patterns].filter((pattern) => !tools.some((tool) => matchesPattern(pattern, tool)));
 }
