@@ -1,5 +1,6 @@
 import type { CustomerId, ExecutionId, SessionId } from './ids.ts';
 import type { Selection } from './selection.ts';
+import type { ToolProgress } from './tool-error.ts';
 
 /** What a program is written in. */
 export type Language = 'typescript' | 'python';
@@ -88,6 +89,8 @@ export type ExecutionEvent = { readonly seq: number } & (
   | { readonly type: 'started'; readonly executionId: ExecutionId; readonly sandbox: SandboxInfo }
   | { readonly type: 'stdout' | 'stderr'; readonly text: string }
   | { readonly type: 'tool.called'; readonly call: number; readonly server: string; readonly tool: string }
+  /** How far the tool's server says that the call is; at most ten a second of each call. */
+  | ({ readonly type: 'tool.progress'; readonly call: number } & ToolProgress)
   | { readonly type: 'tool.returned'; readonly record: ToolCallRecord }
   | { readonly type: 'finished'; readonly result: ExecutionResult }
 );

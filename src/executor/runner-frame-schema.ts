@@ -16,6 +16,7 @@ export const runnerFrameSchema: z.ZodType<RunnerFrame> = z.discriminatedUnion('t
     tool: z.string().max(256),
     input: z.unknown(),
   }),
+  z.object({ t: z.literal('cancel'), run: z.string(), call: z.number() }),
   z.object({
     t: z.literal('done'),
     run: z.string(),

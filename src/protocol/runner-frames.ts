@@ -48,6 +48,8 @@ export type RunnerFrame =
       readonly tool: string;
       readonly input: unknown;
     }
+  /** The program has no use for the answer of a call any more; it gets one all the same. */
+  | { readonly t: 'cancel'; readonly run: string; readonly call: number }
   | { readonly t: 'done'; readonly run: string; readonly end: ProgramEnd; readonly usage: ProgramUsage };
 
 /** How the program ended, as far as the guest can tell. */

@@ -103,7 +103,14 @@ export async function execute(
       );
     const executor = await context.executor();
     const waitMs = watch.lap();
-    await using broker = new Broker({ tools, limits: config.limits, hub: log.recordCalls(hub), ...log.brokerHooks });
+    await using broker = new Broker({
+      tools,
+      limits: config.limits,
+      hub: log.recordCalls(hub),
+      customer: workspace.customer,
+      refusal: (tool) => catalog.refusal(tool),
+      ...log.brokerHooks,
+    });
     const run = await executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
@@ -123,7 +130,8 @@ export async function execute(
           if (sandbox !== null) log.started(sandbox);
         },
         onOutput: (stream, text) => log.output(stream, text),
-        onCall: ({ server, tool, input }) => broker.call({ server, tool, arguments: input }, request.signal),
+        onCall: ({ server, tool, input, signal }) =>
+          broker.call({ server, tool, arguments: input }, either(signal, request.signal)),
       },
     });
     // The calls that the program left open belong to its result, and into the log before its end.
@@ -147,6 +155,10 @@ export async function execute(
 /** What the program of this request is written in. */
 function languageOf({ code, language }: Pick<ExecuteRequest, 'code' | 'language'>): Language {
   return code === undefined ? 'typescript' : (language ?? 'typescript');
+}
+
+function either(call: AbortSignal, request: AbortSignal | undefined): AbortSignal {
+  return request === undefined ? call : AbortSignal.any([call, request]);
 }
 
 function assertRequest({ code, language, timeoutMs }: ExecuteRequest, codeBytes: number): void {
