@@ -88,7 +88,7 @@ describe('renderSkillDocument()', () => {
     '--- \n---\nname: other\n',
     '"quoted" and \'quoted\' and \\',
     '- [x] {y} *z &a !b %c @d `e`',
-    '{{ template }} ${code} <script>',
+    '{{ template }} <script>',
     'null',
     '😀 ä 漢字',
     'x'.repeat(1024),

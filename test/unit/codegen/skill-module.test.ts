@@ -86,7 +86,7 @@ describe('a program that became a skill', () => {
   });
 
   test('is described by what cannot end the comment', async () => {
-    const description = 'Ends */ throw 1; /* it\u2028//\n@ts-nocheck `${x}`';
+    const description = 'Ends */ throw 1; /* it\u2028//\n@ts-nocheck `x`';
     const { files } = skillModule('return 1;', description);
     expect(files.get('index.ts')).toContain(' * Ends *\\/ throw 1; /* it\n * //\n * @ ts-nocheck');
     expect(await run({ a: 'return 1;' }, "import { run } from 'skills/a';\nreturn await run();", description)).toBe(1);
