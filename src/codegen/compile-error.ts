@@ -1,5 +1,6 @@
 import type { Location, Message } from 'esbuild';
 import type { ProgramError } from '../core/execution.ts';
+import { excerpt, type Place } from './excerpt.ts';
 import { type GeneratedProgram, PROGRAM_FILE } from './program.ts';
 import { SERVERS } from './servers-plugin.ts';
 
@@ -17,21 +18,16 @@ export function compileError(messages: readonly Message[], program: GeneratedPro
   return {
     name,
     message: text,
-    stack: `${name}: ${text}${place === undefined ? '' : excerpt(place)}`,
+    stack: `${name}: ${text}${place === undefined ? '' : excerpt({ ...place, file: withPaths(place.file) })}`,
     ...(place?.file === PROGRAM_FILE ? { line: place.line } : {}),
   };
 }
 
-interface Place {
-  readonly file: string;
-  readonly line: number;
-  /** Characters before the place, and the whole line. */
-  readonly before: string;
-  readonly text: string;
+interface FoundPlace extends Place {
   readonly isBehindBody: boolean;
 }
 
-function placeOf(location: Location | null, program: GeneratedProgram): Place | undefined {
+function placeOf(location: Location | null, program: GeneratedProgram): FoundPlace | undefined {
   if (location === null) return undefined;
   // The compiler counts columns in bytes.
   const before = Buffer.from(location.lineText).subarray(0, location.column).toString();
@@ -43,12 +39,6 @@ function placeOf(location: Location | null, program: GeneratedProgram): Place | 
   if (last === -1) return undefined;
   const text = program.module.split('\n')[last] ?? '';
   return { ...place, line: program.bodyLines[last] ?? 1, before: text, text, isBehindBody: true };
-}
-
-function excerpt({ file, line, before, text }: Place): string {
-  const number = String(line).padStart(5);
-  const mark = `${before.replace(/[^\t]/g, ' ')}^`;
-  return `\n    at ${withPaths(file)}:${line}:${before.length + 1}\n\n${number} | ${text}\n      | ${mark}`;
 }
 
 /** Files of the servers as they are imported. */

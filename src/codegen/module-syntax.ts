@@ -3,6 +3,8 @@ import { parse, type StaticImport } from 'es-module-lexer';
 /** What makes a source text a module. */
 export interface ModuleSyntax {
   readonly imports: readonly ImportStatement[];
+  /** Of every module that is imported or exported from, types alone or not. */
+  readonly specifiers: readonly string[];
   /** Where the keyword `export` of an exported type stands. */
   readonly typeExports: readonly number[];
   readonly exportsValues: boolean;
@@ -31,6 +33,7 @@ export function readModuleSyntax(source: string): ModuleSyntax | undefined {
     const isImport = (entry: (typeof imports)[number]): entry is StaticImport =>
       entry.type === 'static' && IMPORT_STATEMENT.test(source.slice(entry.importStart, entry.importEnd));
     return {
+      specifiers: imports.flatMap((entry) => (entry.type === 'static' ? [entry.specifier] : [])),
       imports: imports.filter(isImport).map((entry) => toStatement(source, entry)),
       typeExports: exports.flatMap((entry) => (entry.type === 'direct' && entry.typeOnly ? [entry.exportStart] : [])),
       exportsValues: exports.some((entry) => !entry.typeOnly),

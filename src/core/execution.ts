@@ -75,6 +75,8 @@ export interface ExecutionResult {
   readonly planner: 'none' | 'literal';
   /** The program as it ran: generated imports and the body. */
   readonly program: string;
+  /** What the caller had better know, and that did not keep the program from running. */
+  readonly warnings: readonly string[];
   readonly sandbox: SandboxInfo | null;
   readonly calls: readonly ToolCallRecord[];
   readonly timing: ExecutionTiming;

@@ -12,6 +12,7 @@ export interface ExecutionFacts {
   readonly selection: Selection;
   readonly planner: 'none' | 'literal';
   readonly program: string;
+  readonly warnings: readonly string[];
 }
 
 export type ResultParts = {

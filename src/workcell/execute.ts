@@ -2,7 +2,7 @@ import { Broker } from '../broker/broker.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { CodeGenerator } from '../codegen/program.ts';
 import { locateError } from '../codegen/source-positions.ts';
-import { transpile } from '../codegen/transpile.ts';
+import type { TypeChecker } from '../codegen/type-checker.ts';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionEvent, ExecutionResult, SandboxInfo } from '../core/execution.ts';
@@ -14,6 +14,7 @@ import type { UpstreamHub } from '../upstream/upstream-hub.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { assembleResult } from './assemble-result.ts';
 import { chooseTools } from './choose-tools.ts';
+import { compileProgram } from './compile-program.ts';
 import { customerMounts } from './customer-mounts.ts';
 import { ExecutionLog } from './execution-log.ts';
 import { planProgram } from './plan-program.ts';
@@ -33,6 +34,8 @@ export interface ExecuteRequest {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds of running; default `limits.timeout` of the configuration. */
   readonly timeoutMs?: number | undefined;
+  /** Answers a program that calls a tool wrongly with the mistakes at its lines, before anything runs. Default false. */
+  readonly typeCheck?: boolean | undefined;
   readonly onEvent?: ((event: ExecutionEvent) => void) | undefined;
 }
 
@@ -42,6 +45,7 @@ export interface ExecutionContext {
   readonly catalog: ToolCatalog;
   readonly selector: ToolSelector;
   readonly generator: CodeGenerator;
+  readonly typeChecker: TypeChecker;
   readonly hub: UpstreamHub;
   readonly executor: () => Promise<ProgramExecutor>;
   /** Ids of this customer's executions that are under way. */
@@ -55,7 +59,7 @@ export async function execute(
   session: SessionLog,
   context: ExecutionContext,
 ): Promise<ExecutionResult> {
-  const { config, catalog, generator, hub } = context;
+  const { config, catalog, generator, hub, typeChecker } = context;
   const id = newExecutionId();
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
@@ -63,7 +67,10 @@ export async function execute(
   const selectMs = watch.lap();
   const { body, called, planner } = planProgram(request, selection, tools);
   const program = await generator.compose({ tools: called, body });
-  const transpiled = await transpile(program, catalog);
+  const { result: transpiled, warnings } = await compileProgram(program, {
+    modules: catalog,
+    typeChecker: request.typeCheck === true ? typeChecker : undefined,
+  });
   const generateMs = watch.lap();
   const facts = {
     id,
@@ -72,6 +79,7 @@ export async function execute(
     selection,
     planner,
     program: program.source,
+    warnings,
   };
   const log = await ExecutionLog.start(session, { ...facts, task: request.task ?? null }, request.onEvent);
   let sandbox: SandboxInfo | null = null;

@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
 import { type CatalogServer, ToolCatalog } from '../catalog/tool-catalog.ts';
 import { CodeGenerator } from '../codegen/program.ts';
+import { TypeChecker } from '../codegen/type-checker.ts';
 import type { WorkspaceConfig } from '../config/config.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import { processEnvironment } from '../config/process-environment.ts';
@@ -43,6 +44,7 @@ export class Workcell implements AsyncDisposable {
   readonly loaded: LoadedConfig;
   readonly #catalog: ToolCatalog;
   readonly #hub: UpstreamHub;
+  readonly #typeChecker: TypeChecker;
   readonly #onProgress: (text: string) => void;
   readonly #customers = new Map<string, Customer>();
   readonly #workspaces: WorkspaceStore;
@@ -68,6 +70,8 @@ export class Workcell implements AsyncDisposable {
       onProblem: (server, error) => log.warn({ server, code: error.code }, error.message),
     });
     this.#cleanup.add(() => this.#hub.close());
+    this.#typeChecker = new TypeChecker(catalog);
+    this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
   }
 
   static async open(loaded: LoadedConfig, onProgress: (text: string) => void): Promise<Workcell> {
@@ -133,6 +137,7 @@ export class Workcell implements AsyncDisposable {
       catalog: this.#catalog,
       selector: this.#selector,
       generator: new CodeGenerator(),
+      typeChecker: this.#typeChecker,
       hub: this.#hub,
       executor: () => this.#openExecutor(),
     };

@@ -69,6 +69,7 @@ describe('workcell run', () => {
       'stdout',
       'timing',
       'value',
+      'warnings',
     ]);
     expect(Object.keys(result['selection'] ?? {}).sort()).toEqual(['considered', 'mode', 'noMatch', 'tools']);
     expect(Object.keys(result['sandbox'] ?? {}).sort()).toEqual(['boot', 'driver', 'id', 'isolation']);
@@ -101,6 +102,16 @@ describe('workcell run', () => {
     const { code, stdout, stderr } = await workcell(['run', '--file', file]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: 'before\n' });
     expect(stderr).toMatch(/^failed in .*Error: boom 1\n.*program\.ts:3:/m);
+  });
+
+  it('--check answers a wrong call with the line, and runs nothing', async () => {
+    const file = await programFile(
+      'wrong.ts',
+      "import { add } from 'servers/calculator';\nconsole.log('ran');\nreturn add({ a: 1, c: 2 });\n",
+    );
+    const { code, stdout, stderr } = await workcell(['run', '--check', '--file', file]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/TS2353: .*'c' does not exist[\s\S]*program\.ts:3:20/);
   });
 
   it('reads the program from standard input, and lets it call a tool of an MCP server', async () => {

@@ -14,6 +14,7 @@ interface RunOptions {
   readonly session?: string;
   readonly tools?: string;
   readonly timeout?: string;
+  readonly check?: true;
   readonly json?: true;
 }
 
@@ -37,6 +38,7 @@ export function runCommand(done: (code: ExitCode) => void): Command {
     .option('--session <id>', 'record it in this session (default: a new one)')
     .option('--tools <names>', 'exactly these tools, such as memory.create_entities,calculator.add')
     .option('--timeout <duration>', 'how long the program may run, such as 30s')
+    .option('--check', "check the program against the tools' types first; nothing runs when it calls one wrongly")
     .option('--json', 'print the result as one JSON object')
     .addHelpText(
       'after',
@@ -51,6 +53,7 @@ export function runCommand(done: (code: ExitCode) => void): Command {
       const result = await cell.customer(options.customer).execute({
         ...request,
         signal,
+        typeCheck: options.check,
         onEvent: options.json === true ? undefined : stream,
       });
       if (options.json === true) printJson(result);
