@@ -84,18 +84,17 @@ export class SkillStore {
   /** Undefined when there is nothing of this name. Throws `invalid_argument` for what cannot be the name of a skill. */
   async find(name: string): Promise<StoredSkill | undefined> {
     assertSkillName(name);
-    return (await this.#files.exists(name)) ? await this.#read(name) : undefined;
+    // What cannot even be looked at is there, and broken.
+    return (await this.#files.exists(name).catch(() => true)) ? await this.#read(name) : undefined;
   }
 
-  /** The code in the folder of a skill, without folders in it; or the single file that stands in its place. */
+  /** The code in the folder of a skill, without folders in it, up to 1 MiB; or the single file that stands in its place. */
   async code(name: string): Promise<readonly SkillFile[]> {
     const entries = await this.#entries(name).catch(() => undefined);
     const paths =
       entries === undefined
         ? ['.ts', '.js', '.mjs', '.py'].map((ending) => `${name}${ending}`)
-        : entries
-            .filter(({ kind, name: file }) => kind === 'file' && CODE.test(file))
-            .map((file) => `${name}/${file.name}`);
+        : codeFiles(entries).map((file) => `${name}/${file}`);
     const files = await Promise.all(
       paths.map(async (path) => ({ path, text: await this.load(path).catch(() => undefined) })),
     );
@@ -199,6 +198,16 @@ export class SkillStore {
     );
     for (const { name } of old) await this.#files.remove(name).catch(() => {});
   }
+}
+
+/** The names of the first code files that are not too large together. */
+function codeFiles(entries: readonly ListedEntry[]): readonly string[] {
+  let bytes = 0;
+  return entries.flatMap(({ kind, name, size }) => {
+    if (kind !== 'file' || !CODE.test(name) || bytes + size > LIMITS.codeBytes) return [];
+    bytes += size;
+    return [name];
+  });
 }
 
 const CODE = /\.(?:m?[jt]s|py)$/;

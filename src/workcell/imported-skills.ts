@@ -1,6 +1,7 @@
 import { staleTools } from '../catalog/skill-record.ts';
 import type { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillFile, SkillStore } from '../catalog/skill-store.ts';
+import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import { importedPythonTools } from '../codegen/python-program.ts';
 import { skillImports } from '../codegen/skill-imports.ts';
 import { importedTools } from '../codegen/tool-imports.ts';
@@ -18,27 +19,29 @@ export interface ImportedSkill {
   readonly tools: readonly ToolDescriptor[];
 }
 
-/** Skills may import one another without end, and guests write them. */
-const MAX_SKILLS = 100;
+/** Names that are looked up for one program: skills may import one another without end, and guests write them. */
+const MAX_NAMES = 100;
 
 /**
  * The skills that a program imports, and those that they import, with the tools that each was saved with or imports itself. A
- * guest may have written both, which gives it nothing: a program of that customer may import any of the `known` tools, too.
+ * guest may have written both, which gives it nothing: a program of that customer may import any tool that is listed, too.
  */
 export async function importedSkills(
   { code, language }: { readonly code: string; readonly language: Language },
   shelf: SkillShelf,
-  known: readonly ToolDescriptor[],
+  catalog: ToolCatalog,
 ): Promise<readonly ImportedSkill[]> {
   const found = new Map<string, ImportedSkill>();
   const names = new Set(skillImports(code, language));
+  let looked = 0;
   for (const name of names) {
-    if (names.size > MAX_SKILLS) break;
+    looked += 1;
+    if (looked > MAX_NAMES) break;
     const read = await readSkill(name, language, shelf);
     if (read === undefined) continue;
     const { store, code: files } = read;
     for (const { text } of files) for (const next of skillImports(text, language)) names.add(next);
-    found.set(name, await describe(name, store, programTools(files, language, known), known));
+    found.set(name, await describe(name, store, programTools(files, language, catalog.list()), catalog));
   }
   return [...found.values()];
 }
@@ -67,7 +70,7 @@ async function describe(
   name: string,
   store: SkillStore,
   imported: ReadonlySet<ToolDescriptor>,
-  known: readonly ToolDescriptor[],
+  catalog: ToolCatalog,
 ): Promise<ImportedSkill> {
   // A single file in the place of a folder may have a name that no skill can have.
   const skill = skillNameProblem(name) === undefined ? await store.find(name) : undefined;
@@ -75,8 +78,8 @@ async function describe(
   const recorded = new Set(record?.tools.map(toolName));
   return {
     name,
-    stale: record === undefined ? [] : staleTools(record, known),
-    tools: known.filter((tool) => imported.has(tool) || recorded.has(toolName(tool))),
+    stale: record === undefined ? [] : staleTools(record, catalog.all()),
+    tools: catalog.list().filter((tool) => imported.has(tool) || recorded.has(toolName(tool))),
   };
 }
 

@@ -45,6 +45,7 @@ export interface SkillsOptions<Request extends SaveSkill> {
   readonly shelf: () => Promise<SkillShelf>;
   /** Which of them are saved and removed; the others are only looked at. */
   readonly scope: SkillScope;
+  /** All that are known, hidden or not: what cannot be called at the moment has not changed. */
   readonly tools: () => readonly ToolDescriptor[];
   readonly recorded: (request: Request) => Promise<RecordedExecution>;
 }

@@ -29,7 +29,15 @@ const FILES: Readonly<Record<SkillScope, Readonly<Record<string, string | null>>
   },
 };
 
+let reads = 0;
+
 async function findModule(path: string, scope?: SkillScope): Promise<SkillModule | undefined> {
+  reads += 1;
+  const [, number, bytes] = /^many-(\d+)-(\d+)$/.exec(path) ?? [];
+  if (number !== undefined) {
+    const next = Number(number) > 1 ? `import 'skills/many-${Number(number) - 1}-${bytes}';` : '';
+    return { scope: 'own', path: `${path}/index.ts`, source: next.padEnd(Number(bytes), ' ') };
+  }
   const scopes: SkillScope[] = scope === undefined ? ['own', 'shared'] : [scope];
   for (const each of scopes) {
     for (const file of [path, `${path}/index.ts`]) {
@@ -101,5 +109,22 @@ describe('skills that a program imports', () => {
   test('are named in errors as they are imported', async () => {
     const wrong = await compile("import 'skills/wrong';");
     expect(wrong).toMatchObject({ error: { stack: expect.stringContaining('\n    at skills/wrong/index.ts:1:18\n') } });
+  });
+
+  test.each([
+    [100, 0, true],
+    [101, 0, false],
+    [4, 1024 * 1024, true],
+    [5, 1024 * 1024, false],
+  ])('are bundled up to 100 files and 4 Mi characters: %i of %i', async (count, bytes, fits) => {
+    const result = await compile(`import 'skills/many-${count}-${bytes}';`);
+    expect(result.ok).toBe(fits);
+    if (!result.ok) expect(result.error.message).toContain('are over 100 files or 4194304 characters');
+  });
+
+  test('are read once, however often they are imported', async () => {
+    reads = 0;
+    await code(`${"import 'skills/deep';\nimport 'skills/x/../deep';\n".repeat(200)}`);
+    expect(reads).toBe(2);
   });
 });
