@@ -16,6 +16,7 @@ import { assembleResult } from './assemble-result.ts';
 import { chooseTools } from './choose-tools.ts';
 import { customerMounts } from './customer-mounts.ts';
 import { ExecutionLog } from './execution-log.ts';
+import { LearnedResults } from './learned-results.ts';
 import { planProgram } from './plan-program.ts';
 import { Stopwatch } from './stopwatch.ts';
 
@@ -44,6 +45,8 @@ export interface ExecutionContext {
   readonly generator: CodeGenerator;
   readonly hub: UpstreamHub;
   readonly executor: () => Promise<ProgramExecutor>;
+  /** Told of the structure of the results that the program's calls gave; never rejects. */
+  readonly learn: (results: LearnedResults) => Promise<void>;
   /** Ids of this customer's executions that are under way. */
   readonly running: Set<string>;
 }
@@ -83,7 +86,9 @@ export async function execute(
       );
     const executor = await context.executor();
     const waitMs = watch.lap();
-    await using broker = new Broker({ tools, limits: config.limits, hub: log.recordCalls(hub), ...log.brokerHooks });
+    const learned = new LearnedResults(catalog);
+    const calls = learned.observeCalls(log.recordCalls(hub));
+    await using broker = new Broker({ tools, limits: config.limits, hub: calls, ...log.brokerHooks });
     const run = await executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
@@ -116,7 +121,9 @@ export async function execute(
       runMs: run.runMs,
       totalMs: watch.total(),
     };
-    return await log.finish(assembleResult({ facts, run: { ...run, error }, calls: broker.records, timing }));
+    const result = await log.finish(assembleResult({ facts, run: { ...run, error }, calls: broker.records, timing }));
+    await context.learn(learned);
+    return result;
   } catch (error) {
     throw await log.interrupt(error);
   } finally {
