@@ -9,6 +9,8 @@ const DEPRECATED = 'Deprecated';
 
 /** What is imported from `typing`, under these names, which no type of a module may take. */
 const TYPING = ['Any', 'Dict', 'List', 'Literal', 'NoReturn', 'Optional', 'TypedDict', 'Union'] as const;
+/** Intersections within one another that are written out. */
+const MAX_FLATTENING = 8;
 type Typing = (typeof TYPING)[number];
 
 /**
@@ -27,6 +29,7 @@ export class PythonTypes {
   readonly #aliases: string[] = [];
   /** Names of the classes for objects without a declaration, by what they are. */
   readonly #lifted = new Map<string, string>();
+  #flattening = 0;
   readonly #waiting: { readonly declaration: Declaration; readonly name: string }[] = [];
   readonly #typing = new Set<Typing>();
 
@@ -93,10 +96,19 @@ export class PythonTypes {
       case 'union':
         return this.#union(type.members, label, named);
       case 'intersection':
-        return this.#text(this.merger.flat(type), label, named);
+        return this.#flattened(type, label, named);
       case 'reference':
         return named(this.#nameOf(type.name));
     }
+  }
+
+  #flattened(type: Type, label: string, named: (name: string) => string): string {
+    // What is flattened takes the place of references, and so can go on without end.
+    if (this.#flattening >= MAX_FLATTENING) return this.use('Any');
+    this.#flattening += 1;
+    const text = this.#text(this.merger.flat(type), label, named);
+    this.#flattening -= 1;
+    return text;
   }
 
   #object({ properties, others }: ObjectType, label: string, named: (name: string) => string): string {
