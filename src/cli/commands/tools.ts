@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { ERRORS, type ExitCode } from '../../core/errors.ts';
 import { toolName } from '../../core/tool.ts';
 import type { SyncReport } from '../../workcell/sync-tools.ts';
@@ -42,6 +42,17 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
       if (options.json === true) printJson(hits);
       else if (hits.length === 0) say('No tool fits; see `workcell tools list`');
       else print(table(hits.map((hit) => [hit.score.toFixed(2), toolName(hit), hit.reasons.join('; ')])));
+    });
+  tools
+    .command('show <server.tool>')
+    .description('the definition of one tool: its types, and the function that calls it')
+    .addOption(new Option('--lang <language>', 'the language of the definition').choices(['ts', 'py']).default('ts'))
+    .option('--json', 'print the descriptor and the definition as JSON')
+    .action(async (name: string, options: { lang: 'ts' | 'py'; json?: true }, command: Command) => {
+      await using cell = await openCell(command);
+      const shown = cell.showTool(name, options.lang === 'py' ? 'python' : 'typescript');
+      if (options.json === true) printJson({ ...shown.tool, definition: shown.definition });
+      else print(shown.definition.trimEnd());
     });
   return tools;
 }
