@@ -94,7 +94,20 @@ export interface SelectorConfig {
   readonly limit: number;
   /** The lowest score of a selected tool, 0 to 1; undefined leaves it to the selector. */
   readonly threshold: number | undefined;
+  readonly embeddings: EmbeddingsConfig;
 }
+
+/** Whether tools are also found by meaning. */
+export interface EmbeddingsConfig {
+  /** `auto` uses the model when it is on this machine, and downloads nothing; `on` downloads it with the first query. */
+  readonly mode: (typeof EMBEDDING_MODES)[number];
+  /** Whether the model is never downloaded. */
+  readonly offline: boolean;
+  /** A folder that holds a model, instead of the one in the cache. */
+  readonly modelPath: string | undefined;
+}
+
+export const EMBEDDING_MODES = ['auto', 'on', 'off'] as const;
 
 export const DRIVERS = ['auto', 'microsandbox', 'qemu', 'bubblewrap'] as const;
 export type SandboxDriverName = (typeof DRIVERS)[number];

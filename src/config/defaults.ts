@@ -40,6 +40,8 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
     entryOf(['mcpServers'], {}),
     entryOf(['sandbox', 'network', 'allow'], []),
     entryOf(['server', 'hosts'], []),
+    entryOf(['selector', 'embeddings', 'mode'], 'auto'),
+    entryOf(['selector', 'embeddings', 'offline'], false),
     entryOf(['workspace'], {}),
     ...Object.entries(sections).flatMap(([section, values]) =>
       Object.entries(values).map(([key, value]) => entryOf([section, key], value)),

@@ -31,7 +31,15 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
     },
     workspace: { capacityBytes: workspace.capacity, inodes: workspace.inodes },
     server: { host: server.host, port: server.port, hosts: server.hosts, apiKey: server.apiKey },
-    selector: { limit: selector.limit, threshold: selector.threshold },
+    selector: {
+      limit: selector.limit,
+      threshold: selector.threshold,
+      embeddings: {
+        mode: selector.embeddings.mode,
+        offline: selector.embeddings.offline,
+        modelPath: selector.embeddings.modelPath,
+      },
+    },
     limits: {
       timeoutMs: limits.timeout,
       outputBytes: limits.output,

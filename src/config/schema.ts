@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { serverNameProblem } from '../core/server-name.ts';
-import { DRIVERS, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
+import { DRIVERS, EMBEDDING_MODES, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
 import { choice, destination, duration, secret, share, size, switchValue, text, url, whole } from './values.ts';
 
 const EXPECTS_KEYS = 'must hold keys and values';
@@ -46,7 +46,11 @@ export const fileSchema = section({
   }),
   workspace: section({ capacity: size.optional(), inodes: whole(16, 2_000_000_000).optional() }),
   server: section({ host: text, port: whole(0, 65_535), hosts: z.array(text), apiKey: secret.optional() }),
-  selector: section({ limit: whole(1, 1000), threshold: share.optional() }),
+  selector: section({
+    limit: whole(1, 1000),
+    threshold: share.optional(),
+    embeddings: section({ mode: choice(EMBEDDING_MODES), offline: switchValue, modelPath: text.optional() }),
+  }),
   limits: section({ timeout: duration, output: size, toolCalls: whole(0, 1_000_000), code: size, value: size }),
   log: section({ level: choice(LOG_LEVELS) }),
 });

@@ -8,6 +8,9 @@ export interface SelectedTool {
   readonly reasons: readonly string[];
 }
 
+/** By which evidence tools were found: their words, or their words and their meaning. */
+export type SearchMode = 'lexical' | 'hybrid';
+
 /** Said instead of a guess when no tool fits. */
 export interface NoMatch {
   readonly reason: string;
@@ -18,10 +21,12 @@ export interface NoMatch {
  * The tools chosen for one run.
  *
  * `explicit`: the caller named them. `imports`: the program's own import statements name them. `lexical`: the selector
- * chose them for the task. `none`: nothing was asked for.
+ * chose them for the task, by its words; `hybrid`: by its words and its meaning. `none`: nothing was asked for.
  */
 export interface Selection {
-  readonly mode: 'explicit' | 'imports' | 'lexical' | 'none';
+  readonly mode: 'explicit' | 'imports' | SearchMode | 'none';
+  /** Why the task's meaning had no part although embeddings are configured; absent otherwise. */
+  readonly withoutEmbeddings?: string;
   /** How many tools were looked at. */
   readonly considered: number;
   readonly tools: readonly SelectedTool[];

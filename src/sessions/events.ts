@@ -27,7 +27,8 @@ const selectedTool = z.object({
 });
 
 const selection = z.object({
-  mode: z.enum(['explicit', 'imports', 'lexical', 'none']),
+  mode: z.enum(['explicit', 'imports', 'lexical', 'hybrid', 'none']),
+  withoutEmbeddings: z.string().optional(),
   considered: count,
   tools: z.array(selectedTool).readonly(),
   noMatch: z.object({ reason: z.string(), nearMisses: z.array(selectedTool).readonly() }).nullable(),
