@@ -112,29 +112,32 @@ export class LexicalIndex implements Retriever {
       const bonus = (bonuses[slot] ?? 1) * (1 + SERVER_BONUS * (fits.get(entry.tool.server) ?? 0));
       candidates.set(slot, { ...entry, bonus, matches: [] });
     }
+    const isBest = new Uint8Array(scores.length);
+    for (const slot of best) isBest[slot] = 1;
     for (const term of terms) {
-      this.#eachMatch(term, (slot, gain, fields) => candidates.get(slot)?.matches.push({ term, gain, fields }));
+      const push = (slot: number, gain: number, fields: number) =>
+        candidates.get(slot)?.matches.push({ term, gain, fields });
+      this.#eachMatch(term, push, isBest);
     }
     return [...candidates.values()];
   }
 
-  /** BM25F of one term in every tool that holds it. */
-  #eachMatch(term: QueryTerm, visit: (slot: number, gain: number, fields: number) => void): void {
+  /** BM25F of one term in every tool that holds it, or in those slots that `only` marks. */
+  #eachMatch(term: QueryTerm, visit: (slot: number, gain: number, fields: number) => void, only?: Uint8Array): void {
     const list = this.#postings.find(term.term);
     if (list === undefined) return;
     const weight = (term.synonymOf === undefined ? 1 : SYNONYM_WEIGHT) * this.#weight(term.term);
-    const averages = FIELDS.map((_, field) => this.#postings.averageLength(field) || 1);
+    const weights = this.#postings.weights();
     for (let i = 0; i < list.slots.length; i++) {
       const slot = list.slots[i] ?? 0;
+      if (only !== undefined && only[slot] === 0) continue;
       const counts = list.counts[i] ?? 0;
       let frequency = 0;
       let fields = 0;
       for (let field = 0; field < FIELDS.length; field++) {
         const count = countIn(field, counts);
         if (count === 0) continue;
-        const { weight: fieldWeight, lengthLoss } = FIELDS[field] as (typeof FIELDS)[number];
-        const length = this.#postings.length(slot, field) / (averages[field] ?? 1);
-        frequency += (fieldWeight * count) / (1 - lengthLoss + lengthLoss * length);
+        frequency += count * (weights[slot * FIELDS.length + field] ?? 0);
         fields |= 1 << field;
       }
       visit(slot, (weight * frequency * (K1 + 1)) / (K1 + frequency), fields);
@@ -181,15 +184,25 @@ function verbWeight(term: string): number {
   return isActionVerb(term) ? ACTION_VERB_WEIGHT : 1;
 }
 
-/** The slots of the `count` highest scores above 0, best first. */
+/** The slots of the `count` highest scores above 0, best first, with all that score as high as the last of them. */
 function bestSlots(scores: Float64Array, count: number): number[] {
-  const least = scores.toSorted().at(-count) ?? 0;
-  const slots: number[] = [];
-  for (let slot = 0; slot < scores.length; slot++) {
-    const score = scores[slot] ?? 0;
-    if (score > 0 && score >= least) slots.push(slot);
+  const scoreOf = (slot: number) => scores[slot] ?? 0;
+  // Sorting thousands takes longer than looking a few times for a bound that some hundred exceed.
+  let bound = scores.reduce((most, score) => Math.max(most, score), 0) / 2;
+  let slots = slotsAbove(scores, bound);
+  while (slots.length < count && bound > 0) {
+    bound = bound < 1e-6 ? 0 : bound / 2;
+    slots = slotsAbove(scores, bound);
   }
-  return slots.sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0));
+  slots.sort((a, b) => scoreOf(b) - scoreOf(a));
+  const least = scoreOf(slots[count - 1] ?? -1);
+  return slots.filter((slot) => scoreOf(slot) >= least);
+}
+
+function slotsAbove(scores: Float64Array, bound: number): number[] {
+  const slots: number[] = [];
+  for (let slot = 0; slot < scores.length; slot++) if ((scores[slot] ?? 0) > bound) slots.push(slot);
+  return slots;
 }
 
 /** The different words of a text, an identifier's as a whole left out. */

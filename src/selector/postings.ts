@@ -22,6 +22,7 @@ export class Postings {
   readonly #lengths: number[] = [];
   readonly #sums: number[] = FIELDS.map(() => 0);
   readonly #free: number[] = [];
+  #weights: Float64Array | undefined;
 
   /** How many texts there are. */
   get size(): number {
@@ -42,13 +43,19 @@ export class Postings {
     return this.#lists.get(term)?.slots.length ?? 0;
   }
 
-  /** Tokens in a field of the text in a slot. */
-  length(slot: number, field: number): number {
-    return this.#lengths[slot * FIELDS.length + field] ?? 0;
-  }
-
-  averageLength(field: number): number {
-    return (this.#sums[field] ?? 0) / Math.max(1, this.size);
+  /**
+   * What one occurrence in each field of each slot counts: the weight of the field, less where the field is longer than
+   * others. Place `slot * FIELDS.length + field`.
+   */
+  weights(): Float64Array {
+    if (this.#weights !== undefined) return this.#weights;
+    const averages = this.#sums.map((sum) => sum / Math.max(1, this.size) || 1);
+    this.#weights = Float64Array.from(this.#lengths, (length, place) => {
+      const field = place % FIELDS.length;
+      const { weight, lengthLoss } = FIELDS[field] as (typeof FIELDS)[number];
+      return weight / (1 - lengthLoss + (lengthLoss * length) / (averages[field] ?? 1));
+    });
+    return this.#weights;
   }
 
   /** Gives the slot that the text lies in until it is removed. */
@@ -93,5 +100,6 @@ export class Postings {
     const place = slot * FIELDS.length + field;
     this.#sums[field] = (this.#sums[field] ?? 0) - (this.#lengths[place] ?? 0) + length;
     this.#lengths[place] = length;
+    this.#weights = undefined;
   }
 }

@@ -24,7 +24,7 @@ email mail message inbox; file document text; pdf document; folder directory pat
 slide presentation powerpoint; chart graph plot visualize visualization diagram; diagram flowchart drawing;
 picture image photo; draw art artwork paint painting illustration; video movie clip film youtube; movie film cinema;
 television series episode show; song music track; lyrics song; podcast audio episode; voice speech audio;
-book novel author read; poem poetry; story tale fiction; game play player; quiz trivia puzzle; joke funny humor;
+book novel author; poem poetry; story tale fiction; game play player; quiz trivia puzzle; joke funny humor;
 news headline article; article blog post; website web page url link site internet online; domain dns website;
 seo ranking keyword; code program programming developer script software; bug issue error; repository repo github git;
 commit revision history; database sql table; api endpoint; deploy deployment release;
@@ -42,7 +42,7 @@ resume cv; salary wage pay; employee staff worker; meeting appointment calendar 
 task todo; note memo; person people user profile; kid child children; pet dog cat animal; plant garden flower;
 house property home estate apartment rent; furniture interior room; paper research academic scholar;
 science scientific; translate language translation translator; grammar spelling proofread;
-word vocabulary dictionary definition meaning; essay writing write; student school university college; teacher tutor;
+word vocabulary dictionary definition meaning; essay writing; student school university college; teacher tutor;
 quote quotation; astrology horoscope zodiac tarot; astronomy space planet; sport football basketball league match;
 history historical; color palette; survey form questionnaire; review rating feedback; comment reply;
 advertise advertisement ad marketing campaign; bot chatbot assistant; device sensor; city town; country nation;
