@@ -12,6 +12,7 @@ export type {
   ExecutionStatus,
   ExecutionTiming,
   Isolation,
+  Language,
   ProgramError,
   SandboxInfo,
   ToolCallRecord,

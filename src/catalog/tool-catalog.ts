@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
+import type { ToolFailure } from '../core/tool-error.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { nearest } from '../util/nearest.ts';
 import { descriptorsOf, readManifest, type ToolManifest } from './tool-manifest.ts';
@@ -19,30 +20,48 @@ export type CatalogServer =
     }
   | { readonly status: 'broken'; readonly name: string; readonly problem: string };
 
+/** Why a tool that is there cannot be called; undefined when it can. */
+export type Refusal = (tool: ToolDescriptor) => ToolFailure | undefined;
+
+export interface ToolCatalogOptions {
+  readonly servers: string;
+  /** Decides which upstream tools are hidden. Default: none. */
+  readonly refusal?: Refusal;
+}
+
+/** A tool that is there and cannot be called. */
+export interface HiddenTool {
+  readonly tool: ToolDescriptor;
+  readonly refusal: ToolFailure;
+}
+
 const MAX_SOURCE_BYTES = 1024 * 1024;
 
 /**
  * All tools in the folders below `servers/`, as they were when the catalog was opened, and what was written through it
- * since. A folder without a manifest is no server.
+ * since. A folder without a manifest is no server. A tool that cannot be called is not listed and not found: it is hidden.
  */
 export class ToolCatalog {
   readonly #folder: string;
   readonly #files: GatedFiles;
   readonly #servers: Map<string, CatalogServer>;
+  readonly #refusal: Refusal;
+  #visible: readonly ToolDescriptor[] | undefined;
 
   /** A folder whose manifest is broken is kept as such and does no harm to the others; no `servers` folder is an empty catalog. */
-  static async open(options: { readonly servers: string }): Promise<ToolCatalog> {
+  static async open(options: ToolCatalogOptions): Promise<ToolCatalog> {
     const names = await foldersIn(options.servers);
     const read = await Promise.all(names.map((name) => readServer(options.servers, name)));
     return new ToolCatalog(
-      options.servers,
+      options,
       read.filter((server) => server !== undefined),
     );
   }
 
-  private constructor(folder: string, servers: readonly CatalogServer[]) {
-    this.#folder = folder;
-    this.#files = new GatedFiles(folder);
+  private constructor(options: ToolCatalogOptions, servers: readonly CatalogServer[]) {
+    this.#folder = options.servers;
+    this.#files = new GatedFiles(options.servers);
+    this.#refusal = options.refusal ?? (() => undefined);
     this.#servers = new Map(servers.map((server) => [server.name, server]));
   }
 
@@ -51,22 +70,43 @@ export class ToolCatalog {
     return [...this.#servers.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** The tools of all servers that are ready; the same objects each time. */
+  /** The tools of all servers that are ready, but for the hidden ones; the same objects each time. */
   list(): readonly ToolDescriptor[] {
-    return this.servers().flatMap(toolsOf);
+    this.#visible ??= this.#all().filter((tool) => this.#refuse(tool) === undefined);
+    return this.#visible;
+  }
+
+  /** The tools that are hidden, and why. */
+  hidden(): readonly HiddenTool[] {
+    return this.#all().flatMap((tool) => {
+      const refusal = this.#refuse(tool);
+      return refusal === undefined ? [] : [{ tool, refusal }];
+    });
+  }
+
+  /** Why this tool is hidden; undefined for one that is not, and for one that is not there. */
+  refusal({ server, tool }: Pick<ToolDescriptor, 'server' | 'tool'>): ToolFailure | undefined {
+    const found = toolsOf(this.#servers.get(server)).find((each) => each.tool === tool);
+    return found && this.#refuse(found);
+  }
+
+  /** What decides about hidden tools has changed its mind. */
+  review(): void {
+    this.#visible = undefined;
   }
 
   /** The tool that `server.tool` names, by its original name or by its identifier. */
   find(name: string): ToolDescriptor | undefined {
-    const [server = ''] = name.split('.', 1);
-    const tools = toolsOf(this.#servers.get(server));
-    const rest = name.slice(server.length + 1);
-    return tools.find(({ tool }) => tool === rest) ?? tools.find(({ identifier }) => identifier === rest);
+    const tool = this.#named(name);
+    return tool === undefined || this.#refuse(tool) !== undefined ? undefined : tool;
   }
 
-  /** As {@link find}; throws `not_found` with the nearest names. */
+  /** As {@link find}; throws `not_found` with the nearest names, and `forbidden` with the reason for a hidden one. */
   get(name: string): ToolDescriptor {
-    const tool = this.find(name);
+    const tool = this.#named(name);
+    const refusal = tool && this.#refuse(tool);
+    if (refusal !== undefined)
+      throw new WorkcellError('forbidden', refusal.message, { details: { code: refusal.code } });
     if (tool !== undefined) return tool;
     const close = nearest(name, this.list().map(toolName), 3);
     const hint = close.length > 0 ? `did you mean ${close.join(' or ')}?` : 'name it as <server>.<tool>';
@@ -79,7 +119,23 @@ export class ToolCatalog {
   async writeServer(listing: ServerListing): Promise<ServerChanges> {
     const { manifest, changes } = await writeServer(this.#folder, listing);
     this.#servers.set(manifest.server, readyServer(manifest));
+    this.review();
     return changes;
+  }
+
+  #all(): readonly ToolDescriptor[] {
+    return this.servers().flatMap(toolsOf);
+  }
+
+  #named(name: string): ToolDescriptor | undefined {
+    const [server = ''] = name.split('.', 1);
+    const tools = toolsOf(this.#servers.get(server));
+    const rest = name.slice(server.length + 1);
+    return tools.find(({ tool }) => tool === rest) ?? tools.find(({ identifier }) => identifier === rest);
+  }
+
+  #refuse(tool: ToolDescriptor): ToolFailure | undefined {
+    return tool.kind === 'upstream' ? this.#refusal(tool) : undefined;
   }
 
   /**

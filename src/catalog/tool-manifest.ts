@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
-import type { ToolDescriptor } from '../core/tool.ts';
+import { HELPER_METHODS, type ToolDescriptor } from '../core/tool.ts';
 import { readTextIfExists } from '../util/atomic-file.ts';
 
 const schema = z.union([z.boolean(), z.record(z.string(), z.unknown())]);
@@ -25,6 +25,7 @@ const tool = z.object({
       openWorldHint: z.boolean().exactOptional(),
     })
     .exactOptional(),
+  method: z.enum(HELPER_METHODS).exactOptional(),
   /** Of the tool as its server listed it; generated manifests have it. */
   schemaHash: z.string().exactOptional(),
 });

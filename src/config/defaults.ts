@@ -53,7 +53,8 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
 export function serverDefaults(entries: readonly Entry[]): readonly Entry[] {
   return entries.flatMap(({ path: [section, name, key] }) => {
     if (section !== 'mcpServers' || name === undefined) return [];
-    const values = key === 'command' ? { timeout: '60s', args: [], cwd: '.' } : { timeout: '60s' };
+    const common = { timeout: '60s', perCustomer: false, quarantine: false };
+    const values = key === 'command' ? { ...common, args: [], cwd: '.' } : common;
     return Object.entries(values).map(([child, value]) => entryOf([section, name, child], value));
   });
 }

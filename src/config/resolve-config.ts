@@ -52,9 +52,11 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
 }
 
 async function toServer(entry: FileConfig['mcpServers'][string], folder: string): Promise<McpServerConfig> {
-  const { command, args = [], env = {}, cwd = folder, url = '', headers = {}, timeout: timeoutMs } = entry;
-  if (command === undefined) return { kind: 'http', url, headers, timeoutMs };
-  return { kind: 'stdio', command: await findCommand(command, folder), args, env, cwd, timeoutMs };
+  const { command, args = [], env = {}, cwd = folder, url = '', headers = {} } = entry;
+  const { timeout: timeoutMs, allowedTools, excludeTools, perCustomer, quarantine } = entry;
+  const policy = { timeoutMs, allowedTools, excludeTools, perCustomer, quarantine };
+  if (command === undefined) return { kind: 'http', url, headers, ...policy };
+  return { kind: 'stdio', command: await findCommand(command, folder), args, env, cwd, ...policy };
 }
 
 /** A bare name means the one that npm installed beside the configuration, before the one in PATH. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { serverNameProblem } from '../core/server-name.ts';
+import { customerValuesIn } from '../util/customer-value.ts';
 import { DRIVERS, EMBEDDING_MODES, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
 import { choice, destination, duration, secret, share, size, switchValue, text, url, whole } from './values.ts';
 
@@ -7,12 +8,16 @@ const EXPECTS_KEYS = 'must hold keys and values';
 
 const mcpServer = section({
   command: text.optional(),
-  args: z.array(text).optional(),
+  args: z.array(text.check(checkNoCredential)).optional(),
   env: z.record(z.string(), secret).optional(),
   cwd: text.optional(),
   url: url.optional(),
   headers: z.record(z.string(), secret).optional(),
   timeout: duration,
+  allowedTools: z.array(text).optional(),
+  excludeTools: z.array(text).optional(),
+  perCustomer: switchValue,
+  quarantine: switchValue,
 })
   .refine(...rule('needs "command" (stdio) or "url" (streamable HTTP), and not both', hasOneTransport))
   .refine(...rule('has "url", with which "args", "env" and "cwd" mean nothing', hasNoStdioKeys))
@@ -93,6 +98,13 @@ function section<Shape extends z.ZodRawShape>(shape: Shape): ReturnType<typeof z
 function checkServerName(payload: z.core.ParsePayload<string>): void {
   const message = serverNameProblem(payload.value);
   if (message !== undefined) payload.issues.push({ code: 'custom', input: payload.value, message });
+}
+
+/** Other users of the machine can see the arguments of a process. */
+function checkNoCredential(payload: z.core.ParsePayload<string>): void {
+  if (!customerValuesIn(payload.value).some(({ kind }) => kind === 'credential')) return;
+  const message = 'must not hold a customer\'s credential: every user of this machine sees it; put it into "env"';
+  payload.issues.push({ code: 'custom', input: payload.value, message });
 }
 
 type Keyed = Readonly<Record<string, unknown>>;

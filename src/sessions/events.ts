@@ -71,6 +71,7 @@ const storedEvent = z.discriminatedUnion('type', [
     executionId: z.string(),
     task: z.string().nullable(),
     description: z.string().optional(),
+    language: z.enum(['typescript', 'python']).default('typescript'),
     /** The program as it runs: generated imports and the body. */
     program: z.string(),
     selection,

@@ -46,6 +46,7 @@ it('the package exports these types and no others', async () => {
       'Customer',
       'Isolation',
       'JsonSchema',
+      'Language',
       'LoadedConfig',
       'NoMatch',
       'ProgramError',
