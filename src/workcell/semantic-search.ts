@@ -63,8 +63,6 @@ export class SemanticSearch implements SemanticSource, AsyncDisposable {
 
   /** Gets the model, also by a download, and embeds every tool. Throws when that is impossible, or not allowed. */
   async prepare(): Promise<void> {
-    if (this.#options.settings.selector.embeddings.mode === 'off')
-      throw new WorkcellError('invalid_state', 'Embeddings are off; set selector.embeddings.mode to auto or on');
     this.#embeddings ??= this.#open(true);
     await this.#start();
   }
