@@ -132,7 +132,7 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
   using deadline = new Deadline('Waiting', Math.max(0, ms));
   const tooLate = Promise.withResolvers<undefined>();
   deadline.signal.addEventListener('abort', () => tooLate.resolve(undefined), { once: true });
-  return Promise.race([work, tooLate.promise]);
+  return await Promise.race([work, tooLate.promise]);
 }
 
 /** A few times on the way, and at the end. */
