@@ -72,13 +72,18 @@ export class ToolCatalog {
 
   /** The tools of all servers that are ready, but for the hidden ones; the same objects each time. */
   list(): readonly ToolDescriptor[] {
-    this.#visible ??= this.#all().filter((tool) => this.#refuse(tool) === undefined);
+    this.#visible ??= this.all().filter((tool) => this.#refuse(tool) === undefined);
     return this.#visible;
+  }
+
+  /** As {@link list}, with the hidden ones. */
+  all(): readonly ToolDescriptor[] {
+    return this.servers().flatMap(toolsOf);
   }
 
   /** The tools that are hidden, and why. */
   hidden(): readonly HiddenTool[] {
-    return this.#all().flatMap((tool) => {
+    return this.all().flatMap((tool) => {
       const refusal = this.#refuse(tool);
       return refusal === undefined ? [] : [{ tool, refusal }];
     });
@@ -121,10 +126,6 @@ export class ToolCatalog {
     this.#servers.set(manifest.server, readyServer(manifest));
     this.review();
     return changes;
-  }
-
-  #all(): readonly ToolDescriptor[] {
-    return this.servers().flatMap(toolsOf);
   }
 
   #named(name: string): ToolDescriptor | undefined {

@@ -68,12 +68,12 @@ export async function execute(
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
   const language = languageOf(request);
-  const skills = await importedSkills(request.code ?? '', context.skills, catalog.list());
+  const skills = await importedSkills({ code: request.code ?? '', language }, context.skills, catalog);
   const { selection, tools, offered } = await chooseTools({ ...request, language }, { ...context, skills });
   const selectMs = watch.lap();
   const { body, called, planner } = planProgram(request, selection, offered);
   const { source, build, warnings } = await prepareProgram(
-    { language, body, called },
+    { language, body, called, callable: tools },
     {
       generator,
       catalog,

@@ -82,7 +82,7 @@ export class Workcell implements AsyncDisposable {
     this.skills = new Skills({
       shelf: async () => shelf,
       scope: 'shared',
-      tools: () => this.listTools(),
+      tools: () => this.#catalog.all(),
       recorded: ({ customer, execution }) => this.customer(customer).recordedExecution(execution),
     });
     this.#hub = new UpstreamHub({
