@@ -11,7 +11,6 @@ import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config
 import { processEnvironment } from '../config/process-environment.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
-import type { SelectedTool } from '../core/selection.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
@@ -23,7 +22,9 @@ import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { Customer, type CustomerContext } from './customer.ts';
 import type { LearnedResults } from './learned-results.ts';
 import { createExecutor, openBackend } from './sandbox-backend.ts';
+import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
+import { SemanticSearch } from './semantic-search.ts';
 import { type SaveSkill, Skills } from './skills.ts';
 import { type SyncReport, syncTools } from './sync-tools.ts';
 
@@ -60,6 +61,7 @@ export class Workcell implements AsyncDisposable {
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
   readonly #sharedSkills: SkillStore;
+  readonly #semantic: SemanticSearch | undefined;
   #selector: ToolSelector;
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
@@ -70,7 +72,10 @@ export class Workcell implements AsyncDisposable {
     this.#log = pino({ level: config.log.level }, pino.destination(2));
     this.#catalog = catalog;
     this.#onProgress = onProgress;
-    this.#selector = new ToolSelector(catalog.list());
+    this.#semantic =
+      config.selector.embeddings.mode === 'off' ? undefined : new SemanticSearch({ settings: config, onProgress });
+    this.#cleanup.add(async () => this.#semantic?.[Symbol.asyncDispose]());
+    this.#selector = this.#indexTools();
     this.#workspaces = new WorkspaceStore({
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
@@ -126,8 +131,20 @@ export class Workcell implements AsyncDisposable {
     return this.#catalog.servers();
   }
 
-  searchTools(query: string, options: { readonly limit?: number } = {}): Promise<readonly SelectedTool[]> {
-    return this.#selector.search(query, options);
+  /** Tools for one query, or for each step of a task, with what a model needs to read of them. */
+  searchTools(queries: string | readonly string[], options: ToolSearchOptions = {}): Promise<ToolSearchResult> {
+    const list = typeof queries === 'string' ? [queries] : queries;
+    return searchTools(list, options, { catalog: this.#catalog, selector: this.#selector });
+  }
+
+  /**
+   * Gets the embedding model, by a download where it is not on this machine, and embeds every tool, so that no query waits
+   * for that. Throws when embeddings are off or cannot be had.
+   */
+  async embedTools(): Promise<void> {
+    if (this.#semantic === undefined)
+      throw new WorkcellError('invalid_state', 'Embeddings are off; set selector.embeddings.mode to auto or on');
+    await this.#semantic.prepare();
   }
 
   /**
@@ -145,7 +162,7 @@ export class Workcell implements AsyncDisposable {
   /** Writes the tools of the configured MCP servers as modules. A server that is down is in the reports; it stops no other. */
   async syncTools(servers?: readonly string[]): Promise<readonly SyncReport[]> {
     const reports = await syncTools({ hub: this.#hub, catalog: this.#catalog, servers, deadlineMs: SYNC_TIMEOUT_MS });
-    this.#selector = new ToolSelector(this.#catalog.list());
+    this.#selector = this.#indexTools();
     return reports;
   }
 
@@ -162,6 +179,12 @@ export class Workcell implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #indexTools(): ToolSelector {
+    const tools = this.#catalog.list();
+    this.#semantic?.setTools(tools);
+    return new ToolSelector(tools, { semantic: this.#semantic });
   }
 
   #context(): CustomerContext {

@@ -7,7 +7,7 @@ import { bfcl, mcpproxy, metaToolSingle, sealTools } from '../bench/tool-retriev
 /** Every tool of the data sets for tool retrieval, in servers; their types in the words of JSON Schema. */
 export function dataSetListings(folder: string): readonly ServerListing[] {
   const tools = [
-    ...metaToolSingle(folder).tools,
+    ...metaToolSingle(folder, 'dev').tools,
     ...mcpproxy(folder).tools,
     ...sealTools(folder, 'dev').tools,
     ...(['multiple', 'irrelevance'] as const).flatMap((part) => bfcl(folder, part).flatMap((choice) => choice.tools)),
