@@ -55,7 +55,7 @@ const LINE_LENGTH = 120;
 export async function searchTools(
   queries: readonly string[],
   options: ToolSearchOptions,
-  { catalog, selector }: { readonly catalog: ToolCatalog; readonly selector: ToolSelector },
+  { catalog, selector }: { readonly catalog: Pick<ToolCatalog, 'list' | 'get'>; readonly selector: ToolSelector },
 ): Promise<ToolSearchResult> {
   const { limit = 10, detail = 'summaries', maxTokens = DEFAULT_TOKENS[detail], language = 'typescript' } = options;
   if (queries.length === 0 || queries.length > MOST_QUERIES)
