@@ -436,7 +436,7 @@ with ThreadPoolExecutor(50) as pool:
     expect(await runThere('x = 1\nraise ValueError(x)')).toMatchObject({ error: { name: 'ValueError', line: 2 } });
   });
 
-  it('runs out of memory or of time alone', async () => {
+  it('a program that runs out of memory ends alone', async () => {
     const before = await runThere('result = 1');
     expect(await runThere('a = []\nwhile True: a.append(bytearray(8 << 20))')).toMatchObject({
       status: 'limit_exceeded',
@@ -447,9 +447,13 @@ with ThreadPoolExecutor(50) as pool:
       limit: 'memory',
       error: { name: 'MemoryError', line: 1 },
     });
-    expect(await runThere('while True: pass', 1_500)).toMatchObject({ status: 'timed_out' });
     const after = await runThere('result = 2');
     expect(after).toMatchObject({ status: 'completed', value: 2 });
     expect(after.sandbox?.id).toBe(before.sandbox?.id);
+  });
+
+  it('a program is ended in time, and leaves room for the next', async () => {
+    expect(await runThere('while True: pass', 1_500)).toMatchObject({ status: 'timed_out' });
+    expect(await runThere('result = 3')).toMatchObject({ status: 'completed', value: 3 });
   });
 });

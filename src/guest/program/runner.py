@@ -43,6 +43,7 @@ import io
 import keyword
 import linecache
 import re
+import select
 import stat
 import types
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -418,12 +419,21 @@ def flush():
             pass
 
 
+def prepare():
+    """Loads what wrappers and errors need, as long as nobody waits for a program."""
+    for name in ("typing", "threading", "traceback"):
+        if select.select([CHANNEL], [], [], 0)[0]:
+            return
+        __import__(name)
+
+
 def main():
     os.set_inheritable(CHANNEL, False)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)
     sys.modules["_workcell"] = sys.modules["__main__"]
     send('{"t":"waiting"}')
+    prepare()
     frame = calls.receive()
     if frame is None:
         os._exit(0)
