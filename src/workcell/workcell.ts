@@ -94,7 +94,7 @@ export class Workcell implements AsyncDisposable {
       onProblem: (server, error) => this.#log.warn({ server, code: error.code }, error.message),
     });
     this.#cleanup.add(() => this.#hub.close());
-    this.#typeChecker = new TypeChecker(catalog);
+    this.#typeChecker = new TypeChecker({ load: (path) => catalog.loadPromised(path) });
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
   }
 
