@@ -4,8 +4,8 @@ import { schemaHash } from '../core/schema-hash.ts';
 import type { StaleTool } from '../core/skill.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 
-const MAX_TOOLS = 1_000;
-const name = z.string().min(1).max(256);
+const MAX_TOOLS = 2_000;
+const name = z.string().min(1).max(1_000);
 
 const recordSchema = z.object({
   v: z.literal(1),
@@ -28,6 +28,13 @@ export type SkillRecord = z.output<typeof recordSchema>;
 export function skillRecord(execution: string, tools: readonly ToolDescriptor[], now: Date = new Date()): SkillRecord {
   const hashed = tools.map((tool) => ({ server: tool.server, tool: tool.tool, schemaHash: schemaHash(tool) }));
   return { v: 1, execution, savedAt: now.toISOString(), tools: hashed };
+}
+
+/** Throws `invalid_state` for more tools than are read back. */
+export function renderSkillRecord(record: SkillRecord): string {
+  if (record.tools.length <= MAX_TOOLS) return `${JSON.stringify(record, null, 2)}\n`;
+  const message = `A skill uses at most ${MAX_TOOLS} tools and this one ${record.tools.length}; import only those that it calls`;
+  throw new WorkcellError('invalid_state', message);
 }
 
 /** Reads a record, whoever wrote it: what it says of tools is a claim. Throws `invalid_state` that says what is wrong. */

@@ -47,7 +47,13 @@ const STAGING = '.workcell-skill-';
 const STAGING_MS = 3_600_000;
 
 /** What is read of a folder of skills, of one skill, and of one file: a guest may write more than anyone would read. */
-const LIMITS = { skills: 1_000, files: 100, documentBytes: 128 * 1024, codeBytes: 1024 * 1024 } as const;
+const LIMITS = {
+  skills: 1_000,
+  files: 100,
+  documentBytes: 128 * 1024,
+  recordBytes: 1024 * 1024,
+  codeBytes: 1024 * 1024,
+} as const;
 
 /**
  * One folder of skills: those of a customer, which its guests write to at the same time, or those that all share.
@@ -69,7 +75,8 @@ export class SkillStore {
     const { entries } = await this.#files.list('', { maxEntries: LIMITS.skills });
     const skills: StoredSkill[] = [];
     for (const { name, kind } of entries) {
-      if (!name.startsWith('.') && (kind === 'directory' || kind === 'symlink')) skills.push(await this.#read(name));
+      const isMeant = kind === 'directory' ? !name.startsWith('.') : kind === 'symlink' && !name.includes('.');
+      if (isMeant) skills.push(await this.#read(name));
     }
     return skills;
   }
@@ -77,18 +84,17 @@ export class SkillStore {
   /** Undefined when there is nothing of this name. Throws `invalid_argument` for what cannot be the name of a skill. */
   async find(name: string): Promise<StoredSkill | undefined> {
     assertSkillName(name);
-    return (await this.#files.exists(name)) ? await this.#read(name) : undefined;
+    // What cannot even be looked at is there, and broken.
+    return (await this.#files.exists(name).catch(() => true)) ? await this.#read(name) : undefined;
   }
 
-  /** The code in the folder of a skill, without folders in it; or the single file that stands in its place. */
+  /** The code in the folder of a skill, without folders in it, up to 1 MiB; or the single file that stands in its place. */
   async code(name: string): Promise<readonly SkillFile[]> {
     const entries = await this.#entries(name).catch(() => undefined);
     const paths =
       entries === undefined
         ? ['.ts', '.js', '.mjs', '.py'].map((ending) => `${name}${ending}`)
-        : entries
-            .filter(({ kind, name: file }) => kind === 'file' && CODE.test(file))
-            .map((file) => `${name}/${file.name}`);
+        : codeFiles(entries).map((file) => `${name}/${file}`);
     const files = await Promise.all(
       paths.map(async (path) => ({ path, text: await this.load(path).catch(() => undefined) })),
     );
@@ -122,8 +128,8 @@ export class SkillStore {
     const kind = (await this.#files.exists(name)) ? (await this.#files.stat(name)).kind : undefined;
     if (kind !== undefined && !replace) throw exists(name);
     if (kind === 'directory') return await this.#replace(name, content);
-    if (kind !== undefined) await this.#files.remove(name);
-    const staging = `${STAGING}${randomBytes(8).toString('hex')}`;
+    if (kind !== undefined) await this.remove(name);
+    const staging = stagingName();
     try {
       await this.#write(staging, content);
       await this.#files.rename(staging, name);
@@ -134,10 +140,12 @@ export class SkillStore {
     }
   }
 
-  /** Throws `not_found` when there is nothing of this name. */
+  /** As a whole. Throws `not_found` when there is nothing of this name. */
   async remove(name: string): Promise<void> {
     assertSkillName(name);
-    await this.#files.remove(name);
+    const aside = stagingName();
+    await this.#files.rename(name, aside);
+    await this.#files.remove(aside);
   }
 
   async #read(name: string): Promise<StoredSkill> {
@@ -148,8 +156,10 @@ export class SkillStore {
       const has = (file: string) => entries.some((entry) => entry.name === file);
       if (!has(DOCUMENT))
         throw new WorkcellError('invalid_state', `It has no ${DOCUMENT}, with a name and a description`);
-      const document = parseSkillDocument(await this.#text(`${name}/${DOCUMENT}`), name);
-      const record = has(RECORD) ? parseSkillRecord(await this.#text(`${name}/${RECORD}`)) : undefined;
+      const document = parseSkillDocument(await this.#text(`${name}/${DOCUMENT}`, LIMITS.documentBytes), name);
+      const record = has(RECORD)
+        ? parseSkillRecord(await this.#text(`${name}/${RECORD}`, LIMITS.recordBytes))
+        : undefined;
       const languages = entries.flatMap((entry) => (entry.kind === 'file' ? (LANGUAGES[entry.name] ?? []) : []));
       return { status: 'ready', name, document, record, languages: [...new Set(languages)] };
     } catch (error) {
@@ -161,8 +171,8 @@ export class SkillStore {
     return (await this.#files.list(name, { maxEntries: LIMITS.files })).entries;
   }
 
-  async #text(path: string): Promise<string> {
-    return (await this.#files.readFile(path, { maxBytes: LIMITS.documentBytes })).toString('utf8');
+  async #text(path: string, maxBytes: number): Promise<string> {
+    return (await this.#files.readFile(path, { maxBytes })).toString('utf8');
   }
 
   async #replace(name: string, content: SkillContent): Promise<void> {
@@ -180,7 +190,7 @@ export class SkillStore {
     await this.#files.writeFile(`${folder}/${DOCUMENT}`, document);
   }
 
-  /** Takes away what saves left that were cut off. */
+  /** Takes away what saves and removals left that were cut off. */
   async #sweep(): Promise<void> {
     const { entries } = await this.#files.list('', { maxEntries: LIMITS.skills });
     const old = entries.filter(
@@ -190,7 +200,21 @@ export class SkillStore {
   }
 }
 
+/** The names of the first code files that are not too large together. */
+function codeFiles(entries: readonly ListedEntry[]): readonly string[] {
+  let bytes = 0;
+  return entries.flatMap(({ kind, name, size }) => {
+    if (kind !== 'file' || !CODE.test(name) || bytes + size > LIMITS.codeBytes) return [];
+    bytes += size;
+    return [name];
+  });
+}
+
 const CODE = /\.(?:m?[jt]s|py)$/;
+
+function stagingName(): string {
+  return `${STAGING}${randomBytes(8).toString('hex')}`;
+}
 
 function exists(name: string): WorkcellError {
   return new WorkcellError(

@@ -18,8 +18,3 @@ export function assertSkillName(name: string): void {
   if (problem === undefined) return;
   throw new WorkcellError('invalid_argument', `${JSON.stringify(name.slice(0, 80))} ${problem}`);
 }
-
-/** The name of a skill in Python, where no hyphen can stand: `from skills.split_bill import run`. */
-export function pythonSkillName(name: string): string {
-  return name.replaceAll('-', '_');
-}

@@ -40,7 +40,7 @@ export class Customer {
     this.skills = new Skills({
       shelf: () => this.#shelf(),
       scope: 'own',
-      tools: () => this.#context().catalog.list(),
+      tools: () => this.#context().catalog.all(),
       recorded: ({ execution }) => this.recordedExecution(execution),
     });
   }

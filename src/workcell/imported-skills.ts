@@ -1,8 +1,11 @@
 import { staleTools } from '../catalog/skill-record.ts';
 import type { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillFile, SkillStore } from '../catalog/skill-store.ts';
+import type { ToolCatalog } from '../catalog/tool-catalog.ts';
+import { importedPythonTools } from '../codegen/python-program.ts';
 import { skillImports } from '../codegen/skill-imports.ts';
 import { importedTools } from '../codegen/tool-imports.ts';
+import type { Language } from '../core/execution.ts';
 import type { StaleTool } from '../core/skill.ts';
 import { skillNameProblem } from '../core/skill-name.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
@@ -16,27 +19,29 @@ export interface ImportedSkill {
   readonly tools: readonly ToolDescriptor[];
 }
 
-/** Skills may import one another without end, and guests write them. */
-const MAX_SKILLS = 100;
+/** Names that are looked up for one program: skills may import one another without end, and guests write them. */
+const MAX_NAMES = 100;
 
 /**
  * The skills that a program imports, and those that they import, with the tools that each was saved with or imports itself. A
- * guest may have written both, which gives it nothing: a program of that customer may import any of the `known` tools, too.
+ * guest may have written both, which gives it nothing: a program of that customer may import any tool that is listed, too.
  */
 export async function importedSkills(
-  code: string,
+  { code, language }: { readonly code: string; readonly language: Language },
   shelf: SkillShelf,
-  known: readonly ToolDescriptor[],
+  catalog: ToolCatalog,
 ): Promise<readonly ImportedSkill[]> {
   const found = new Map<string, ImportedSkill>();
-  const names = new Set(skillImports(code));
+  const names = new Set(skillImports(code, language));
+  let looked = 0;
   for (const name of names) {
-    if (names.size > MAX_SKILLS) break;
-    const read = await readSkill(name, shelf);
+    looked += 1;
+    if (looked > MAX_NAMES) break;
+    const read = await readSkill(name, language, shelf);
     if (read === undefined) continue;
     const { store, code: files } = read;
-    for (const { text } of files) for (const next of skillImports(text)) names.add(next);
-    found.set(name, await describe(name, store, files, known));
+    for (const { text } of files) for (const next of skillImports(text, language)) names.add(next);
+    found.set(name, await describe(name, store, programTools(files, language, catalog.list()), catalog));
   }
   return [...found.values()];
 }
@@ -48,13 +53,14 @@ export function staleWarnings(skills: readonly ImportedSkill[]): readonly string
   );
 }
 
-/** The first store whose skill of this name holds code, as the guest looks for it. */
+/** The first store whose skill of this name holds code in the language, as the guest looks for it. */
 async function readSkill(
   name: string,
+  language: Language,
   { stores }: SkillShelf,
 ): Promise<{ store: SkillStore; code: readonly SkillFile[] } | undefined> {
   for (const store of stores) {
-    const code = await store.code(name);
+    const code = (await store.code(name)).filter(({ path }) => path.endsWith('.py') === (language === 'python'));
     if (code.length > 0) return { store, code };
   }
   return undefined;
@@ -63,17 +69,25 @@ async function readSkill(
 async function describe(
   name: string,
   store: SkillStore,
-  code: readonly SkillFile[],
-  known: readonly ToolDescriptor[],
+  imported: ReadonlySet<ToolDescriptor>,
+  catalog: ToolCatalog,
 ): Promise<ImportedSkill> {
   // A single file in the place of a folder may have a name that no skill can have.
   const skill = skillNameProblem(name) === undefined ? await store.find(name) : undefined;
   const record = skill?.status === 'ready' ? skill.record : undefined;
   const recorded = new Set(record?.tools.map(toolName));
-  const imported = new Set(code.flatMap(({ text }) => importedTools(text, known)));
   return {
     name,
-    stale: record === undefined ? [] : staleTools(record, known),
-    tools: known.filter((tool) => imported.has(tool) || recorded.has(toolName(tool))),
+    stale: record === undefined ? [] : staleTools(record, catalog.all()),
+    tools: catalog.list().filter((tool) => imported.has(tool) || recorded.has(toolName(tool))),
   };
+}
+
+function programTools(
+  code: readonly SkillFile[],
+  language: Language,
+  known: readonly ToolDescriptor[],
+): ReadonlySet<ToolDescriptor> {
+  const read = language === 'python' ? importedPythonTools : importedTools;
+  return new Set(code.flatMap(({ text }) => read(text, known)));
 }

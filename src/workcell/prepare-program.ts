@@ -29,6 +29,8 @@ export interface ProgramToPrepare {
   readonly body: string;
   /** The tools to write imports for. */
   readonly called: readonly ToolDescriptor[];
+  /** These, and those that its skills call. */
+  readonly callable: readonly ToolDescriptor[];
 }
 
 export interface PrepareOptions {
@@ -43,12 +45,12 @@ export interface PrepareOptions {
 
 /** Puts a program together with the tools that it may use. */
 export async function prepareProgram(
-  { language, body, called }: ProgramToPrepare,
+  { language, body, called, callable }: ProgramToPrepare,
   { generator, catalog, skills, typeChecker, hasServers }: PrepareOptions,
 ): Promise<PreparedProgram> {
   if (language === 'python') {
     const { source, imports } = composePython(called, body);
-    const modules = hasServers ? {} : await pythonModules(called, catalog);
+    const modules = hasServers ? {} : await pythonModules(callable, catalog);
     // The interpreter runs the author's own lines, and reports in them.
     const runs = { language, code: body, imports, modules };
     return { source, build: { ok: true, runs, locate: (error) => error }, warnings: [] };

@@ -1,8 +1,10 @@
 import { renderSkillDocument, toDescription } from '../catalog/skill-document.ts';
-import { skillRecord } from '../catalog/skill-record.ts';
+import { renderSkillRecord, skillRecord } from '../catalog/skill-record.ts';
 import type { ShelvedSkill, SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillFile } from '../catalog/skill-store.ts';
+import { importedPythonTools } from '../codegen/python-program.ts';
 import { skillModule } from '../codegen/skill-module.ts';
+import { skillPackage } from '../codegen/skill-package.ts';
 import { importedTools } from '../codegen/tool-imports.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { SkillScope } from '../core/skill.ts';
@@ -43,6 +45,7 @@ export interface SkillsOptions<Request extends SaveSkill> {
   readonly shelf: () => Promise<SkillShelf>;
   /** Which of them are saved and removed; the others are only looked at. */
   readonly scope: SkillScope;
+  /** All that are known, hidden or not: what cannot be called at the moment has not changed. */
   readonly tools: () => readonly ToolDescriptor[];
   readonly recorded: (request: Request) => Promise<RecordedExecution>;
 }
@@ -67,17 +70,14 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
     assertSkillName(name);
     const execution = await recorded(request);
     assertCompleted(execution);
-    const { program, task } = execution.started;
+    const { program, task, language } = execution.started;
     const description = request.description ?? toDescription(task ?? '');
-    const code = skillModule(program, description);
-    const document = renderSkillDocument({ name, description, body: skillUsage(name, code) });
+    const code = MODULES[language](program, toDescription(description));
+    const body = skillUsage(name, language, code.exports);
+    const document = renderSkillDocument({ name, description, body });
     const record = skillRecord(execution.started.executionId, usedTools(execution, tools()));
     const store = (await shelf()).store(scope);
-    await store.save(
-      name,
-      { document, record: `${JSON.stringify(record, null, 2)}\n`, code: code.files },
-      { replace: force },
-    );
+    await store.save(name, { document, record: renderSkillRecord(record), code: code.files }, { replace: force });
     return assertReady(viewSkill(await this.#find(name), tools()));
   }
 
@@ -127,6 +127,9 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
   }
 }
 
+const MODULES = { typescript: skillModule, python: skillPackage };
+const IMPORTED = { typescript: importedTools, python: importedPythonTools };
+
 function assertCompleted({ started, finished }: RecordedExecution): void {
   const { executionId: id } = started;
   const refuse = (why: string) =>
@@ -141,7 +144,7 @@ function assertCompleted({ started, finished }: RecordedExecution): void {
 
 /** The tools that the program imports or called, as they are now. */
 function usedTools({ started, calls }: RecordedExecution, known: readonly ToolDescriptor[]): readonly ToolDescriptor[] {
-  const imported = new Set(importedTools(started.program, known));
+  const imported = new Set(IMPORTED[started.language](started.program, known));
   const called = new Set(calls.map(toolName));
   const used = known.filter((tool) => imported.has(tool) || called.has(toolName(tool)));
   const gone = [...called].filter((name) => !used.some((tool) => toolName(tool) === name));
