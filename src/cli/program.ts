@@ -9,6 +9,7 @@ import { runCommand } from './commands/run.ts';
 import { serveCommand } from './commands/serve.ts';
 import { sessionCommand } from './commands/session.ts';
 import { setupCommand } from './commands/setup.ts';
+import { skillCommand } from './commands/skill.ts';
 import { toolsCommand } from './commands/tools.ts';
 import { printJson, say } from './output.ts';
 
@@ -33,6 +34,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     toolsCommand(done),
     runCommand(done),
     sessionCommand(),
+    skillCommand(),
     serveCommand(),
     keyCommand(),
     configCommand(),

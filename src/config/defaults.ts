@@ -26,6 +26,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       descriptors: 4096,
     },
     server: { host: '127.0.0.1', port: 5555 },
+    tools: { observed: true },
     selector: { limit: 5 },
     limits: {
       timeout: DEFAULT_LIMITS.timeoutMs,
@@ -53,7 +54,8 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
 export function serverDefaults(entries: readonly Entry[]): readonly Entry[] {
   return entries.flatMap(({ path: [section, name, key] }) => {
     if (section !== 'mcpServers' || name === undefined) return [];
-    const values = key === 'command' ? { timeout: '60s', args: [], cwd: '.' } : { timeout: '60s' };
+    const common = { timeout: '60s', perCustomer: false, quarantine: false };
+    const values = key === 'command' ? { ...common, args: [], cwd: '.' } : common;
     return Object.entries(values).map(([child, value]) => entryOf([section, name, child], value));
   });
 }

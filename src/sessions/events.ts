@@ -32,6 +32,11 @@ const selection = z.object({
   considered: count,
   tools: z.array(selectedTool).readonly(),
   noMatch: z.object({ reason: z.string(), nearMisses: z.array(selectedTool).readonly() }).nullable(),
+  hidden: z
+    .array(z.object({ server: z.string(), reason: z.string(), tools: z.array(z.string()).readonly() }))
+    .readonly()
+    .optional(),
+  budget: z.object({ maxTokens: count, tokens: count, leftOut: z.array(z.string()).readonly() }).optional(),
 });
 
 const programError = z.object({
@@ -66,6 +71,7 @@ const storedEvent = z.discriminatedUnion('type', [
     executionId: z.string(),
     task: z.string().nullable(),
     description: z.string().optional(),
+    language: z.enum(['typescript', 'python']).default('typescript'),
     /** The program as it runs: generated imports and the body. */
     program: z.string(),
     selection,

@@ -59,6 +59,17 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
         `${cell.listTools().length} tools are found by meaning, too. Try: workcell tools search "keep what I tell you"`,
       );
     });
+  tools
+    .command('show <server.tool>')
+    .description('the definition of one tool: its types, and the function that calls it')
+    .addOption(new Option('--lang <language>', 'the language of the definition').choices(['ts', 'py']).default('ts'))
+    .option('--json', 'print the descriptor and the definition as JSON')
+    .action(async (name: string, options: { lang: 'ts' | 'py'; json?: true }, command: Command) => {
+      await using cell = await openCell(command);
+      const shown = cell.showTool(name, options.lang === 'py' ? 'python' : 'typescript');
+      if (options.json === true) printJson({ ...shown.tool, definition: shown.definition });
+      else print(shown.definition.trimEnd());
+    });
   return tools;
 }
 
