@@ -120,6 +120,12 @@ describe('a program that was saved as a skill', () => {
       code: 'invalid_state',
       message: expect.stringMatching(/ended as failed with TypeError; save one that completed/),
     });
+    await completed('ann', "require('node:fs').writeFileSync('/workspace/help.ts', 'export const a = 1;');");
+    const { executionId: local } = await completed('ann', "import { a } from './help.ts';\nreturn a;");
+    await expect(skills.save({ name: 'bad', execution: local, description: 'x' })).rejects.toMatchObject({
+      code: 'invalid_state',
+      message: expect.stringContaining('it imports "./help.ts" from the workspace'),
+    });
     const { executionId: good } = await completed('ann', 'return 1');
     await expect(skills.save({ name: 'bad', execution: good })).rejects.toMatchObject({
       code: 'invalid_argument',
@@ -203,7 +209,9 @@ describe('what a guest writes as a skill', () => {
       'ours',
       'yaml',
     ]);
-    expect(await customer('ann').skills.search('echo a number')).toMatchObject([{ skill: { name: 'echo-five' } }, {}]);
+    const hits = await customer('ann').skills.search('echo a number');
+    expect(hits[0]).toMatchObject({ skill: { name: 'echo-five' } });
+    expect(hits.map(({ skill }) => skill.name)).not.toContain('yaml');
   });
 });
 
@@ -249,5 +257,8 @@ it('the command line saves, lists, shows, finds and removes skills', async () =>
     stderr: expect.stringContaining('did you mean seven?'),
   });
   expect(await workcell('skill', 'remove', 'seven', '--customer', 'cli')).toMatchObject({ code: 0, stdout: '' });
-  expect(await workcell('skill', 'list', '--customer', 'cli', '--json')).toMatchObject({ code: 0, stdout: '[]\n' });
+  expect(await workcell('skill', 'list', '--customer', 'cli', '--json')).toMatchObject({
+    code: 0,
+    stdout: expect.not.stringContaining('seven'),
+  });
 });
