@@ -33,6 +33,7 @@ export type { SessionView } from './sessions/session-view.ts';
 export { Secret } from './util/secret.ts';
 export type { Customer } from './workcell/customer.ts';
 export type { ExecuteRequest } from './workcell/execute.ts';
+export type { Detail, ToolHit, ToolSearchOptions, ToolSearchResult } from './workcell/search-tools.ts';
 export type { ReadySkill, Skill } from './workcell/skill-view.ts';
 export type { SaveSkill, SkillDetails, SkillHit, Skills } from './workcell/skills.ts';
 export type { SyncReport } from './workcell/sync-tools.ts';

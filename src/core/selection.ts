@@ -17,6 +17,23 @@ export interface NoMatch {
   readonly nearMisses: readonly SelectedTool[];
 }
 
+/** A server whose tools cannot be called at the moment, and were left out for that. */
+export interface HiddenServer {
+  readonly server: string;
+  readonly reason: string;
+  /** Those of its tools that would have been chosen. */
+  readonly tools: readonly string[];
+}
+
+/** What a budget in tokens did to a selection. */
+export interface SpentBudget {
+  readonly maxTokens: number;
+  /** About how many tokens the definitions of the chosen tools are. */
+  readonly tokens: number;
+  /** Tools that fit the task and not the budget. */
+  readonly leftOut: readonly string[];
+}
+
 /**
  * The tools chosen for one run.
  *
@@ -31,4 +48,8 @@ export interface Selection {
   readonly considered: number;
   readonly tools: readonly SelectedTool[];
   readonly noMatch: NoMatch | null;
+  /** The servers that are down, when there are any. */
+  readonly hidden?: readonly HiddenServer[];
+  /** When there was a budget. */
+  readonly budget?: SpentBudget;
 }

@@ -63,8 +63,12 @@ async function read(
   return Buffer.concat(chunks);
 }
 
+const INSTEAD = 'try again, or put the model into a folder and name that in selector.embeddings.modelPath';
+
 function unavailable(url: string, reason: unknown): WorkcellError {
-  return new WorkcellError('upstream_unavailable', `Cannot download ${url}: ${inWords(reason)}`, { cause: reason });
+  return new WorkcellError('upstream_unavailable', `Cannot download ${url}: ${inWords(reason)}; ${INSTEAD}`, {
+    cause: reason,
+  });
 }
 
 /** `fetch` says only that it failed; why is its cause. */

@@ -62,7 +62,8 @@ export class TransformersEmbedder implements Embedder, AsyncDisposable {
   embed(text: string): Promise<Float32Array> {
     const vector = this.#last.then(async () => {
       const { data } = await this.#extract(text, { pooling: 'mean', normalize: true });
-      return Float32Array.from(data);
+      // A text of which the model knows nothing has no direction; it is like no other text.
+      return data.every(Number.isFinite) ? Float32Array.from(data) : new Float32Array(data.length);
     });
     this.#last = vector.catch(() => {});
     return vector;

@@ -11,6 +11,9 @@ export interface EmbeddedTool {
 /** Texts about nothing in common are about this similar, and more of it is no evidence. */
 export const LEAST_SIMILARITY = 0.2;
 
+/** What a model reads of a query at most, and some more. */
+const MAX_QUERY = 3_000;
+
 /** Finds tools whose meaning is near that of a query. Looks at every one: some milliseconds for ten thousand. */
 export class SemanticIndex implements Retriever {
   readonly #tools: readonly EmbeddedTool[];
@@ -23,7 +26,7 @@ export class SemanticIndex implements Retriever {
 
   /** Scores are cosine similarities; tools below {@link LEAST_SIMILARITY} are left out. Rejects when the embedder fails. */
   async rank(query: string, limit: number): Promise<readonly RankedTool[]> {
-    const wanted = await this.#embedder.embed(query);
+    const wanted = await this.#embedder.embed(query.slice(0, MAX_QUERY));
     return this.#tools
       .map(({ tool, vector }) => ({ tool, score: Math.min(1, product(wanted, vector)) }))
       .filter(({ score }) => score >= LEAST_SIMILARITY)

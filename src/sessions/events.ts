@@ -32,6 +32,11 @@ const selection = z.object({
   considered: count,
   tools: z.array(selectedTool).readonly(),
   noMatch: z.object({ reason: z.string(), nearMisses: z.array(selectedTool).readonly() }).nullable(),
+  hidden: z
+    .array(z.object({ server: z.string(), reason: z.string(), tools: z.array(z.string()).readonly() }))
+    .readonly()
+    .optional(),
+  budget: z.object({ maxTokens: count, tokens: count, leftOut: z.array(z.string()).readonly() }).optional(),
 });
 
 const programError = z.object({

@@ -63,8 +63,6 @@ export class SemanticSearch implements SemanticSource, AsyncDisposable {
 
   /** Gets the model, also by a download, and embeds every tool. Throws when that is impossible, or not allowed. */
   async prepare(): Promise<void> {
-    if (this.#options.settings.selector.embeddings.mode === 'off')
-      throw new WorkcellError('invalid_state', 'Embeddings are off; set selector.embeddings.mode to auto or on');
     this.#embeddings ??= this.#open(true);
     await this.#start();
   }
@@ -134,7 +132,7 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
   using deadline = new Deadline('Waiting', Math.max(0, ms));
   const tooLate = Promise.withResolvers<undefined>();
   deadline.signal.addEventListener('abort', () => tooLate.resolve(undefined), { once: true });
-  return Promise.race([work, tooLate.promise]);
+  return await Promise.race([work, tooLate.promise]);
 }
 
 /** A few times on the way, and at the end. */

@@ -32,6 +32,10 @@ it('the package exports these types and no others', async () => {
   expect(types.sort()).toEqual(
     [
       'CustomerId',
+      'Detail',
+      'ToolHit',
+      'ToolSearchOptions',
+      'ToolSearchResult',
       'DriverProbe',
       'ErrorCode',
       'ExecuteProgram',
