@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { ERRORS, type ExitCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import { configCommand } from './commands/config.ts';
+import { credentialCommand } from './commands/credential.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { keyCommand } from './commands/key.ts';
 import { quickstartCommand } from './commands/quickstart.ts';
@@ -35,6 +36,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     sessionCommand(),
     serveCommand(),
     keyCommand(),
+    credentialCommand(),
     configCommand(),
   ];
   for (const command of commands) program.addCommand(command);

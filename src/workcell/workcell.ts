@@ -1,24 +1,27 @@
 import { mkdir } from 'node:fs/promises';
 import { pino } from 'pino';
-import { type CatalogServer, ToolCatalog } from '../catalog/tool-catalog.ts';
+import type { CatalogServer, HiddenTool } from '../catalog/tool-catalog.ts';
 import { CodeGenerator } from '../codegen/program.ts';
 import { TypeChecker } from '../codegen/type-checker.ts';
 import type { WorkspaceConfig } from '../config/config.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import { processEnvironment } from '../config/process-environment.ts';
 import { WorkcellError } from '../core/errors.ts';
+import { parseCustomerId } from '../core/ids.ts';
 import type { SelectedTool } from '../core/selection.ts';
-import type { ToolDescriptor } from '../core/tool.ts';
+import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
+import type { ToolOutcome } from '../core/tool-error.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
-import { UpstreamHub } from '../upstream/upstream-hub.ts';
+import { readServerLog } from '../upstream/server-log.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { Customer } from './customer.ts';
 import { createExecutor, openBackend } from './sandbox-backend.ts';
 import { seedServers } from './seed-servers.ts';
-import { type SyncReport, syncTools } from './sync-tools.ts';
+import type { SyncReport } from './sync-tools.ts';
+import { type ServerReport, UpstreamTools } from './upstream-tools.ts';
 
 export interface WorkcellOptions {
   /** A configuration file, or one that is loaded already. Default `config.yaml` in the current folder. */
@@ -29,7 +32,20 @@ export interface WorkcellOptions {
   readonly onProgress?: (text: string) => void;
 }
 
-const SYNC_TIMEOUT_MS = 60_000;
+export interface ServerLogOptions {
+  readonly customer?: string | undefined;
+  /** Default 100. */
+  readonly lines?: number | undefined;
+}
+
+/** One of a server's helper tools, called by the operator. */
+export interface ServerCall {
+  readonly server: string;
+  readonly tool: string;
+  readonly method: ToolMethod;
+  readonly arguments: Readonly<Record<string, unknown>>;
+  readonly customer?: string | undefined;
+}
 
 /** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
 export async function createWorkcell(options: WorkcellOptions = {}): Promise<Workcell> {
@@ -42,8 +58,7 @@ export async function createWorkcell(options: WorkcellOptions = {}): Promise<Wor
 /** The facade: customers run programs, tools are found and synced. Dispose it to end every sandbox and server it started. */
 export class Workcell implements AsyncDisposable {
   readonly loaded: LoadedConfig;
-  readonly #catalog: ToolCatalog;
-  readonly #hub: UpstreamHub;
+  readonly #tools: UpstreamTools;
   readonly #typeChecker: TypeChecker;
   readonly #onProgress: (text: string) => void;
   readonly #customers = new Map<string, Customer>();
@@ -53,35 +68,35 @@ export class Workcell implements AsyncDisposable {
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(loaded: LoadedConfig, catalog: ToolCatalog, onProgress: (text: string) => void) {
+  private constructor(loaded: LoadedConfig, tools: UpstreamTools, onProgress: (text: string) => void) {
     const { config } = loaded;
-    const log = pino({ level: config.log.level }, pino.destination(2));
     this.loaded = loaded;
-    this.#catalog = catalog;
+    this.#tools = tools;
     this.#onProgress = onProgress;
-    this.#selector = new ToolSelector(catalog.list());
+    this.#selector = new ToolSelector(tools.catalog.list());
     this.#workspaces = new WorkspaceStore({
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
     });
     this.#cleanup.add(() => this.#workspaces.close());
-    this.#hub = new UpstreamHub({
-      servers: config.mcpServers,
-      onProblem: (server, error) => log.warn({ server, code: error.code }, error.message),
-    });
-    this.#cleanup.add(() => this.#hub.close());
-    this.#typeChecker = new TypeChecker(catalog);
+    this.#cleanup.add(() => this.#tools.close());
+    this.#typeChecker = new TypeChecker(tools.catalog);
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
   }
 
   static async open(loaded: LoadedConfig, onProgress: (text: string) => void): Promise<Workcell> {
-    const { workspaces, servers, skills } = loaded.config.paths;
+    const { config } = loaded;
+    const { workspaces, servers, skills } = config.paths;
     for (const folder of [workspaces, skills]) await mkdir(folder, { recursive: true });
     await reapCapacityMounts(workspaces);
     await seedServers(servers);
-    const cell = new Workcell(loaded, await ToolCatalog.open({ servers }), onProgress);
+    const log = pino({ level: config.log.level }, pino.destination(2));
+    let onChanged = () => {};
+    const tools = await UpstreamTools.open({ config, log, onChanged: () => onChanged() });
+    const cell = new Workcell(loaded, tools, onProgress);
+    onChanged = () => cell.#rebuildSelector();
     try {
-      await cell.#syncUnknown();
+      await tools.syncUnknown(onProgress);
       return cell;
     } catch (error) {
       await cell.close();
@@ -96,13 +111,19 @@ export class Workcell implements AsyncDisposable {
     return customer;
   }
 
+  /** The tools that can be called. */
   listTools(): readonly ToolDescriptor[] {
-    return this.#catalog.list();
+    return this.#tools.catalog.list();
+  }
+
+  /** Tools that are known and cannot be called: left out by a filter, in quarantine, or of a server that is not configured. */
+  hiddenTools(): readonly HiddenTool[] {
+    return this.#tools.catalog.hidden();
   }
 
   /** Also those whose manifest cannot be read, and why. */
   listServers(): readonly CatalogServer[] {
-    return this.#catalog.servers();
+    return this.#tools.catalog.servers();
   }
 
   searchTools(query: string, options: { readonly limit?: number } = {}): Promise<readonly SelectedTool[]> {
@@ -110,10 +131,36 @@ export class Workcell implements AsyncDisposable {
   }
 
   /** Writes the tools of the configured MCP servers as modules. A server that is down is in the reports; it stops no other. */
-  async syncTools(servers?: readonly string[]): Promise<readonly SyncReport[]> {
-    const reports = await syncTools({ hub: this.#hub, catalog: this.#catalog, servers, deadlineMs: SYNC_TIMEOUT_MS });
-    this.#selector = new ToolSelector(this.#catalog.list());
-    return reports;
+  syncTools(servers?: readonly string[]): Promise<readonly SyncReport[]> {
+    return this.#tools.sync(servers);
+  }
+
+  /** Asks the configured MCP servers how they are. Throws `not_found` for a name that none has. */
+  serverStatus(servers?: readonly string[]): Promise<readonly ServerReport[]> {
+    return this.#tools.status(servers);
+  }
+
+  /** Takes a server's tools, or one as `server.tool`, out of quarantine; gives their names. Throws `not_found`. */
+  approveTools(name: string): Promise<readonly string[]> {
+    return this.#tools.approve(name);
+  }
+
+  /**
+   * What the process of a server wrote to stderr lately; undefined when nothing is kept. `customer`: of the process of that customer,
+   * for a server with one for each. Throws `not_found`.
+   */
+  async serverLog(server: string, options: ServerLogOptions = {}): Promise<string | undefined> {
+    const { customer, lines = 100 } = options;
+    const path = this.#tools.hub.logPath(server, customer === undefined ? undefined : parseCustomerId(customer));
+    return path === undefined ? undefined : await readServerLog(path, lines);
+  }
+
+  /** A server's resources and prompts, as programs reach them through its helper tools. */
+  async callServer(call: ServerCall): Promise<ToolOutcome> {
+    const { server, customer } = call;
+    this.#tools.hub.status(server);
+    const id = customer === undefined ? undefined : parseCustomerId(customer);
+    return await this.#tools.hub.callTool({ ...call, customer: id, idempotent: true });
   }
 
   /** Opens what sandboxes need now instead of with the first program. */
@@ -134,24 +181,17 @@ export class Workcell implements AsyncDisposable {
   #context() {
     return {
       config: this.loaded.config,
-      catalog: this.#catalog,
+      catalog: this.#tools.catalog,
       selector: this.#selector,
       generator: new CodeGenerator(),
       typeChecker: this.#typeChecker,
-      hub: this.#hub,
+      hub: this.#tools.hub,
       executor: () => this.#openExecutor(),
     };
   }
 
-  /** Servers that were configured and never synced would look as if they had no tools. */
-  async #syncUnknown(): Promise<void> {
-    const known = new Set(this.#catalog.servers().map(({ name }) => name));
-    const unknown = this.#hub.servers.filter((server) => !known.has(server));
-    if (unknown.length === 0) return;
-    this.#onProgress(`reading the tools of ${unknown.join(', ')}`);
-    for (const report of await this.syncTools(unknown)) {
-      if (!report.ok) this.#onProgress(`${report.server} is not available: ${report.error.message}`);
-    }
+  #rebuildSelector(): void {
+    this.#selector = new ToolSelector(this.#tools.catalog.list());
   }
 
   async #close(): Promise<void> {
