@@ -92,6 +92,7 @@ describe('the breaker', () => {
 
   it('starts a server anew that answers nothing any more, not even a ping', async () => {
     start({ double: doubleServer({ log: logPath() }) }, { breaker: { failures: 1, coolMs: 50 }, reconnectMs: 50 });
+    await call('x');
     expect(await call('go_deaf', {}, { timeoutMs: 100 })).toMatchObject({ error: { code: 'timeout' } });
     await eventually(async () => (await starts()) === 2 && hub.status('double').breaker === 'closed');
     expect(problems[0]?.message).toContain('does not answer any more');
