@@ -10,6 +10,7 @@ import { runCommand } from './commands/run.ts';
 import { serveCommand } from './commands/serve.ts';
 import { sessionCommand } from './commands/session.ts';
 import { setupCommand } from './commands/setup.ts';
+import { skillCommand } from './commands/skill.ts';
 import { toolsCommand } from './commands/tools.ts';
 import { printJson, say } from './output.ts';
 
@@ -34,6 +35,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     toolsCommand(done),
     runCommand(done),
     sessionCommand(),
+    skillCommand(),
     serveCommand(),
     keyCommand(),
     credentialCommand(),

@@ -1,24 +1,24 @@
 import type { Location, Message } from 'esbuild';
 import type { ProgramError } from '../core/execution.ts';
 import { excerpt, type Place } from './excerpt.ts';
+import { withImportPaths } from './import-paths.ts';
 import { type GeneratedProgram, PROGRAM_FILE } from './program.ts';
-import { SERVERS } from './servers-plugin.ts';
 
 /** What the compiler found first, at the line of the body, with that line and a mark under the place. */
 export function compileError(messages: readonly Message[], program: GeneratedProgram): ProgramError {
   // A program that cannot be read as a function body is compiled as a module, where its `return` is not the mistake.
   const message = messages.find(({ text }) => !text.startsWith('Top-level return')) ?? messages[0];
-  const name = message?.pluginName === SERVERS ? 'Error' : 'SyntaxError';
+  const name = message?.pluginName ? 'Error' : 'SyntaxError';
   const place = placeOf(message?.location ?? null, program);
   const hints = message?.notes.map(({ text }) => text).filter((text) => text.startsWith('Did you mean')) ?? [];
   const found = place?.isBehindBody
     ? 'Unexpected end of the program'
     : (message?.text ?? 'The program cannot be compiled');
-  const text = [found, ...hints].map(withPaths).join('. ');
+  const text = [found, ...hints].map(withImportPaths).join('. ');
   return {
     name,
     message: text,
-    stack: `${name}: ${text}${place === undefined ? '' : excerpt({ ...place, file: withPaths(place.file) })}`,
+    stack: `${name}: ${text}${place === undefined ? '' : excerpt({ ...place, file: withImportPaths(place.file) })}`,
     ...(place?.file === PROGRAM_FILE ? { line: place.line } : {}),
   };
 }
@@ -39,9 +39,4 @@ function placeOf(location: Location | null, program: GeneratedProgram): FoundPla
   if (last === -1) return undefined;
   const text = program.module.split('\n')[last] ?? '';
   return { ...place, line: program.bodyLines[last] ?? 1, before: text, text, isBehindBody: true };
-}
-
-/** Files of the servers as they are imported. */
-function withPaths(text: string): string {
-  return text.replaceAll(`${SERVERS}:`, `${SERVERS}/`);
 }

@@ -8,6 +8,8 @@ export interface ModuleSyntax {
   /** Where the keyword `export` of an exported type stands. */
   readonly typeExports: readonly number[];
   readonly exportsValues: boolean;
+  /** The names of the values that it exports, without those that it passes on from another module as a whole. */
+  readonly exportedNames: readonly string[];
 }
 
 /** A static `import … from '…'`. */
@@ -37,6 +39,7 @@ export function readModuleSyntax(source: string): ModuleSyntax | undefined {
       imports: imports.filter(isImport).map((entry) => toStatement(source, entry)),
       typeExports: exports.flatMap((entry) => (entry.type === 'direct' && entry.typeOnly ? [entry.exportStart] : [])),
       exportsValues: exports.some((entry) => !entry.typeOnly),
+      exportedNames: exports.flatMap((entry) => (entry.type === 'reexport-all' || entry.typeOnly ? [] : [entry.name])),
     };
   } catch {
     return undefined;

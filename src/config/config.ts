@@ -9,6 +9,7 @@ export interface Config {
   readonly sandbox: SandboxConfig;
   readonly workspace: WorkspaceConfig;
   readonly server: ServerConfig;
+  readonly tools: ToolsConfig;
   readonly selector: SelectorConfig;
   readonly limits: ExecutionLimits;
   readonly log: { readonly level: LogLevel };
@@ -101,12 +102,30 @@ export interface ServerConfig {
   readonly apiKey: Secret | undefined;
 }
 
+export interface ToolsConfig {
+  /** Whether the types of results are learned from those that were seen, where a server publishes none. */
+  readonly observed: boolean;
+}
+
 export interface SelectorConfig {
   /** Tools that one selection holds at most. */
   readonly limit: number;
   /** The lowest score of a selected tool, 0 to 1; undefined leaves it to the selector. */
   readonly threshold: number | undefined;
+  readonly embeddings: EmbeddingsConfig;
 }
+
+/** Whether tools are also found by meaning. */
+export interface EmbeddingsConfig {
+  /** `auto` uses the model when it is on this machine, and downloads nothing; `on` downloads it with the first query. */
+  readonly mode: (typeof EMBEDDING_MODES)[number];
+  /** Whether the model is never downloaded. */
+  readonly offline: boolean;
+  /** A folder that holds a model, instead of the one in the cache. */
+  readonly modelPath: string | undefined;
+}
+
+export const EMBEDDING_MODES = ['auto', 'on', 'off'] as const;
 
 export const DRIVERS = ['auto', 'microsandbox', 'qemu', 'bubblewrap'] as const;
 export type SandboxDriverName = (typeof DRIVERS)[number];

@@ -26,6 +26,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       descriptors: 4096,
     },
     server: { host: '127.0.0.1', port: 5555 },
+    tools: { observed: true },
     selector: { limit: 5 },
     limits: {
       timeout: DEFAULT_LIMITS.timeoutMs,
@@ -40,6 +41,8 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
     entryOf(['mcpServers'], {}),
     entryOf(['sandbox', 'network', 'allow'], []),
     entryOf(['server', 'hosts'], []),
+    entryOf(['selector', 'embeddings', 'mode'], 'auto'),
+    entryOf(['selector', 'embeddings', 'offline'], false),
     entryOf(['workspace'], {}),
     ...Object.entries(sections).flatMap(([section, values]) =>
       Object.entries(values).map(([key, value]) => entryOf([section, key], value)),

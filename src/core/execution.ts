@@ -74,6 +74,7 @@ export interface ExecutionResult {
   readonly selection: Selection;
   /** Who wrote the program: the caller, or the planner that filled a single tool call from the task. */
   readonly planner: 'none' | 'literal';
+  readonly language: Language;
   /** The program as it ran: generated imports and the body. */
   readonly program: string;
   /** What the caller had better know, and that did not keep the program from running. */

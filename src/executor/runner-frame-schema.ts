@@ -28,6 +28,7 @@ export const runnerFrameSchema: z.ZodType<RunnerFrame> = z.discriminatedUnion('t
           name: z.string(),
           message: z.string(),
           stack: z.string(),
+          line: z.int().positive().exactOptional(),
           fields: z.record(z.string(), z.unknown()).exactOptional(),
         }),
       }),

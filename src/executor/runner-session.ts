@@ -7,6 +7,7 @@ import {
   encodeLine,
   type HostFrame,
   LineDecoder,
+  type ProgramSource,
   RUNNER_VERSION,
   type RunnerFrame,
 } from '../protocol/runner-frames.ts';
@@ -28,12 +29,11 @@ export interface ProgramCall {
   readonly signal: AbortSignal;
 }
 
-export interface ProgramToRun {
+export type ProgramToRun = ProgramSource & {
   readonly id: string;
-  readonly code: string;
   readonly outputBytes: number;
   readonly valueBytes: number;
-}
+};
 
 interface Run {
   readonly handlers: RunHandlers;
@@ -79,8 +79,8 @@ export class RunnerSession {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const done = Promise.withResolvers<RunnerEnd>();
     this.#runs.set(program.id, { handlers, done, calls: new Map() });
-    const { id: run, code, outputBytes, valueBytes } = program;
-    this.#send({ t: 'run', run, code, outputBytes, valueBytes });
+    const { id: run, ...rest } = program;
+    this.#send({ t: 'run', run, ...rest });
     return done.promise;
   }
 

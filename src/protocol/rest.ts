@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { networkPolicySchema } from './network-policy.ts';
+import { networkSecretsSchema } from './network-secrets.ts';
 
 export const mountOptionsSchema = z.object({
   readonly: z.boolean().default(false),
@@ -130,8 +131,7 @@ export const createSandboxSchema = z.object({
       enabled: z.boolean().default(true),
       max_connections: count.nullish(),
       policy: networkPolicySchema.nullish(),
-      /** Sent empty by the stock clients when networking is configured at all. */
-      secrets: z.looseObject({ entries: z.array(z.unknown()).default([]) }).nullish(),
+      secrets: networkSecretsSchema.nullish(),
       strict: z.boolean().default(false),
     })
     .prefault({}),

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { BootKind, Isolation } from '../core/execution.ts';
 import type { NetworkPolicy } from '../core/network-policy.ts';
 import type { Deadline } from '../util/deadline.ts';
+import type { Secret } from '../util/secret.ts';
 
 /** Boots and stops guests of one kind. Holds no policy: names, states, limits and clients are the server's business. */
 export interface SandboxDriver extends AsyncDisposable {
@@ -26,6 +27,10 @@ export interface DriverCapabilities {
   /** `proxy`: guests reach the host's proxy through {@link Guest.connectEgress}; `native`: the driver applies the policy. */
   readonly network: 'none' | 'proxy' | 'native';
   readonly mounts: readonly VolumeMount['kind'][];
+  /** Whether a mount can bound what its guest adds to a folder. */
+  readonly quotas: boolean;
+  /** Whether {@link GuestSpec.secrets} are kept from the guest. */
+  readonly secrets: boolean;
   /** Whether guests can outlive the server process and be adopted by the next one. */
   readonly adopts: boolean;
 }
@@ -63,6 +68,8 @@ export interface GuestSpec {
   readonly rlimits?: readonly ResourceLimit[];
   /** Absent: the guest reaches nothing. */
   readonly network?: NetworkSpec;
+  /** Absent: none. */
+  readonly secrets?: GuestSecrets;
   /** True: the guest outlives this process, so that the next one can {@link SandboxDriver.adopt} it. Default false. */
   readonly survives?: boolean;
 }
@@ -76,6 +83,27 @@ export type ImageSpec =
 export interface NetworkSpec {
   /** All of them must allow a connection; nothing comes in. */
   readonly policies: readonly NetworkPolicy[];
+  /** Whether what is allowed by name must say that name itself, by TLS or HTTP. `native` only. Default false. */
+  readonly strict?: boolean;
+}
+
+/** Values that the guest may use and never see. */
+export interface GuestSecrets {
+  readonly entries: readonly GuestSecret[];
+  /** When the guest sends a placeholder to another host; none of them lets it through. */
+  readonly onViolation: 'block' | 'block-and-log' | 'block-and-terminate';
+}
+
+/** The guest's environment has `$MSB_<name>` under this name; on the way to an allowed host that becomes the value. */
+export interface GuestSecret {
+  readonly name: string;
+  readonly value: Secret;
+  /** Host names, or `*.` and one. */
+  readonly hosts: readonly string[];
+  /** The parts of a request over HTTP in which the placeholder is replaced. */
+  readonly inject: readonly ('headers' | 'basic_auth' | 'query_params')[];
+  /** Whether the host must have proved by TLS who it is. */
+  readonly requiresTls: boolean;
 }
 
 export interface ResourceLimit {
@@ -91,6 +119,8 @@ export type VolumeMount =
       readonly path: string;
       /** An ext4 image that bounds the directory's size; it is what gets mounted. Host code sees it at `path`. */
       readonly capacityImage?: string;
+      /** How much the guest may add to what is there. Absent: as much as the disk takes. */
+      readonly quotaMib?: number;
       readonly target: string;
       readonly options: MountOptions;
     }

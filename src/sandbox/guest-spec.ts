@@ -6,6 +6,7 @@ import { egressEnvironment } from '../protocol/egress.ts';
 import { fromCloudPolicy } from '../protocol/network-policy.ts';
 import type { CreateSandboxRequest, MountRequest } from '../protocol/rest.ts';
 import type { GuestSpec, ImageSpec, NetworkSpec, SandboxDriver, VolumeMount } from './driver.ts';
+import { type SecretValues, toGuestSecrets } from './guest-secrets.ts';
 import { SCRIPTS_FOLDER } from './guest-setup.ts';
 import type { SandboxRecord } from './sandbox-store.ts';
 import type { VolumeStore } from './volumes.ts';
@@ -30,11 +31,13 @@ const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 export async function toGuestSpec(
   { id, orgId, request }: Pick<SandboxRecord, 'id' | 'orgId' | 'request'>,
   context: GuestSpecContext,
+  secretValues: SecretValues = new Map(),
 ): Promise<GuestSpec> {
-  refuseUnsupported(request);
+  refuseUnsupported(request, context.driver);
   const { runtime, rlimits } = request;
   const { driver } = context;
   const network = toNetwork(request, context);
+  const secrets = toGuestSecrets(request, secretValues);
   return {
     id,
     hostname: request.name.slice(0, 63),
@@ -43,6 +46,7 @@ export async function toGuestSpec(
     memoryMib: request.resources.memory_mib,
     mounts: await Promise.all(request.mounts.map((mount) => toVolumeMount(mount, orgId, context))),
     ...(network === undefined ? {} : { network }),
+    ...(secrets === undefined ? {} : { secrets }),
     env: [
       ...(network === undefined || driver.capabilities.network === 'native' ? [] : egressEnvironment()),
       ...toEnv(request),
@@ -53,12 +57,13 @@ export async function toGuestSpec(
   };
 }
 
-function refuseUnsupported(request: CreateSandboxRequest): void {
-  const { registry } = request;
+function refuseUnsupported(request: CreateSandboxRequest, { capabilities }: SandboxDriver): void {
+  const { network, registry } = request;
   const asked: Readonly<Record<string, unknown>> = {
     init: request.init,
     'resources.disk_size_mib': request.resources.disk_size_mib,
-    'network.secrets': request.network.secrets?.entries.length,
+    'network.secrets': capabilities.secrets ? 0 : network.secrets?.entries.length,
+    'network.strict': network.strict && capabilities.network === 'proxy',
     security_profile: request.security_profile === 'restricted',
     registry: registry?.mode === 'inline' || registry?.mode === 'specific',
     patches: request.patches.some(({ type }) => type === 'copy_file' || type === 'copy_dir'),
@@ -70,6 +75,7 @@ function refuseUnsupported(request: CreateSandboxRequest): void {
 }
 
 const INSTEAD: Readonly<Record<string, string>> = {
+  'network.secrets': 'only the driver "microsandbox" can keep a secret from the guest that uses it',
   patches: 'a patch cannot copy from the host; mount the folder, or send the text',
   registry: 'pull the image where the server runs, or leave "registry" out',
 };
@@ -89,6 +95,7 @@ export function toNetwork(
   const policies = [allowed, ...(policy ? [fromCloudPolicy(policy)] : [])];
   return {
     policies: policies.map((each) => (typeof maxConnections === 'number' ? { ...each, maxConnections } : each)),
+    ...(network.strict ? { strict: true } : {}),
   };
 }
 
@@ -133,14 +140,24 @@ async function toVolumeMount(mount: MountRequest, orgId: string, context: GuestS
         target,
         options,
       };
-    case 'bind':
-      if (mount.quota_mib) throw unsupported('"quota_mib" of a bind mount', 'leave it out');
-      return { kind: 'directory', path: await allowedPath(mount.host, context), target, options };
+    case 'bind': {
+      const quota = toQuota(mount.quota_mib, context.driver);
+      return { kind: 'directory', path: await allowedPath(mount.host, context), target, options, ...quota };
+    }
     case 'disk_image':
       throw unsupported('a mount of type "disk_image"', 'mount a directory or a named volume');
     default:
       return mount satisfies never;
   }
+}
+
+function toQuota(quota: number | null | undefined, { name, capabilities }: SandboxDriver): { quotaMib?: number } {
+  if (typeof quota !== 'number') return {};
+  if (capabilities.quotas) return { quotaMib: quota };
+  throw unsupported(
+    '"quota_mib" of a bind mount',
+    `the driver "${name}" cannot bound a folder; use a named volume with a capacity`,
+  );
 }
 
 /** Compared after links are resolved, and the resolved path is what gets mounted. */

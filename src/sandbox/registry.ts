@@ -3,6 +3,7 @@ import { WorkcellError } from '../core/errors.ts';
 import type { CreateSandboxRequest, Page, SandboxResponse } from '../protocol/rest.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { EventLog } from './event-log.ts';
+import { partSecrets } from './guest-secrets.ts';
 import { toGuestSpec } from './guest-spec.ts';
 import { isCounted } from './lifecycle.ts';
 import type { Principal } from './principal.ts';
@@ -89,11 +90,12 @@ export class SandboxRegistry implements AsyncDisposable {
     if (request.slug) this.#assertSlugIsFree(request.slug);
     this.#assertOrganisationHasRoom(principal.org.id);
     this.#assertRoom(principal.keyId, principal.maxSandboxes);
-    const sandbox = new Sandbox(this.#newRecord(principal, request), this.#context);
+    const parts = partSecrets(request);
+    const sandbox = new Sandbox(this.#newRecord(principal, parts.request), this.#context, parts.values);
     // Reserved before anything is awaited, so that of two requests for one name, or one place, only one can win.
     this.#sandboxes.set(sandbox.id, sandbox);
     try {
-      await toGuestSpec(sandbox.record, this.#options);
+      await toGuestSpec(sandbox.record, this.#options, parts.values);
       await this.#options.store.save(sandbox.record);
     } catch (error) {
       this.#sandboxes.delete(sandbox.id);

@@ -29,7 +29,7 @@ const recordSchema = z.object({
   guest: z.object({ driver: z.string(), data: z.unknown() }).optional(),
 });
 
-/** Everything that is known of a sandbox and must outlive the server. Values of its environment are among it. */
+/** Everything that is known of a sandbox and must outlive the server. Values of its environment are among it, those of its secrets are not. */
 export type SandboxRecord = Readonly<z.infer<typeof recordSchema>>;
 
 /** The sandboxes of a server as files, `<state>/sandboxes/<id>.json`, for its owner only; without a folder it keeps nothing. */

@@ -4,6 +4,7 @@ import type { CreateSandboxRequest, SandboxResponse, SandboxStatus } from '../pr
 import { Deadline } from '../util/deadline.ts';
 import type { Guest, GuestMetrics, SandboxDriver } from './driver.ts';
 import { openNetwork } from './egress/open-network.ts';
+import type { SecretValues } from './guest-secrets.ts';
 import { setUpGuest } from './guest-setup.ts';
 import { type GuestSpecContext, toGuestSpec, toNetwork } from './guest-spec.ts';
 import { assertMove, canMove, isLive } from './lifecycle.ts';
@@ -52,6 +53,7 @@ export class Sandbox {
   readonly #context: SandboxContext;
   readonly #driver: SandboxDriver;
   readonly #timers: SandboxTimers;
+  readonly #secrets: SecretValues | undefined;
   #record: SandboxRecord;
   #reason: SandboxResponse['status_reason'] = null;
   #guest: Guest | undefined;
@@ -65,8 +67,10 @@ export class Sandbox {
   /** Who asked for what is going on. */
   #by: Principal | undefined;
 
-  constructor(record: SandboxRecord, context: SandboxContext) {
+  /** `secrets` are what the record leaves out; without them the sandbox cannot be started, when it has any. */
+  constructor(record: SandboxRecord, context: SandboxContext, secrets?: SecretValues) {
     this.#record = record;
+    this.#secrets = secrets;
     this.#context = context;
     this.#driver = context.driver;
     this.#timers = new SandboxTimers(record.request.lifecycle, {
@@ -188,7 +192,7 @@ export class Sandbox {
       // What has begun is on the disk before it begins, so that nothing runs that the next process does not know of.
       await this.#context.save(this.#record);
       await this.#takeOver(async (deadline) => {
-        const spec = await toGuestSpec(this.#record, this.#context);
+        const spec = await toGuestSpec(this.#record, this.#context, this.#secrets);
         const booting = this.#driver.boot({ ...spec, ...(this.#context.survives ? { survives: true } : {}) }, deadline);
         return await deadline.race(booting, (late) => void late.stop(0).catch(() => {}));
       });

@@ -1,3 +1,4 @@
+import type { NetworkSecrets } from '../protocol/network-secrets.ts';
 import type { CreateSandboxRequest } from '../protocol/rest.ts';
 
 /**
@@ -33,9 +34,20 @@ export function describeSpec(request: CreateSandboxRequest, reader: SpecReader):
       ports: [],
       trust_host_cas: false,
       ...(network.policy ? { policy: network.policy } : {}),
+      ...(network.secrets && !forSdk ? { secrets: network.secrets.entries.map(describeSecret) } : {}),
       ...(typeof network.max_connections === 'number' ? { max_connections: network.max_connections } : {}),
     },
   };
+}
+
+/** By its fields, so that nothing is told that is not named here. */
+function describeSecret({
+  env_var,
+  placeholder,
+  allowed_hosts,
+  injection,
+}: NetworkSecrets['entries'][number]): unknown {
+  return { env_var, placeholder, allowed_hosts, injection };
 }
 
 function describeMount(mount: CreateSandboxRequest['mounts'][number], forSdk: boolean): unknown {

@@ -15,6 +15,8 @@ export interface ChildOptions {
    * not change its credentials in a way that makes the kernel forget whom it depends on.
    */
   readonly survives: boolean;
+  /** Its standard input. Default empty. */
+  readonly input?: string;
 }
 
 /** A process that a guest depends on: our own child, or one that an earlier process of ours has left running. */
@@ -50,15 +52,17 @@ export class Child implements HostProcess {
     });
   }
 
-  static async start(command: readonly [string, ...string[]], { log, survives }: ChildOptions): Promise<Child> {
+  static async start(command: readonly [string, ...string[]], { log, survives, input }: ChildOptions): Promise<Child> {
     const file = await open(log, 'a', 0o600);
     try {
       const [program, ...args] = survives ? command : ([...DIES_WITH_US, ...command] as const);
       const child = spawn(program, args, {
-        stdio: ['ignore', file.fd, file.fd],
+        stdio: [input === undefined ? 'ignore' : 'pipe', file.fd, file.fd],
         // Ctrl-C in a terminal is for us; what it means for a guest is decided here.
         detached: true,
       });
+      // One that ends before it has read everything says by its end what is wrong.
+      child.stdin?.on('error', () => {}).end(input);
       // This process may end before it.
       if (survives) child.unref();
       return new Child(child, log);

@@ -1,25 +1,48 @@
+import { SkillShelf } from '../catalog/skill-shelf.ts';
+import { SkillStore } from '../catalog/skill-store.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionResult } from '../core/execution.ts';
-import { type CustomerId, parseCustomerId, parseSessionId, type SessionId } from '../core/ids.ts';
+import { type CustomerId, parseCustomerId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
+import { findExecution, type RecordedExecution } from '../sessions/find-execution.ts';
 import { SessionStore } from '../sessions/session-store.ts';
 import { type SessionView, viewSession } from '../sessions/session-view.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { type ExecuteRequest, type ExecutionContext, execute } from './execute.ts';
+import { Skills } from './skills.ts';
+
+/** What all customers share. */
+export interface CustomerContext extends Omit<ExecutionContext, 'running' | 'skills'> {
+  readonly sharedSkills: SkillStore;
+}
+
+interface Opened {
+  readonly workspace: Workspace;
+  readonly sessions: SessionStore;
+  readonly skills: SkillStore;
+}
 
 /** One tenant: its programs, its files, its sessions. */
 export class Customer {
   readonly id: CustomerId;
+  /** Its own and those that all share; what it saves and removes is its own. */
+  readonly skills: Skills;
   readonly #workspaces: WorkspaceStore;
-  readonly #context: () => Omit<ExecutionContext, 'running'>;
+  readonly #context: () => CustomerContext;
   readonly #running = new Set<string>();
   readonly #inFlight = new Set<Promise<unknown>>();
-  #opened: Promise<{ workspace: Workspace; sessions: SessionStore }> | undefined;
+  #opened: Promise<Opened> | undefined;
 
   /** Throws `invalid_argument` for an id that is none. */
-  constructor(id: string, workspaces: WorkspaceStore, context: () => Omit<ExecutionContext, 'running'>) {
+  constructor(id: string, workspaces: WorkspaceStore, context: () => CustomerContext) {
     this.id = parseCustomerId(id);
     this.#workspaces = workspaces;
     this.#context = context;
+    this.skills = new Skills({
+      shelf: () => this.#shelf(),
+      scope: 'own',
+      tools: () => this.#context().catalog.all(),
+      recorded: ({ execution }) => this.recordedExecution(execution),
+    });
   }
 
   /** Runs a program. Whatever it does is in the result; rejects when something under it fails, or nothing can be run. */
@@ -61,26 +84,47 @@ export class Customer {
     return viewSession({ sessionId, customer: this.id, events, running: this.#running, stateFiles });
   }
 
+  /** What its sessions tell of one execution. Throws `not_found`. */
+  async recordedExecution(id: string): Promise<RecordedExecution> {
+    const executionId = parseExecutionId(id);
+    const found = await this.#find();
+    if (found !== undefined) return await findExecution(found.sessions, executionId);
+    throw new WorkcellError('not_found', `There is no customer "${this.id}" with the execution "${executionId}"`);
+  }
+
+  async #shelf(): Promise<SkillShelf> {
+    const { sharedSkills } = this.#context();
+    const found = await this.#find();
+    return new SkillShelf(found === undefined ? [sharedSkills] : [found.skills, sharedSkills]);
+  }
+
   async #execute(request: ExecuteRequest): Promise<ExecutionResult> {
-    const { workspace, sessions } = await this.#open();
+    const { workspace, sessions, skills } = await this.#open();
     await using session =
       request.session === undefined
         ? await sessions.create()
         : await sessions.openOrCreate(parseSessionId(request.session));
-    return await execute(request, workspace, session, { ...this.#context(), running: this.#running });
+    const context = this.#context();
+    return await execute(request, workspace, session, {
+      ...context,
+      running: this.#running,
+      skills: new SkillShelf([skills, context.sharedSkills]),
+    });
   }
 
   /** Looking at a customer must not make one. */
-  async #find(): Promise<{ workspace: Workspace; sessions: SessionStore } | undefined> {
+  async #find(): Promise<Opened | undefined> {
     return this.#opened !== undefined || (await this.#workspaces.find(this.id)) !== undefined
       ? await this.#open()
       : undefined;
   }
 
-  #open(): Promise<{ workspace: Workspace; sessions: SessionStore }> {
-    this.#opened ??= this.#workspaces
-      .open(this.id)
-      .then((workspace) => ({ workspace, sessions: new SessionStore(workspace) }));
+  #open(): Promise<Opened> {
+    this.#opened ??= this.#workspaces.open(this.id).then((workspace) => ({
+      workspace,
+      sessions: new SessionStore(workspace),
+      skills: new SkillStore(workspace.skills, 'own'),
+    }));
     this.#opened.catch(() => {
       this.#opened = undefined;
     });

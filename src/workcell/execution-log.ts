@@ -59,8 +59,8 @@ export class ExecutionLog {
     facts: ExecutionFacts & { readonly task: string | null },
     listener: Listener,
   ): Promise<ExecutionLog> {
-    const { id: executionId, task, program, selection, planner } = facts;
-    await session.append({ type: 'execution.started', executionId, task, program, selection, planner });
+    const { id: executionId, task, program, language, selection, planner } = facts;
+    await session.append({ type: 'execution.started', executionId, task, language, program, selection, planner });
     return new ExecutionLog(session, facts, listener);
   }
 

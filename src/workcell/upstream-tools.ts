@@ -13,7 +13,7 @@ import { FailureMemory } from './failure-memory.ts';
 import { leftOut, type SyncReport, syncTools, type ToolsLeftOut } from './sync-tools.ts';
 
 export interface UpstreamToolsOptions {
-  readonly config: Pick<Config, 'mcpServers' | 'paths'>;
+  readonly config: Pick<Config, 'mcpServers' | 'paths' | 'tools'>;
   readonly log: Pick<Logger, 'warn'>;
   /** Told when the catalog holds other tools than before. */
   readonly onChanged: () => void;
@@ -58,7 +58,8 @@ export class UpstreamTools implements AsyncDisposable {
       onProblem: (server, error) => options.log.warn({ server, code: error.code }, error.message),
       onToolsChanged: (server) => followChange(server),
     });
-    const catalog = await ToolCatalog.open({ servers: paths.servers, refusal: (tool) => hub.refusal(tool) });
+    const { observed } = options.config.tools;
+    const catalog = await ToolCatalog.open({ servers: paths.servers, observed, refusal: (tool) => hub.refusal(tool) });
     // A quarantine that is switched on later takes what is known for approved.
     for (const server of catalog.servers()) {
       if (server.status === 'ready' && names.includes(server.name))

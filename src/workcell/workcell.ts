@@ -1,14 +1,17 @@
 import { mkdir } from 'node:fs/promises';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
+import { SkillShelf } from '../catalog/skill-shelf.ts';
+import { SkillStore } from '../catalog/skill-store.ts';
 import type { CatalogServer, HiddenTool } from '../catalog/tool-catalog.ts';
 import { CodeGenerator } from '../codegen/program.ts';
+import { toolDefinition } from '../codegen/tool-definition.ts';
 import { TypeChecker } from '../codegen/type-checker.ts';
 import type { WorkspaceConfig } from '../config/config.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import { processEnvironment } from '../config/process-environment.ts';
-import { WorkcellError } from '../core/errors.ts';
+import { messageOf, WorkcellError } from '../core/errors.ts';
+import type { Language } from '../core/execution.ts';
 import { parseCustomerId } from '../core/ids.ts';
-import type { SelectedTool } from '../core/selection.ts';
 import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
 import type { ToolOutcome } from '../core/tool-error.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
@@ -16,10 +19,15 @@ import { ToolSelector } from '../selector/tool-selector.ts';
 import { readServerLog } from '../upstream/server-log.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
 import { Cleanup } from '../util/cleanup.ts';
+import { GatedFiles } from '../util/gated-files.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
-import { Customer } from './customer.ts';
+import { Customer, type CustomerContext } from './customer.ts';
+import type { LearnedResults } from './learned-results.ts';
 import { createExecutor, openBackend } from './sandbox-backend.ts';
+import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
+import { SemanticSearch } from './semantic-search.ts';
+import { type SaveSkill, Skills } from './skills.ts';
 import type { SyncReport } from './sync-tools.ts';
 import { type ServerReport, UpstreamTools } from './upstream-tools.ts';
 
@@ -58,27 +66,44 @@ export async function createWorkcell(options: WorkcellOptions = {}): Promise<Wor
 /** The facade: customers run programs, tools are found and synced. Dispose it to end every sandbox and server it started. */
 export class Workcell implements AsyncDisposable {
   readonly loaded: LoadedConfig;
+  /** Those that all customers share; `save` takes the program of a customer. */
+  readonly skills: Skills<SaveSkill & { readonly customer: string }>;
+  readonly #log: Logger;
   readonly #tools: UpstreamTools;
   readonly #typeChecker: TypeChecker;
   readonly #onProgress: (text: string) => void;
   readonly #customers = new Map<string, Customer>();
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
+  readonly #sharedSkills: SkillStore;
+  readonly #semantic: SemanticSearch | undefined;
   #selector: ToolSelector;
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(loaded: LoadedConfig, tools: UpstreamTools, onProgress: (text: string) => void) {
+  private constructor(loaded: LoadedConfig, log: Logger, tools: UpstreamTools, onProgress: (text: string) => void) {
     const { config } = loaded;
     this.loaded = loaded;
+    this.#log = log;
     this.#tools = tools;
     this.#onProgress = onProgress;
-    this.#selector = new ToolSelector(tools.catalog.list());
+    this.#semantic =
+      config.selector.embeddings.mode === 'off' ? undefined : new SemanticSearch({ settings: config, onProgress });
+    this.#cleanup.add(async () => this.#semantic?.[Symbol.asyncDispose]());
+    this.#selector = this.#indexTools();
     this.#workspaces = new WorkspaceStore({
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
     });
     this.#cleanup.add(() => this.#workspaces.close());
+    this.#sharedSkills = new SkillStore(new GatedFiles(config.paths.skills), 'shared');
+    const shelf = new SkillShelf([this.#sharedSkills]);
+    this.skills = new Skills({
+      shelf: async () => shelf,
+      scope: 'shared',
+      tools: () => this.#tools.catalog.all(),
+      recorded: ({ customer, execution }) => this.customer(customer).recordedExecution(execution),
+    });
     this.#cleanup.add(() => this.#tools.close());
     this.#typeChecker = new TypeChecker(tools.catalog);
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
@@ -93,9 +118,12 @@ export class Workcell implements AsyncDisposable {
     const log = pino({ level: config.log.level }, pino.destination(2));
     let onChanged = () => {};
     const tools = await UpstreamTools.open({ config, log, onChanged: () => onChanged() });
-    const cell = new Workcell(loaded, tools, onProgress);
-    onChanged = () => cell.#rebuildSelector();
+    const cell = new Workcell(loaded, log, tools, onProgress);
+    onChanged = () => {
+      cell.#selector = cell.#indexTools();
+    };
     try {
+      await cell.#bringForward();
       await tools.syncUnknown(onProgress);
       return cell;
     } catch (error) {
@@ -111,14 +139,8 @@ export class Workcell implements AsyncDisposable {
     return customer;
   }
 
-  /** The tools that can be called. */
   listTools(): readonly ToolDescriptor[] {
     return this.#tools.catalog.list();
-  }
-
-  /** Tools that are known and cannot be called: left out by a filter, in quarantine, or of a server that is not configured. */
-  hiddenTools(): readonly HiddenTool[] {
-    return this.#tools.catalog.hidden();
   }
 
   /** Also those whose manifest cannot be read, and why. */
@@ -126,8 +148,37 @@ export class Workcell implements AsyncDisposable {
     return this.#tools.catalog.servers();
   }
 
-  searchTools(query: string, options: { readonly limit?: number } = {}): Promise<readonly SelectedTool[]> {
-    return this.#selector.search(query, options);
+  /** Tools for one query, or for each step of a task, with what a model needs to read of them. */
+  searchTools(queries: string | readonly string[], options: ToolSearchOptions = {}): Promise<ToolSearchResult> {
+    const list = typeof queries === 'string' ? [queries] : queries;
+    return searchTools(list, options, { catalog: this.#tools.catalog, selector: this.#selector });
+  }
+
+  /**
+   * Gets the embedding model, by a download where it is not on this machine, and embeds every tool, so that no query waits
+   * for that. Throws when embeddings are off or cannot be had.
+   */
+  async embedTools(): Promise<void> {
+    if (this.#semantic === undefined)
+      throw new WorkcellError('invalid_state', 'Embeddings are off; set selector.embeddings.mode to auto or on');
+    await this.#semantic.prepare();
+  }
+
+  /**
+   * The definition of a tool as a program uses it: its types, and the function that calls it. Throws `not_found` for a tool
+   * that there is none of, and `unsupported` for one that the language cannot call.
+   */
+  showTool(
+    name: string,
+    language: Language = 'typescript',
+  ): { readonly tool: ToolDescriptor; readonly definition: string } {
+    const tool = this.#tools.catalog.get(name);
+    return { tool, definition: toolDefinition(tool, language) };
+  }
+
+  /** Tools that are known and cannot be called: left out by a filter, in quarantine, or of a server that is not configured. */
+  hiddenTools(): readonly HiddenTool[] {
+    return this.#tools.catalog.hidden();
   }
 
   /** Writes the tools of the configured MCP servers as modules. A server that is down is in the reports; it stops no other. */
@@ -178,7 +229,13 @@ export class Workcell implements AsyncDisposable {
     return this.close();
   }
 
-  #context() {
+  #indexTools(): ToolSelector {
+    const tools = this.#tools.catalog.list();
+    this.#semantic?.setTools(tools);
+    return new ToolSelector(tools, { semantic: this.#semantic });
+  }
+
+  #context(): CustomerContext {
     return {
       config: this.loaded.config,
       catalog: this.#tools.catalog,
@@ -186,12 +243,27 @@ export class Workcell implements AsyncDisposable {
       generator: new CodeGenerator(),
       typeChecker: this.#typeChecker,
       hub: this.#tools.hub,
+      sharedSkills: this.#sharedSkills,
+      learn: (results) => this.#learn(results),
       executor: () => this.#openExecutor(),
     };
   }
 
-  #rebuildSelector(): void {
-    this.#selector = new ToolSelector(this.#tools.catalog.list());
+  /** What an earlier version has generated is still read, but lacks what this one generates. */
+  async #bringForward(): Promise<void> {
+    for (const { server, error } of await this.#tools.catalog.bringForward())
+      this.#onProgress(`the modules of ${server} are those of an earlier version: ${messageOf(error)}`);
+  }
+
+  /** No program fails because what it has shown could not be kept. */
+  async #learn(results: LearnedResults): Promise<void> {
+    for (const [server, tools] of results.byServer) {
+      try {
+        await this.#tools.catalog.learn(server, tools);
+      } catch (error) {
+        this.#log.warn({ server }, `The types of results could not be kept: ${messageOf(error)}`);
+      }
+    }
   }
 
   async #close(): Promise<void> {

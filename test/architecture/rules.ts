@@ -9,6 +9,7 @@ const PARTS = [
   'protocol',
   'catalog',
   'selector',
+  'embedding',
   'codegen',
   'upstream',
   'guardrails',
@@ -28,6 +29,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   protocol: ['core'],
   catalog: [...BASE, 'codegen'],
   selector: ['core'],
+  // The library, the model and the cached vectors behind the selector's port.
+  embedding: [...BASE, 'selector/embedder.ts'],
   codegen: ['core'],
   upstream: BASE,
   guardrails: BASE,

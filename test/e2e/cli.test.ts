@@ -57,6 +57,7 @@ describe('workcell run', () => {
       'error',
       'executionId',
       'exitCode',
+      'language',
       'limit',
       'output',
       'planner',
@@ -278,11 +279,12 @@ describe('workcell tools', () => {
     ).toEqual(names);
 
     const { value: hits } = await json(['tools', 'search', 'create entities in the knowledge graph', '--limit', '2']);
-    expect(hits).toHaveLength(2);
-    expect(hits).toMatchObject([
-      { server: 'memory', tool: 'create_entities', score: expect.any(Number), reasons: expect.any(Array) },
-      {},
-    ]);
+    expect(hits).toMatchObject({
+      mode: 'lexical',
+      considered: names.length,
+      hits: [{ server: 'memory', tool: 'create_entities', score: expect.any(Number), reasons: expect.any(Array) }, {}],
+      leftOut: [],
+    });
   });
 
   it('syncs the servers that are up, reports the one that is down, and exits with 4', async () => {

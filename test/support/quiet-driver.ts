@@ -8,7 +8,14 @@ export function quietDriver(): SandboxDriver {
   return {
     name: 'quiet',
     isolation: 'process',
-    capabilities: { images: ['host'], network: 'none', mounts: ['directory', 'tmpfs'], adopts: false },
+    capabilities: {
+      images: ['host'],
+      network: 'none',
+      mounts: ['directory', 'tmpfs'],
+      quotas: false,
+      secrets: false,
+      adopts: false,
+    },
     probe: async () => ({ ready: true, isolation: 'process', problems: [], facts: {} }),
     prepare: async () => {},
     boot: async () => quietGuest(),

@@ -30,7 +30,14 @@ export class ScriptedDriver implements SandboxDriver {
   constructor(options: { readonly adopts?: boolean; readonly world?: Map<string, ScriptedGuest> } = {}) {
     const { adopts = false, world = new Map() } = options;
     this.world = world;
-    this.capabilities = { images: ['host', 'directory'], network: 'none', mounts: ['directory', 'tmpfs'], adopts };
+    this.capabilities = {
+      images: ['host', 'directory'],
+      network: 'none',
+      mounts: ['directory', 'tmpfs'],
+      quotas: true,
+      secrets: true,
+      adopts,
+    };
   }
 
   async probe() {

@@ -4,6 +4,7 @@ import { StringDecoder } from 'node:string_decoder';
 import {
   encodeLine,
   type HostFrame,
+  type Language,
   LineDecoder,
   type ProgramEnd,
   type RunnerFrame,
@@ -15,8 +16,8 @@ import { makeExpendable } from './expendable.ts';
 export interface ProgramProcessOptions {
   /** Command and arguments of a POSIX shell. */
   readonly shell: readonly [command: string, ...args: string[]];
-  /** Command and arguments that start the program process. */
-  readonly command: readonly string[];
+  /** Command and arguments that start the process for a program of each language. */
+  readonly commands: Readonly<Record<Language, readonly string[]>>;
   readonly cwd: string;
 }
 
@@ -91,15 +92,15 @@ export class ProgramProcess {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** Lets the shell become the process that waits for a program. */
-  start(env: ProgramEnvironment): void {
-    const { command, cwd } = this.#options;
+  /** Lets the shell become the process that waits for a program of this language. */
+  start(language: Language, env: ProgramEnvironment): void {
+    const { commands, cwd } = this.#options;
     this.#startedWith = env;
     const variables = Object.entries(env).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
     const lines = [
       ...variables.map(([name, value = '']) => `export ${name}=${shellWord(value)}`),
       `cd ${shellWord(cwd)}`,
-      `exec ${command.map(shellWord).join(' ')} </dev/null`,
+      `exec ${commands[language].map(shellWord).join(' ')} </dev/null`,
     ];
     this.#child.stdin?.on('error', () => {});
     this.#child.stdin?.end(`${lines.join('\n')}\n`);
@@ -124,9 +125,8 @@ export class ProgramProcess {
     const stderr = new OutputPipe(this.#child.stderr, frame, 'stderr', emit);
     this.#onCall = (call) => emit({ ...call, run: frame.run });
     emit({ t: 'started', run: frame.run });
-    const { code, valueBytes } = frame;
     const env = this.#takenWith === this.#startedWith ? {} : { env: this.#takenWith };
-    this.#channel.write(`${JSON.stringify({ t: 'run', code, valueBytes, ...env })}\n`);
+    this.#channel.write(`${JSON.stringify({ ...frame, ...env })}\n`);
     await this.#closed;
     stdout.flush();
     stderr.flush();

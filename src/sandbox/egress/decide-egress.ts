@@ -1,5 +1,5 @@
+import { isInCidr, isInGroup } from '../../core/address-group.ts';
 import type { NetworkDestination, NetworkPolicy, NetworkRule } from '../../core/network-policy.ts';
-import { isInCidr, isInGroup } from './address-group.ts';
 
 /**
  * Whether a name may be looked up at all. A name that no rule could allow is not: asking for it would already carry

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { isInGroup } from '../../../src/core/address-group.ts';
 import { type NetworkPolicy, parseAllowList } from '../../../src/core/network-policy.ts';
-import { isInGroup } from '../../../src/sandbox/egress/address-group.ts';
 import { mayConnect, mayResolve } from '../../../src/sandbox/egress/decide-egress.ts';
 
 const PUBLIC = '93.184.216.34';

@@ -85,9 +85,9 @@ describe('select()', () => {
 
   test('names up to three near misses when the best tool stays below the threshold', async () => {
     const task = 'Which old village on a narrow path sells a page of stories, a graph and a file?';
-    const { tools: selected, noMatch } = await selector.select(task, { threshold: 0.5 });
+    const { tools: selected, noMatch } = await selector.select(task, { threshold: 0.9 });
     expect(selected).toEqual([]);
-    expect(noMatch?.reason).toMatch(/^The nearest of 15 tools, "\w+\.\w+", scores 0\.\d\d and 0\.50 is needed$/);
+    expect(noMatch?.reason).toMatch(/^The nearest of 15 tools, "\w+\.\w+", scores 0\.\d\d and 0\.90 is needed$/);
     expect(noMatch?.nearMisses).toHaveLength(3);
   });
 

@@ -49,6 +49,8 @@ export class BubblewrapDriver implements SandboxDriver {
     images: ['host', 'directory'],
     network: 'proxy',
     mounts: ['directory', 'tmpfs'],
+    quotas: false,
+    secrets: false,
     adopts: false,
   };
   readonly #options: BubblewrapDriverOptions;

@@ -12,14 +12,14 @@ import { hostImage } from '../../driver-kit/host-image.ts';
 import { READ_ONLY } from '../../driver-kit/mount-options.ts';
 import { AgentStream } from './agent-stream.ts';
 import { MicrosandboxGuest } from './guest.ts';
-import { guestConfig } from './guest-config.ts';
+import { guestConfig, mountFlags, secretFlags, secretVariables } from './guest-config.ts';
 import { bootLog, pinAgentSocket, writeSupervisor } from './guest-folder.ts';
 import { bootCommands, guestContents } from './guest-jail.ts';
 import type { ImageStore } from './images.ts';
 import type { MicrosandboxInstall } from './install.ts';
 import { jailCommand } from './jail.ts';
 import { endJail, findProcesses } from './jail-processes.ts';
-import { networkFlags, onePolicy } from './network-rules.ts';
+import { networkFlags } from './network-rules.ts';
 
 export interface Bench {
   readonly install: MicrosandboxInstall;
@@ -53,11 +53,11 @@ export async function bootGuest(
     home: join(folder, 'home'),
     network: spec.network !== undefined,
     contents: guestContents({ spec, programs, folder, ...layers }),
-    commands: bootCommands(install, networkFlags(onePolicy(spec.network))),
+    commands: bootCommands(install, [...mountFlags(spec), ...networkFlags(spec.network), ...secretFlags(spec)]),
   });
   const log = join(folder, 'jail.log');
   const survives = spec.survives === true;
-  const supervisor = await Child.start(command, { log, survives });
+  const supervisor = await Child.start(command, { log, survives, input: secretVariables(spec) });
   undo.add(() => endJail(supervisor));
   const id = await supervisor.identify();
   if (id === undefined) throw await bootFailure(folder, log);

@@ -43,6 +43,8 @@ export class MicrosandboxDriver implements SandboxDriver {
     images: ['host', 'oci', 'directory', 'disk'],
     network: 'native',
     mounts: ['directory', 'tmpfs'],
+    quotas: true,
+    secrets: true,
     adopts: true,
   };
   readonly #cache: string;

@@ -27,11 +27,15 @@ export function guestContents({ spec, programs, folder, layers }: GuestJailOptio
   ];
 }
 
-/** Lines of shell that boot the guest and end when it has ended. */
+/**
+ * Lines of shell that boot the guest and end when it has ended. Their standard input is shell too, of which only `msb` gets
+ * the variables: the secrets.
+ */
 export function bootCommands(install: MicrosandboxInstall, flags: readonly string[]): string[] {
+  const create = ['create', '--quiet', '--name', 'guest', '--conf', JAIL.config, ...flags];
   return [
     `exec >${JAIL.log} 2>&1`,
-    `/runtime/${install.msb} create --quiet --name guest --conf ${JAIL.config} ${flags.map(quote).join(' ')}`,
+    `(eval "$(cat)"; exec /runtime/${install.msb} ${create.map(quote).join(' ')} </dev/null)`,
     // It holds the environment of the guest's programs.
     `rm ${JAIL.config}`,
     `touch ${JAIL.ready}`,

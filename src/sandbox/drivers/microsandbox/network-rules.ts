@@ -1,71 +1,106 @@
 import { isIPv6 } from 'node:net';
-import { isDeepStrictEqual } from 'node:util';
+import { liesIn, OTHER_SPECIAL, publicShare, rangesOf } from '../../../core/address-group.ts';
 import { WorkcellError } from '../../../core/errors.ts';
-import type { NetworkDestination, NetworkPolicy, NetworkRule } from '../../../core/network-policy.ts';
+import type { NetworkDestination, NetworkRule } from '../../../core/network-policy.ts';
 import type { NetworkSpec } from '../../driver.ts';
+import { mergePolicies, type PlainRules } from './merge-policies.ts';
+
+/** So many characters of rules fit into the command that boots a guest. */
+const MAX_LENGTH = 64 * 1024;
 
 /**
- * The flags of `msb create` for a policy; without one the guest reaches nothing.
+ * The flags of `msb create` for a network; without one the guest reaches nothing.
  *
- * As with our own proxy, an address that is not public must be named by address: a name, `any` or the default opens none.
- * Nothing comes in, and only TCP goes out, beside the runtime's own DNS, which a name needs.
+ * As with our own proxy, an address that is not public must be named by address: a name, `any` or the default opens none; and
+ * a name that no rule could allow is not looked up. Nothing comes in, and only TCP goes out, beside the runtime's own DNS.
+ * Throws `unsupported` for a rule that the runtime has no equal for.
  *
- * Source: superradcompany/microsandbox `crates/cli/lib/net_rule.rs`; rules are tried in order.
+ * Source: superradcompany/microsandbox `crates/cli/lib/net_rule.rs` and `crates/network/lib/policy`; rules are tried in order.
  */
-export function networkFlags(policy: NetworkPolicy | undefined): string[] {
+export function networkFlags(network: NetworkSpec | undefined): string[] {
   const closed = ['--net-default-egress', 'deny', '--net-default-ingress', 'deny'];
-  if (policy === undefined) return closed;
-  const rules = policy.rules.flatMap(toTokens);
-  if (policy.defaultEgress === 'allow') rules.push('allow@public:tcp');
-  const opens = rules.some((rule) => rule.startsWith('allow'));
+  if (network === undefined) return closed;
+  const rules = mergePolicies(network.policies);
+  const tokens = toTokens(rules);
+  if (tokens.join(' ').length > MAX_LENGTH)
+    throw unsupported(`${tokens.length} network rules in one sandbox`, 'write fewer, with suffixes and CIDR blocks');
+  const limits = network.policies.flatMap(({ maxConnections }) => maxConnections ?? []);
   return [
-    ...['--deployment-profile', 'multi-tenant'],
+    // On top of the rules it closes everything that is not public.
+    ...(opensOnlyPublic(rules) ? ['--deployment-profile', 'multi-tenant'] : []),
     ...closed,
-    ...(opens ? ['allow@dns', ...rules] : rules).flatMap((rule) => ['--net-rule', rule]),
-    ...(policy.maxConnections === undefined ? [] : ['--max-connections', String(policy.maxConnections)]),
+    ...tokens.flatMap((token) => ['--net-rule', token]),
+    ...(limits.length === 0 ? [] : ['--max-connections', String(Math.min(...limits))]),
+    ...(network.strict === true ? ['--net-strict'] : []),
   ];
 }
 
-/** The runtime takes one list of rules. Throws `unsupported` when the policies differ: what both allow is no such list. */
-export function onePolicy(network: NetworkSpec | undefined): NetworkPolicy | undefined {
-  const [first, ...others] = network?.policies ?? [];
-  if (others.every((other) => isDeepStrictEqual({ ...other, maxConnections: 0 }, { ...first, maxConnections: 0 })))
-    return others.at(-1) ?? first;
-  throw new WorkcellError(
-    'unsupported',
-    'The driver "microsandbox" cannot apply a network policy beside that of the server; leave the policy of the sandbox out',
-  );
+function opensOnlyPublic(rules: PlainRules): boolean {
+  return rules.every(({ action, destination }) => {
+    if (action === 'deny') return true;
+    if (destination.kind === 'cidr') return publicShare(destination.cidr) === 'all';
+    return destination.kind !== 'group' || destination.group === 'public';
+  });
 }
 
-function toTokens({ action, destination, ports }: NetworkRule): string[] {
-  const target = toTarget(destination, action);
-  if (ports.length === 0) return [`${action}@${target}:tcp`];
-  return ports.map(({ start, end }) => `${action}@${target}:tcp:${start === end ? start : `${start}-${end}`}`);
+function toTokens(rules: PlainRules): string[] {
+  const opening = rules.findIndex(isAllPublic);
+  return rules.flatMap((rule, index) => [
+    ...(index === opening ? beforePublic(rules.slice(opening)) : []),
+    ...toTokensOfOne(rule),
+  ]);
 }
 
-function toTarget(destination: NetworkDestination, action: 'allow' | 'deny'): string {
+function isAllPublic({ action, destination }: NetworkRule): boolean {
+  return action === 'allow' && destination.kind === 'group' && destination.group === 'public';
+}
+
+/** Any name may have a public address; and the runtime takes addresses for public that are not. */
+function beforePublic(rules: PlainRules): string[] {
+  for (const { action, destination } of rules) {
+    if (action === 'deny' || destination.kind !== 'cidr') continue;
+    const { cidr } = destination;
+    if (OTHER_SPECIAL.some((range) => liesIn(cidr, range) || liesIn(range, cidr)))
+      throw unsupported(`a rule for ${cidr} after one for all public addresses`, 'put it before that one');
+  }
+  return ['allow@dns', ...OTHER_SPECIAL.map((cidr) => `deny@${toAddress(cidr)}:tcp`)];
+}
+
+function toTokensOfOne({ action, destination, ports }: NetworkRule): string[] {
+  const target = `${action}@${toTarget(destination, action)}`;
+  // Without a protocol it covers the guest's DNS, too.
+  if (destination.kind === 'any' && ports.length === 0) return [target];
+  if (ports.length === 0) return [`${target}:tcp`];
+  return ports.map(({ start, end }) => `${target}:tcp:${start === end ? start : `${start}-${end}`}`);
+}
+
+function toTarget(destination: NetworkDestination, action: NetworkRule['action']): string {
   switch (destination.kind) {
     case 'any':
-      return action === 'allow' ? 'public' : 'any';
+      return 'any';
     case 'domain':
       return `domain=${destination.name}`;
     case 'suffix':
-      return `suffix=${destination.name}`;
+      if (destination.name.includes('.')) return `suffix=${destination.name}`;
+      throw unsupported(`a rule for "*.${destination.name}"`, 'name at least one label more');
     case 'cidr':
-      return isIPv6(destination.cidr.split('/')[0] ?? '') ? `[${destination.cidr}]` : destination.cidr;
+      if (action === 'allow' && rangesOf('loopback').some((range) => liesIn(destination.cidr, range)))
+        throw unsupported(
+          `a rule for ${destination.cidr}`,
+          'that is the guest itself here; give the service an address of its own, or allow the group "host", which guests know as host.microsandbox.internal',
+        );
+      return toAddress(destination.cidr);
     case 'group':
-      return GROUPS[destination.group];
+      return destination.group;
     default:
       return destination satisfies never;
   }
 }
 
-const GROUPS = {
-  public: 'public',
-  loopback: 'loopback',
-  private: 'private',
-  link_local: 'link-local',
-  metadata: 'meta',
-  multicast: 'multicast',
-  host: 'host',
-} as const;
+function toAddress(cidr: string): string {
+  return isIPv6(cidr.split('/')[0] ?? '') ? `[${cidr}]` : cidr;
+}
+
+function unsupported(what: string, instead: string): WorkcellError {
+  return new WorkcellError('unsupported', `The driver "microsandbox" cannot apply ${what}: ${instead}`);
+}

@@ -66,6 +66,8 @@ export class QemuDriver implements SandboxDriver {
     images: ['host', 'directory'],
     network: 'proxy',
     mounts: ['directory', 'tmpfs'],
+    quotas: false,
+    secrets: false,
     adopts: true,
   };
   readonly isolation: Isolation;

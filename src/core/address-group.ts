@@ -1,5 +1,5 @@
 import { BlockList, isIPv6 } from 'node:net';
-import type { AddressGroup } from '../../core/network-policy.ts';
+import type { AddressGroup } from './network-policy.ts';
 
 /** The instance metadata services of clouds. */
 const METADATA = ['169.254.169.254/32', '169.254.170.2/32', 'fd00:ec2::254/128', '100.100.100.200/32'];
@@ -12,14 +12,16 @@ const RANGES: { readonly [Group in Exclude<AddressGroup, 'public' | 'host'>]: re
   metadata: METADATA,
   multicast: ['224.0.0.0/4', 'ff00::/8'],
 };
-const OTHER_SPECIAL = [
+/** Of no group, and no public addresses either. */
+export const OTHER_SPECIAL: readonly string[] = [
   ...['0.0.0.0/8', '192.0.0.0/24', '192.0.2.0/24', '192.88.99.0/24', '198.18.0.0/15', '198.51.100.0/24'],
   ...['203.0.113.0/24', '240.0.0.0/4', '::/128', '64:ff9b::/96', '64:ff9b:1::/48', '100::/64', '2001::/23'],
   ...['2001:db8::/32', '2002::/16', '3fff::/20', 'fec0::/10'],
 ];
 
+const ALL_SPECIAL = [...Object.values(RANGES).flat(), ...OTHER_SPECIAL];
 const LISTS = Object.fromEntries(Object.entries(RANGES).map(([group, ranges]) => [group, listOf(ranges)]));
-const SPECIAL = listOf([...Object.values(RANGES).flat(), ...OTHER_SPECIAL]);
+const SPECIAL = listOf(ALL_SPECIAL);
 
 /** Whether an address belongs to a group of the network policy; `host`, the machine that runs the guest, is its loopback. */
 export function isInGroup(address: string, group: AddressGroup): boolean {
@@ -31,6 +33,28 @@ export function isInGroup(address: string, group: AddressGroup): boolean {
 /** Whether a CIDR block, or a single address, covers an address. */
 export function isInCidr(address: string, cidr: string): boolean {
   return matches(listOf([cidr]), unmapped(address));
+}
+
+/** The CIDR blocks of a group that is not `public`. */
+export function rangesOf(group: Exclude<AddressGroup, 'public'>): readonly string[] {
+  return RANGES[group === 'host' ? 'loopback' : group];
+}
+
+/** Whether the one CIDR block, or address, lies in the other. */
+export function liesIn(inner: string, outer: string): boolean {
+  const [address = ''] = inner.split('/');
+  return bitsOf(inner) >= bitsOf(outer) && isInCidr(address, outer);
+}
+
+/** Whether all, none or some of the addresses of a CIDR block are public. */
+export function publicShare(cidr: string): 'all' | 'none' | 'some' {
+  if (ALL_SPECIAL.some((range) => liesIn(cidr, range))) return 'none';
+  return ALL_SPECIAL.some((range) => liesIn(range, cidr)) ? 'some' : 'all';
+}
+
+function bitsOf(cidr: string): number {
+  const [address = '', bits] = cidr.split('/');
+  return bits === undefined ? (isIPv6(address) ? 128 : 32) : Number(bits);
 }
 
 function matches(list: BlockList | undefined, address: string): boolean {
