@@ -37,7 +37,8 @@ function factsOf(schema: Fields, depth: number): string[] {
 }
 
 function ownFacts(schema: Fields): string[] {
-  const number = (key: string, words: string) => (typeof schema[key] === 'number' ? [`${words} ${schema[key]}`] : []);
+  const number = (key: string, words: string) =>
+    typeof schema[key] === 'number' && !NO_LIMITS.has(schema[key]) ? [`${words} ${schema[key]}`] : [];
   const text = (key: string, words: string) => {
     const value = schema[key];
     return isString(value) && value !== '' && value.length <= MAX_VALUE ? [`${words} ${value}`] : [];
@@ -58,6 +59,9 @@ function ownFacts(schema: Fields): string[] {
     ...range(schema, 'Properties', 'key'),
   ];
 }
+
+/** What generators of schemas write for an integer without a limit. */
+const NO_LIMITS: ReadonlySet<number> = new Set([Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]);
 
 /** `minLength` and `maxLength`, and the like, as `1 to 50 characters`. */
 function range(schema: Fields, limit: string, noun: string): string[] {

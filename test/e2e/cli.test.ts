@@ -1,6 +1,7 @@
-import { access, writeFile } from 'node:fs/promises';
+import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
 import { writeConfig } from '../support/cell-config.ts';
 import { type CliOptions, cli, type RunningCli, startCli } from '../support/cli.ts';
 import { doubleServer, freePort, officialServers } from '../support/mcp-servers.ts';
@@ -285,6 +286,24 @@ describe('workcell tools', () => {
       hits: [{ server: 'memory', tool: 'create_entities', score: expect.any(Number), reasons: expect.any(Array) }, {}],
       leftOut: [],
     });
+  });
+
+  it('add takes up a server with its tools, and leaves the file alone when it cannot be used', async () => {
+    await using other = await tempFolder();
+    const path = await writeConfig(other.path);
+    const { command, args } = doubleServer({ tools: [{ name: 'echo', inputSchema: { type: 'object' } }] });
+    await writeFile(path, stringify({ ...JSON.parse(await readFile(path, 'utf8')), mcpServers: undefined }));
+    const before = await readFile(path, 'utf8');
+    const down = await workcell(['tools', 'add', 'new', '--', 'no-such-command'], { cwd: other.path });
+    expect(down).toMatchObject({ code: 4, stdout: '', stderr: expect.stringContaining('was not found') });
+    expect(await readFile(path, 'utf8')).toBe(before);
+    const added = await workcell(['tools', 'add', 'new', '--', command, ...args], { cwd: other.path });
+    expect(added).toMatchObject({ code: 0, stdout: 'new.echo\n' });
+    const program = "import { echo } from 'servers/new'; return (await echo({ n: 1 })).arguments";
+    const run = await workcell(['run', '-', '--json'], { cwd: other.path, input: program });
+    expect(JSON.parse(run.stdout)).toMatchObject({ status: 'completed', value: { n: 1 } });
+    const twice = await workcell(['tools', 'add', 'new', '--', command], { cwd: other.path });
+    expect(twice).toMatchObject({ code: 2, stderr: expect.stringContaining('already') });
   });
 
   it('syncs the servers that are up, reports the one that is down, and exits with 4', async () => {

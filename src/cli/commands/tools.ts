@@ -5,6 +5,7 @@ import { DEFAULT_TOKENS, DETAILS, type Detail, type ToolSearchResult } from '../
 import type { SyncReport } from '../../workcell/sync-tools.ts';
 import { openCell } from '../open-cell.ts';
 import { dim, print, printJson, say, table } from '../output.ts';
+import { addCommand } from './tools-add.ts';
 import { leftOutLines, serverCommands } from './tools-servers.ts';
 
 export function toolsCommand(done: (code: ExitCode) => void): Command {
@@ -34,7 +35,7 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
       else print(table(all.map((tool) => [toolName(tool), firstLine(tool.description)])));
       for (const { refusal } of cell.hiddenTools()) say(`hidden: ${refusal.message}`);
     });
-  for (const command of serverCommands(done)) tools.addCommand(command);
+  for (const command of [addCommand(), ...serverCommands(done)]) tools.addCommand(command);
   tools
     .command('search <query>')
     .description('the tools that fit a description, best first')
