@@ -1,6 +1,6 @@
 // Builds dist/: the compiled library and command line, and the programs that run inside a guest as single files.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, copyFileSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
 
 rmSync('dist', { recursive: true, force: true });
@@ -26,3 +26,4 @@ await build({
   // The entry for other engines: it does not look for the optional native half, which cannot be bundled.
   alias: { 'cbor-x': './node_modules/cbor-x/index.js' },
 });
+copyFileSync('src/guest/program/runner.py', 'dist/guest/runner.py');

@@ -19,9 +19,14 @@ export interface ToolErrorInit {
   readonly details?: unknown;
 }
 
+export interface CallOptions {
+  /** Gives the call up when it fires: the call rejects with the signal's reason, and the tool's server is told to stop. */
+  readonly signal?: AbortSignal;
+}
+
 /** What the runner puts in place before a program starts. */
 interface Runtime {
-  callTool(server: string, tool: string, input: unknown): Promise<unknown>;
+  callTool(server: string, tool: string, input: unknown, options?: CallOptions): Promise<unknown>;
   readonly ToolError: new (init: ToolErrorInit) => ToolError;
 }
 
@@ -34,7 +39,7 @@ if (runtime === undefined) {
 export const ToolError: Runtime['ToolError'] = runtime.ToolError;
 
 /** Calls a tool through the host and gives its result. Throws a {@link ToolError} when the call fails or is refused. */
-export function callTool<Output>(server: string, tool: string, input: unknown): Promise<Output> {
+export function callTool<Output>(server: string, tool: string, input: unknown, options?: CallOptions): Promise<Output> {
   // The host has checked the result; the output type is what the tool's server promises.
-  return (runtime as Runtime).callTool(server, tool, input) as Promise<Output>;
+  return (runtime as Runtime).callTool(server, tool, input, options) as Promise<Output>;
 }

@@ -12,6 +12,7 @@ export type {
   ExecutionStatus,
   ExecutionTiming,
   Isolation,
+  Language,
   ProgramError,
   SandboxInfo,
   ToolCallRecord,
@@ -19,6 +20,7 @@ export type {
 export type { CustomerId, ExecutionId, SessionId } from './core/ids.ts';
 export { DEFAULT_LIMITS, type ExecutionLimits } from './core/limits.ts';
 export type { NoMatch, SelectedTool, Selection } from './core/selection.ts';
+export type { SkillScope, StaleTool } from './core/skill.ts';
 export type { JsonSchema, ToolDescriptor } from './core/tool.ts';
 export type { ExecuteProgram, ProgramExecutor, ProgramRun } from './executor/program-executor.ts';
 export { SandboxExecutor, type SandboxExecutorOptions } from './executor/sandbox-executor.ts';
@@ -31,6 +33,9 @@ export type { SessionView } from './sessions/session-view.ts';
 export { Secret } from './util/secret.ts';
 export type { Customer } from './workcell/customer.ts';
 export type { ExecuteRequest } from './workcell/execute.ts';
+export type { Detail, ToolHit, ToolSearchOptions, ToolSearchResult } from './workcell/search-tools.ts';
+export type { ReadySkill, Skill } from './workcell/skill-view.ts';
+export type { SaveSkill, SkillDetails, SkillHit, Skills } from './workcell/skills.ts';
 export type { SyncReport } from './workcell/sync-tools.ts';
 // Everything together.
 export { createWorkcell, type Workcell, type WorkcellOptions } from './workcell/workcell.ts';

@@ -15,7 +15,7 @@ for (const server of cell.listServers()) {
 }
 
 console.log('\nSearch: create entities in a knowledge graph');
-const found = await cell.searchTools('create entities in a knowledge graph', { limit: 3 });
+const { hits: found } = await cell.searchTools('create entities in a knowledge graph', { limit: 3 });
 for (const { server, tool, score, reasons } of found) {
   console.log(`  ${server}.${tool}  ${score.toFixed(2)}  ${reasons.join('; ')}`);
 }

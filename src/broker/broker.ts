@@ -7,8 +7,8 @@
 import { WorkcellError } from '../core/errors.ts';
 import type { ToolCallRecord } from '../core/execution.ts';
 import type { ExecutionLimits } from '../core/limits.ts';
-import { type ToolDescriptor, toolName } from '../core/tool.ts';
-import { type ToolFailure, type ToolOutcome, toolFailed } from '../core/tool-error.ts';
+import { isIdempotent, type ToolDescriptor, toolName } from '../core/tool.ts';
+import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
 import { formatSize } from '../core/units.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
 import { checkArguments } from './check-arguments.ts';
@@ -18,11 +18,17 @@ export interface BrokerOptions {
   readonly tools: readonly ToolDescriptor[];
   readonly hub: Pick<UpstreamHub, 'callTool'>;
   readonly limits: Pick<ExecutionLimits, 'toolCalls' | 'valueBytes'>;
+  /** Whose run it is: servers with connections per customer use this one's. */
+  readonly customer?: string;
+  /** Why a tool that is not in `tools` could not be, when there is a better reason than that nobody selected it. */
+  readonly refusal?: (tool: Pick<ToolDescriptor, 'server' | 'tool'>) => ToolFailure | undefined;
   /** Bounds each call; default: the server's own timeout. */
   readonly timeoutMs?: number;
   /** With what the program sent, unchecked. */
   readonly onCalled?: (call: CalledTool, sent: unknown) => void;
   readonly onReturned?: (record: ToolCallRecord) => void;
+  /** Told how far the server says that a call is. */
+  readonly onProgress?: (call: CalledTool, progress: ToolProgress) => void;
 }
 
 /** What a program asked for, as it came. */
@@ -96,17 +102,22 @@ export class Broker implements AsyncDisposable {
 
   async #answer(called: CalledTool, args: unknown, signal: AbortSignal | undefined): Promise<ToolOutcome> {
     const tool = this.#tools.get(toolName(called));
-    if (tool === undefined) return toolFailed(called, this.#notSelected(called));
+    if (tool === undefined) return toolFailed(called, this.#options.refusal?.(called) ?? this.#notSelected(called));
     const checked = this.#checkArguments(tool, args);
     if ('code' in checked) return toolFailed(called, checked);
     const refusal = this.#closed.signal.aborted ? RUN_IS_OVER : this.#spendBudget();
     if (refusal !== undefined) return toolFailed(called, refusal);
 
-    const outcome = await this.#options.hub.callTool({
+    const { hub, customer, timeoutMs, onProgress } = this.#options;
+    const outcome = await hub.callTool({
       server: tool.server,
       tool: tool.tool,
+      method: tool.method,
       arguments: checked.args,
-      timeoutMs: this.#options.timeoutMs,
+      customer,
+      idempotent: isIdempotent(tool),
+      timeoutMs,
+      onProgress: (progress) => onProgress?.(called, progress),
       signal: signal === undefined ? this.#closed.signal : AbortSignal.any([signal, this.#closed.signal]),
     });
     return outcome.ok ? this.#checkResult(called, outcome.value) : outcome;

@@ -34,6 +34,7 @@ export function renderResult(result: ExecutionResult): string {
     lines.push(row('sandbox', `${sandbox.driver}, isolation ${sandbox.isolation}, ${sandbox.boot} start`));
   if (sandbox?.isolation === 'process')
     lines.push(row('warning', 'no virtual machine: the program shared the kernel of this host'));
+  for (const warning of result.warnings) lines.push(row('warning', warning));
   const { selectMs, generateMs, acquireMs, runMs } = timing;
   lines.push(
     row(
@@ -41,7 +42,7 @@ export function renderResult(result: ExecutionResult): string {
       `select ${formatDuration(selectMs)}, generate ${formatDuration(generateMs)}, sandbox ${formatDuration(acquireMs)}, run ${formatDuration(runMs)}`,
     ),
   );
-  lines.push(row('session', `${result.sessionId} of customer ${result.customer}`));
+  lines.push(row('session', `${result.sessionId} of customer ${result.customer}, execution ${result.executionId}`));
   return lines.join('\n');
 }
 

@@ -3,9 +3,13 @@ import { parse, type StaticImport } from 'es-module-lexer';
 /** What makes a source text a module. */
 export interface ModuleSyntax {
   readonly imports: readonly ImportStatement[];
+  /** Of every module that is imported or exported from, types alone or not. */
+  readonly specifiers: readonly string[];
   /** Where the keyword `export` of an exported type stands. */
   readonly typeExports: readonly number[];
   readonly exportsValues: boolean;
+  /** The names of the values that it exports, without those that it passes on from another module as a whole. */
+  readonly exportedNames: readonly string[];
 }
 
 /** A static `import … from '…'`. */
@@ -31,9 +35,11 @@ export function readModuleSyntax(source: string): ModuleSyntax | undefined {
     const isImport = (entry: (typeof imports)[number]): entry is StaticImport =>
       entry.type === 'static' && IMPORT_STATEMENT.test(source.slice(entry.importStart, entry.importEnd));
     return {
+      specifiers: imports.flatMap((entry) => (entry.type === 'static' ? [entry.specifier] : [])),
       imports: imports.filter(isImport).map((entry) => toStatement(source, entry)),
       typeExports: exports.flatMap((entry) => (entry.type === 'direct' && entry.typeOnly ? [entry.exportStart] : [])),
       exportsValues: exports.some((entry) => !entry.typeOnly),
+      exportedNames: exports.flatMap((entry) => (entry.type === 'reexport-all' || entry.typeOnly ? [] : [entry.name])),
     };
   } catch {
     return undefined;

@@ -1,8 +1,8 @@
 import { SourceMap } from 'node:module';
 import type { ProgramError } from '../core/execution.ts';
 import { PROGRAM_URL } from '../core/program-url.ts';
+import { withImportPaths } from './import-paths.ts';
 import { type GeneratedProgram, PROGRAM_FILE } from './program.ts';
-import { SERVERS } from './servers-plugin.ts';
 import type { TranspiledProgram } from './transpile.ts';
 
 /** An error as the runner reports it. */
@@ -10,7 +10,7 @@ export type RawError = Omit<ProgramError, 'line'>;
 
 /**
  * The error with positions in what the author wrote: `program.ts` counts from the first line of the body, and bundled
- * wrappers are `servers/…` files. Frames of the runner, and of code that nobody wrote, are left out. `line` is that of the
+ * wrappers and skills are `servers/…` and `skills/…` files. Frames of the runner, and of code that nobody wrote, are left out. `line` is that of the
  * innermost frame in the program.
  */
 export function locateError(error: RawError, program: GeneratedProgram, { map }: TranspiledProgram): ProgramError {
@@ -26,7 +26,7 @@ export function locateError(error: RawError, program: GeneratedProgram, { map }:
       else if (position.file === PROGRAM_FILE) line ??= position.line;
       return position === undefined ? '' : `${position.file}:${position.line}:${position.column}`;
     });
-    return isHidden ? [] : [frame.replaceAll('file:///workspace/', '')];
+    return isHidden ? [] : [frame.replaceAll(/file:\/\/\/(?:workspace|opt\/workcell)\//g, '')];
   });
   return { ...error, stack: stack.join('\n'), ...(line === undefined ? {} : { line }) };
 }
@@ -38,7 +38,7 @@ interface Position {
 }
 
 const FRAME = new RegExp(`${PROGRAM_URL.replaceAll('.', '\\.')}:(\\d+):(\\d+)`, 'g');
-const INTERNAL = /\/opt\/workcell\/|\/\.workcell\/|node:internal/;
+const INTERNAL = /\/opt\/workcell\/(?!skills\/)|\/\.workcell\/|node:internal/;
 
 /** Where a position of the transpiled code comes from; undefined when it comes from nothing that anyone wrote. */
 function locator({ bodyLines }: GeneratedProgram, map: string): (row: number, column: number) => Position | undefined {
@@ -48,7 +48,7 @@ function locator({ bodyLines }: GeneratedProgram, map: string): (row: number, co
     if (!('originalSource' in entry)) return undefined;
     const { originalSource, originalLine, originalColumn } = entry;
     const isProgram = originalSource === PROGRAM_FILE;
-    const file = isProgram ? PROGRAM_FILE : originalSource.replace(`${SERVERS}:`, `${SERVERS}/`);
+    const file = isProgram ? PROGRAM_FILE : withImportPaths(originalSource);
     const line = isProgram ? (bodyLines[originalLine] ?? 0) : originalLine + 1;
     return line === 0 ? undefined : { file, line, column: originalColumn + 1 };
   };

@@ -3,6 +3,7 @@ import type { ProgramError } from '../core/execution.ts';
 import { compileError } from './compile-error.ts';
 import { type GeneratedProgram, PROGRAM_FILE } from './program.ts';
 import { type ServerModules, serversPlugin } from './servers-plugin.ts';
+import { type SkillModules, skillsPlugin } from './skills-plugin.ts';
 
 export interface TranspiledProgram {
   /** One JavaScript module for Node 22. */
@@ -16,14 +17,19 @@ export type TranspileResult =
   | { readonly ok: false; readonly error: ProgramError };
 
 /**
- * The program as JavaScript, with the wrappers that it uses bundled in; other imports are left for the guest to resolve.
+ * The program as JavaScript, with the wrappers and skills that it uses bundled in; other imports are left for the guest to
+ * resolve, without `skills` theirs too.
  *
- * A syntax error, and an import from `servers/…` of something that is not there, are results with the author's line. Takes
+ * A syntax error, and an import from `servers/…` or `skills/…` of something that is not there, are results with the author's line. Takes
  * a few milliseconds; the first call also starts the compiler, a child process that does not keep this one alive.
  */
-export async function transpile(program: GeneratedProgram, modules: ServerModules): Promise<TranspileResult> {
+export async function transpile(
+  program: GeneratedProgram,
+  servers: ServerModules,
+  skills?: SkillModules,
+): Promise<TranspileResult> {
   try {
-    const { outputFiles } = await bundle(program, modules);
+    const { outputFiles } = await bundle(program, servers, skills);
     const [map = '', code = ''] = ['.map', '.js'].map(
       (end) => outputFiles?.find(({ path }) => path.endsWith(end))?.text,
     );
@@ -34,10 +40,10 @@ export async function transpile(program: GeneratedProgram, modules: ServerModule
   }
 }
 
-function bundle(program: GeneratedProgram, modules: ServerModules): Promise<BuildResult> {
+function bundle(program: GeneratedProgram, servers: ServerModules, skills?: SkillModules): Promise<BuildResult> {
   return build({
     stdin: { contents: program.module, sourcefile: PROGRAM_FILE, loader: 'ts' },
-    plugins: [serversPlugin(modules)],
+    plugins: [...(skills === undefined ? [] : [skillsPlugin(skills)]), serversPlugin(servers)],
     bundle: true,
     write: false,
     outfile: 'program.js',

@@ -9,6 +9,7 @@ export interface Config {
   readonly sandbox: SandboxConfig;
   readonly workspace: WorkspaceConfig;
   readonly server: ServerConfig;
+  readonly tools: ToolsConfig;
   readonly selector: SelectorConfig;
   readonly limits: ExecutionLimits;
   readonly log: { readonly level: LogLevel };
@@ -22,26 +23,38 @@ export interface PathsConfig {
   readonly cache: string;
 }
 
-/** One upstream MCP server: a child process that speaks over stdio, or a streamable HTTP endpoint. */
+/**
+ * One upstream MCP server: a child process that speaks over stdio, or an HTTP endpoint. Values of `args`, `env` and `headers` can
+ * hold marks that are filled in for each customer, see `util/customer-value.ts`.
+ */
 export type McpServerConfig = StdioServerConfig | HttpServerConfig;
 
-export interface StdioServerConfig {
+interface McpServerPolicy {
+  /** Bounds connecting, and a call for which the caller sets no bound. */
+  readonly timeoutMs: number;
+  /** The tools there are, `*` for any characters; undefined is all of them. */
+  readonly allowedTools: readonly string[] | undefined;
+  /** Tools left out; wins over `allowedTools`. */
+  readonly excludeTools: readonly string[] | undefined;
+  /** Whether each customer has a connection, and a process, of its own. */
+  readonly perCustomer: boolean;
+  /** Whether only tools that were approved as they are may be called. */
+  readonly quarantine: boolean;
+}
+
+export interface StdioServerConfig extends McpServerPolicy {
   readonly kind: 'stdio';
   /** An absolute path, or a bare name to look up in PATH. */
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, Secret>>;
   readonly cwd: string;
-  /** Bounds the start of the server, and a call for which the caller sets no bound. */
-  readonly timeoutMs: number;
 }
 
-export interface HttpServerConfig {
+export interface HttpServerConfig extends McpServerPolicy {
   readonly kind: 'http';
   readonly url: string;
   readonly headers: Readonly<Record<string, Secret>>;
-  /** Bounds connecting, and a call for which the caller sets no bound. */
-  readonly timeoutMs: number;
 }
 
 export interface SandboxConfig {
@@ -89,12 +102,32 @@ export interface ServerConfig {
   readonly apiKey: Secret | undefined;
 }
 
+export interface ToolsConfig {
+  /** Whether the types of results are learned from those that were seen, where a server publishes none. */
+  readonly observed: boolean;
+}
+
 export interface SelectorConfig {
   /** Tools that one selection holds at most. */
   readonly limit: number;
   /** The lowest score of a selected tool, 0 to 1; undefined leaves it to the selector. */
   readonly threshold: number | undefined;
+  /** Whether tools are also found by the tasks that they have served for the customer. */
+  readonly usage: boolean;
+  readonly embeddings: EmbeddingsConfig;
 }
+
+/** Whether tools are also found by meaning. */
+export interface EmbeddingsConfig {
+  /** `auto` uses the model when it is on this machine, and downloads nothing; `on` downloads it with the first query. */
+  readonly mode: (typeof EMBEDDING_MODES)[number];
+  /** Whether the model is never downloaded. */
+  readonly offline: boolean;
+  /** A folder that holds a model, instead of the one in the cache. */
+  readonly modelPath: string | undefined;
+}
+
+export const EMBEDDING_MODES = ['auto', 'on', 'off'] as const;
 
 export const DRIVERS = ['auto', 'microsandbox', 'qemu', 'bubblewrap'] as const;
 export type SandboxDriverName = (typeof DRIVERS)[number];

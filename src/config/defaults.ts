@@ -26,7 +26,8 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       descriptors: 4096,
     },
     server: { host: '127.0.0.1', port: 5555 },
-    selector: { limit: 5 },
+    tools: { observed: true },
+    selector: { limit: 5, usage: true },
     limits: {
       timeout: DEFAULT_LIMITS.timeoutMs,
       output: DEFAULT_LIMITS.outputBytes,
@@ -40,6 +41,8 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
     entryOf(['mcpServers'], {}),
     entryOf(['sandbox', 'network', 'allow'], []),
     entryOf(['server', 'hosts'], []),
+    entryOf(['selector', 'embeddings', 'mode'], 'auto'),
+    entryOf(['selector', 'embeddings', 'offline'], false),
     entryOf(['workspace'], {}),
     ...Object.entries(sections).flatMap(([section, values]) =>
       Object.entries(values).map(([key, value]) => entryOf([section, key], value)),
@@ -51,7 +54,8 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
 export function serverDefaults(entries: readonly Entry[]): readonly Entry[] {
   return entries.flatMap(({ path: [section, name, key] }) => {
     if (section !== 'mcpServers' || name === undefined) return [];
-    const values = key === 'command' ? { timeout: '60s', args: [], cwd: '.' } : { timeout: '60s' };
+    const common = { timeout: '60s', perCustomer: false, quarantine: false };
+    const values = key === 'command' ? { ...common, args: [], cwd: '.' } : common;
     return Object.entries(values).map(([child, value]) => entryOf([section, name, child], value));
   });
 }

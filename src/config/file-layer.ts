@@ -1,4 +1,5 @@
 import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, type Pair, parseDocument } from 'yaml';
+import { customerValuesIn } from '../util/customer-value.ts';
 import { interpolate } from './interpolate.ts';
 import type { Entry, Problem } from './layer.ts';
 
@@ -16,6 +17,9 @@ export interface FileLayer {
 
 /** The deepest key is `mcpServers.<name>.env.<VARIABLE>`; what lies deeper is a value, and never a valid one. */
 const MAX_DEPTH = 4;
+
+/** Where values can differ from customer to customer. */
+const DIFFERS = /^mcpServers\.[^.]+\.(?:env\.|headers\.|args\b)/;
 
 /** Reads the text of a `config.yaml`; reports every problem of its syntax, or else of its variables. */
 export function readFileLayer(text: string, options: FileLayerOptions): FileLayer {
@@ -46,6 +50,10 @@ export function readFileLayer(text: string, options: FileLayerOptions): FileLaye
     if (typeof value !== 'string') return value;
     const result = interpolate(value, options.variables);
     problems.push(...result.problems.map((message) => ({ key, origin, message })));
+    if (!DIFFERS.test(key) && customerValuesIn(result.value).length > 0) {
+      const message = 'is the same for all customers; what differs belongs into env, headers or args of an MCP server';
+      problems.push({ key, origin, message });
+    }
     return result.value;
   };
   const itemOrigin = (item: unknown, fallback: string) =>

@@ -90,6 +90,7 @@ function absolute(entry: Entry, base: string): Entry {
   const isPath =
     section === 'paths' ||
     (section === 'mcpServers' && (key === 'cwd' || (key === 'command' && String(entry.value).includes('/')))) ||
+    key === 'modelPath' ||
     (section === 'sandbox' && entry.path[1] === 'image' && /^\.{1,2}(\/|$)/.test(String(entry.value)));
   if (!isPath || typeof entry.value !== 'string' || entry.value === '') return entry;
   return { ...entry, value: resolve(base, entry.value) };

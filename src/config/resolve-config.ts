@@ -5,7 +5,7 @@ import type { FileConfig } from './schema.ts';
 
 /** What was parsed, with its units in the names of its fields; `folder` is where the file is. */
 export async function resolveConfig(parsed: FileConfig, folder: string): Promise<Config> {
-  const { paths, sandbox, workspace, server, selector, limits, log } = parsed;
+  const { paths, sandbox, workspace, server, tools, selector, limits, log } = parsed;
   const servers = Object.entries(parsed.mcpServers).map(async ([name, entry]) => [name, await toServer(entry, folder)]);
   return {
     paths,
@@ -31,7 +31,17 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
     },
     workspace: { capacityBytes: workspace.capacity, inodes: workspace.inodes },
     server: { host: server.host, port: server.port, hosts: server.hosts, apiKey: server.apiKey },
-    selector: { limit: selector.limit, threshold: selector.threshold },
+    tools: { observed: tools.observed },
+    selector: {
+      limit: selector.limit,
+      threshold: selector.threshold,
+      usage: selector.usage,
+      embeddings: {
+        mode: selector.embeddings.mode,
+        offline: selector.embeddings.offline,
+        modelPath: selector.embeddings.modelPath,
+      },
+    },
     limits: {
       timeoutMs: limits.timeout,
       outputBytes: limits.output,
@@ -44,9 +54,11 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
 }
 
 async function toServer(entry: FileConfig['mcpServers'][string], folder: string): Promise<McpServerConfig> {
-  const { command, args = [], env = {}, cwd = folder, url = '', headers = {}, timeout: timeoutMs } = entry;
-  if (command === undefined) return { kind: 'http', url, headers, timeoutMs };
-  return { kind: 'stdio', command: await findCommand(command, folder), args, env, cwd, timeoutMs };
+  const { command, args = [], env = {}, cwd = folder, url = '', headers = {} } = entry;
+  const { timeout: timeoutMs, allowedTools, excludeTools, perCustomer, quarantine } = entry;
+  const policy = { timeoutMs, allowedTools, excludeTools, perCustomer, quarantine };
+  if (command === undefined) return { kind: 'http', url, headers, ...policy };
+  return { kind: 'stdio', command: await findCommand(command, folder), args, env, cwd, ...policy };
 }
 
 /** A bare name means the one that npm installed beside the configuration, before the one in PATH. */

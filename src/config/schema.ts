@@ -1,18 +1,24 @@
 import { z } from 'zod';
+import { pythonPackage } from '../core/python-package.ts';
 import { serverNameProblem } from '../core/server-name.ts';
-import { DRIVERS, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
+import { customerValuesIn } from '../util/customer-value.ts';
+import { DRIVERS, EMBEDDING_MODES, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
 import { choice, destination, duration, secret, share, size, switchValue, text, url, whole } from './values.ts';
 
 const EXPECTS_KEYS = 'must hold keys and values';
 
 const mcpServer = section({
   command: text.optional(),
-  args: z.array(text).optional(),
+  args: z.array(text.check(checkNoCredential)).optional(),
   env: z.record(z.string(), secret).optional(),
   cwd: text.optional(),
   url: url.optional(),
   headers: z.record(z.string(), secret).optional(),
   timeout: duration,
+  allowedTools: z.array(text).optional(),
+  excludeTools: z.array(text).optional(),
+  perCustomer: switchValue,
+  quarantine: switchValue,
 })
   .refine(...rule('needs "command" (stdio) or "url" (streamable HTTP), and not both', hasOneTransport))
   .refine(...rule('has "url", with which "args", "env" and "cwd" mean nothing', hasNoStdioKeys))
@@ -24,7 +30,9 @@ const mcpServer = section({
  */
 export const fileSchema = section({
   paths: section({ workspaces: text, servers: text, skills: text, cache: text }),
-  mcpServers: z.record(z.string().check(checkServerName), mcpServer, { error: EXPECTS_KEYS }),
+  mcpServers: z
+    .record(z.string().check(checkServerName), mcpServer, { error: EXPECTS_KEYS })
+    .check(checkPythonPackages),
   sandbox: section({
     driver: choice(DRIVERS),
     url: url.optional(),
@@ -46,7 +54,13 @@ export const fileSchema = section({
   }),
   workspace: section({ capacity: size.optional(), inodes: whole(16, 2_000_000_000).optional() }),
   server: section({ host: text, port: whole(0, 65_535), hosts: z.array(text), apiKey: secret.optional() }),
-  selector: section({ limit: whole(1, 1000), threshold: share.optional() }),
+  tools: section({ observed: switchValue }),
+  selector: section({
+    limit: whole(1, 1000),
+    threshold: share.optional(),
+    usage: switchValue,
+    embeddings: section({ mode: choice(EMBEDDING_MODES), offline: switchValue, modelPath: text.optional() }),
+  }),
   limits: section({ timeout: duration, output: size, toolCalls: whole(0, 1_000_000), code: size, value: size }),
   log: section({ level: choice(LOG_LEVELS) }),
 });
@@ -89,6 +103,22 @@ function section<Shape extends z.ZodRawShape>(shape: Shape): ReturnType<typeof z
 function checkServerName(payload: z.core.ParsePayload<string>): void {
   const message = serverNameProblem(payload.value);
   if (message !== undefined) payload.issues.push({ code: 'custom', input: payload.value, message });
+}
+
+/** Other users of the machine can see the arguments of a process. */
+function checkNoCredential(payload: z.core.ParsePayload<string>): void {
+  if (!customerValuesIn(payload.value).some(({ kind }) => kind === 'credential')) return;
+  const message = 'must not hold a customer\'s credential: every user of this machine sees it; put it into "env"';
+  payload.issues.push({ code: 'custom', input: payload.value, message });
+}
+
+function checkPythonPackages(payload: z.core.ParsePayload<Readonly<Record<string, unknown>>>): void {
+  const servers = Map.groupBy(Object.keys(payload.value), pythonPackage);
+  for (const [name, [first, second]] of servers) {
+    if (second === undefined) continue;
+    const message = `"${first}" and "${second}" would both be "servers.${name}" in Python; rename one of them`;
+    payload.issues.push({ code: 'custom', input: payload.value, message });
+  }
 }
 
 type Keyed = Readonly<Record<string, unknown>>;

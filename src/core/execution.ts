@@ -1,5 +1,6 @@
 import type { CustomerId, ExecutionId, SessionId } from './ids.ts';
 import type { Selection } from './selection.ts';
+import type { ToolProgress } from './tool-error.ts';
 
 /** What a program is written in. */
 export type Language = 'typescript' | 'python';
@@ -73,8 +74,11 @@ export interface ExecutionResult {
   readonly selection: Selection;
   /** Who wrote the program: the caller, or the planner that filled a single tool call from the task. */
   readonly planner: 'none' | 'literal';
+  readonly language: Language;
   /** The program as it ran: generated imports and the body. */
   readonly program: string;
+  /** What the caller had better know, and that did not keep the program from running. */
+  readonly warnings: readonly string[];
   readonly sandbox: SandboxInfo | null;
   readonly calls: readonly ToolCallRecord[];
   readonly timing: ExecutionTiming;
@@ -85,6 +89,8 @@ export type ExecutionEvent = { readonly seq: number } & (
   | { readonly type: 'started'; readonly executionId: ExecutionId; readonly sandbox: SandboxInfo }
   | { readonly type: 'stdout' | 'stderr'; readonly text: string }
   | { readonly type: 'tool.called'; readonly call: number; readonly server: string; readonly tool: string }
+  /** How far the tool's server says that the call is; at most ten a second of each call. */
+  | ({ readonly type: 'tool.progress'; readonly call: number } & ToolProgress)
   | { readonly type: 'tool.returned'; readonly record: ToolCallRecord }
   | { readonly type: 'finished'; readonly result: ExecutionResult }
 );

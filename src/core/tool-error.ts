@@ -1,12 +1,15 @@
 /**
  * Why a program's tool call failed.
  *
- * Refused before it reached the server: `not_selected`, `arguments_too_large`, `invalid_arguments`, `schema_unusable`,
- * `budget_exhausted`. Failed at or behind the server: `tool_failed`, `upstream_unavailable`, `timeout`, `cancelled`,
+ * Refused before it reached the server: `not_selected`, `not_allowed`, `quarantined`, `credential_missing`,
+ * `arguments_too_large`, `invalid_arguments`, `schema_unusable`, `budget_exhausted`. Failed at or behind the server: `tool_failed`, `upstream_unavailable`, `timeout`, `cancelled`,
  * `result_too_large`.
  */
 export type ToolErrorCode =
   | 'not_selected'
+  | 'not_allowed'
+  | 'quarantined'
+  | 'credential_missing'
   | 'arguments_too_large'
   | 'invalid_arguments'
   | 'schema_unusable'
@@ -49,4 +52,11 @@ export function toolFailed(
 ): ToolOutcome & { readonly ok: false } {
   const { code, message, retryable = false, details = {} } = failure;
   return { ok: false, error: { server: tool.server, tool: tool.tool, code, message, retryable, details } };
+}
+
+/** How far a call is, in the server's own words and units. */
+export interface ToolProgress {
+  readonly progress: number;
+  readonly total?: number;
+  readonly message?: string;
 }

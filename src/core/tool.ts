@@ -29,10 +29,23 @@ export interface ToolDescriptor {
   readonly description: string;
   readonly inputSchema: JsonSchema;
   readonly outputSchema?: JsonSchema;
+  /** The structure of the results so far, where the server promises none; never a value. */
+  readonly observedOutput?: JsonSchema;
   readonly annotations?: ToolAnnotations;
+  /** The MCP request that performs it; default `tools/call`. */
+  readonly method?: ToolMethod;
 }
+
+/** How a server's resources and prompts are reached as tools, besides its own. */
+export const HELPER_METHODS = ['resources/list', 'resources/read', 'prompts/list', 'prompts/get'] as const;
+export type ToolMethod = (typeof HELPER_METHODS)[number];
 
 /** `server.tool`: how a tool is named on the command line, in logs and in errors. */
 export function toolName(tool: { readonly server: string; readonly tool: string }): string {
   return `${tool.server}.${tool.tool}`;
+}
+
+/** Whether a repeated call has no further effect, as far as the tool's server says. */
+export function isIdempotent({ annotations }: Pick<ToolDescriptor, 'annotations'>): boolean {
+  return annotations?.readOnlyHint === true || annotations?.idempotentHint === true;
 }

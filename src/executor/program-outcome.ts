@@ -11,6 +11,7 @@ export interface ProgramOutcome {
     readonly name: string;
     readonly message: string;
     readonly stack: string;
+    readonly line?: number;
     readonly fields?: Readonly<Record<string, unknown>>;
   } | null;
   readonly limit: 'time' | 'memory' | 'output' | null;
@@ -29,12 +30,12 @@ export function judge(end: RunnerEnd['end'], stop: HostStop, timeoutMs: number):
     case 'value':
       return { status: 'completed', value: end.value ?? null, error: null, limit: null, exitCode: 0 };
     case 'error': {
-      const tooLarge = end.error.name === 'LimitError';
+      const limit = LIMITS[end.error.name] ?? null;
       return {
-        status: tooLarge ? 'limit_exceeded' : 'failed',
+        status: limit === null ? 'failed' : 'limit_exceeded',
         value: null,
         error: end.error,
-        limit: tooLarge ? 'output' : null,
+        limit,
         exitCode: null,
       };
     }
@@ -44,6 +45,9 @@ export function judge(end: RunnerEnd['end'], stop: HostStop, timeoutMs: number):
       return end satisfies never;
   }
 }
+
+/** Errors that say that a limit was met: of a value, and of Python's memory. */
+const LIMITS: { readonly [name: string]: ProgramOutcome['limit'] } = { LimitError: 'output', MemoryError: 'memory' };
 
 function judgeExit(end: Extract<RunnerEnd['end'], { kind: 'exit' }>): ProgramOutcome {
   if (end.outOfMemory) {

@@ -16,6 +16,7 @@ export const runnerFrameSchema: z.ZodType<RunnerFrame> = z.discriminatedUnion('t
     tool: z.string().max(256),
     input: z.unknown(),
   }),
+  z.object({ t: z.literal('cancel'), run: z.string(), call: z.number() }),
   z.object({
     t: z.literal('done'),
     run: z.string(),
@@ -27,6 +28,7 @@ export const runnerFrameSchema: z.ZodType<RunnerFrame> = z.discriminatedUnion('t
           name: z.string(),
           message: z.string(),
           stack: z.string(),
+          line: z.int().positive().exactOptional(),
           fields: z.record(z.string(), z.unknown()).exactOptional(),
         }),
       }),

@@ -7,6 +7,7 @@ import {
   encodeLine,
   type HostFrame,
   LineDecoder,
+  type ProgramSource,
   RUNNER_VERSION,
   type RunnerFrame,
 } from '../protocol/runner-frames.ts';
@@ -17,19 +18,28 @@ export type RunnerEnd = Extract<RunnerFrame, { t: 'done' }>;
 export interface RunHandlers {
   readonly onStarted: () => void;
   readonly onOutput: (stream: 'stdout' | 'stderr', text: string) => void;
-  readonly onCall: (call: { server: string; tool: string; input: unknown }) => Promise<ToolOutcome>;
+  /** `signal` fires when the program has no use for the answer any more. */
+  readonly onCall: (call: ProgramCall) => Promise<ToolOutcome>;
 }
 
-export interface ProgramToRun {
+export interface ProgramCall {
+  readonly server: string;
+  readonly tool: string;
+  readonly input: unknown;
+  readonly signal: AbortSignal;
+}
+
+export type ProgramToRun = ProgramSource & {
   readonly id: string;
-  readonly code: string;
   readonly outputBytes: number;
   readonly valueBytes: number;
-}
+};
 
 interface Run {
   readonly handlers: RunHandlers;
   readonly done: PromiseWithResolvers<RunnerEnd>;
+  /** Cancels an open call, by the number that the program gave it. */
+  readonly calls: Map<number, AbortController>;
 }
 
 /** The runner of one sandbox: takes programs, any number at once, and carries their tool calls. */
@@ -68,9 +78,9 @@ export class RunnerSession {
   run(program: ProgramToRun, handlers: RunHandlers): Promise<RunnerEnd> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const done = Promise.withResolvers<RunnerEnd>();
-    this.#runs.set(program.id, { handlers, done });
-    const { id: run, code, outputBytes, valueBytes } = program;
-    this.#send({ t: 'run', run, code, outputBytes, valueBytes });
+    this.#runs.set(program.id, { handlers, done, calls: new Map() });
+    const { id: run, ...rest } = program;
+    this.#send({ t: 'run', run, ...rest });
     return done.promise;
   }
 
@@ -115,6 +125,7 @@ export class RunnerSession {
     if (frame.t === 'started') run.handlers.onStarted();
     else if (frame.t === 'out') run.handlers.onOutput(frame.stream, frame.text);
     else if (frame.t === 'call') void this.#answer(frame, run);
+    else if (frame.t === 'cancel') run.calls.get(frame.call)?.abort();
     else {
       this.#runs.delete(frame.run);
       run.done.resolve(frame);
@@ -123,7 +134,10 @@ export class RunnerSession {
 
   async #answer(frame: Extract<RunnerFrame, { t: 'call' }>, run: Run): Promise<void> {
     const { server, tool, input } = frame;
-    const outcome = await run.handlers.onCall({ server, tool, input });
+    const controller = new AbortController();
+    run.calls.set(frame.call, controller);
+    const outcome = await run.handlers.onCall({ server, tool, input, signal: controller.signal });
+    if (run.calls.get(frame.call) === controller) run.calls.delete(frame.call);
     this.#send({ t: 'answer', run: frame.run, call: frame.call, ...outcome });
   }
 

@@ -86,5 +86,7 @@ export const ORPHAN_LIMIT_MS = 600_000;
 /** Where the guest runtime lies in every guest, and the program that carries programs and their tool calls. */
 export const RUNTIME_DIRECTORY = '/opt/workcell';
 export const RUNNER_COMMAND: string = `${RUNTIME_DIRECTORY}/bin/runner`;
+/** The file of the runtime that runs programs in Python, on the image's own interpreter. */
+export const PYTHON_RUNNER = 'runner.py';
 /** Runs in a guest of any image; the image's own node may be missing, or too old for what programs use. */
 export const RUNTIME_NODE: string = `${RUNTIME_DIRECTORY}/bin/node`;

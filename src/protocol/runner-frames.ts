@@ -1,15 +1,36 @@
+import type { Language } from '../core/execution.ts';
+
+export type { Language };
+
+/** A program as a runner takes it. */
+export type ProgramSource =
+  | {
+      /** Default. */
+      readonly language?: 'typescript';
+      /** A JavaScript module, whose default export is the program's value. */
+      readonly code: string;
+    }
+  | {
+      readonly language: 'python';
+      /** As its author wrote it. */
+      readonly code: string;
+      /** Statements that run before it, in its own namespace. */
+      readonly imports: string;
+      /** Texts of modules by their absolute path, for a guest without a folder of the servers. */
+      readonly modules: Readonly<Record<string, string>>;
+    };
+
 /**
  * What the executor and the runner say to each other over the stdio of the runner: one JSON object a line. The runner
  * serves any number of runs at once; `run` tells them apart. The program's own output never travels raw: it is in `out`.
  */
 export type HostFrame =
-  | {
+  | (ProgramSource & {
       readonly t: 'run';
       readonly run: string;
-      readonly code: string;
       readonly outputBytes: number;
       readonly valueBytes: number;
-    }
+    })
   | { readonly t: 'answer'; readonly run: string; readonly call: number; readonly ok: true; readonly value: unknown }
   | { readonly t: 'answer'; readonly run: string; readonly call: number; readonly ok: false; readonly error: unknown }
   /** Ends every process of the run at once; `done` follows. */
@@ -27,6 +48,8 @@ export type RunnerFrame =
       readonly tool: string;
       readonly input: unknown;
     }
+  /** The program has no use for the answer of a call any more; it gets one all the same. */
+  | { readonly t: 'cancel'; readonly run: string; readonly call: number }
   | { readonly t: 'done'; readonly run: string; readonly end: ProgramEnd; readonly usage: ProgramUsage };
 
 /** How the program ended, as far as the guest can tell. */
@@ -40,11 +63,15 @@ export type ProgramEnd =
       readonly outOfMemory: boolean;
     };
 
-/** A thrown value, flattened. `stack` has positions of the transpiled program. */
+/**
+ * A thrown value, flattened. Positions in `stack` are those of the transpiled program; of Python, which is not transpiled,
+ * they are the author's, and `line` is the innermost of them.
+ */
 export interface GuestError {
   readonly name: string;
   readonly message: string;
   readonly stack: string;
+  readonly line?: number;
   readonly fields?: Readonly<Record<string, unknown>>;
 }
 
@@ -55,7 +82,7 @@ export interface ProgramUsage {
   readonly ms: number;
 }
 
-export const RUNNER_VERSION = 1;
+export const RUNNER_VERSION = 2;
 
 /** Characters of one line; a longer one is a violation of the protocol. */
 export const MAX_LINE_CHARS: number = 16 * 1024 * 1024;

@@ -1,3 +1,5 @@
+import { PYTHON_RUNNER } from './guest-bootstrap.ts';
+
 /**
  * The bytes of a runner's standard input and output as files of a folder that host and guest share, where a server has no
  * stream: each message is a file of its own, numbered, and there as a whole or not at all.
@@ -10,6 +12,7 @@ export const MAILBOX = {
   runner: 'mailbox-runner.mjs',
   program: 'program.mjs',
   hooks: 'async-hooks.mjs',
+  python: PYTHON_RUNNER,
 } as const;
 
 /** Bytes of one message: one line of the largest size, in UTF-8. */

@@ -143,7 +143,7 @@ export interface Guest extends AsyncDisposable {
   readonly boot: BootKind;
   /** Why it is not from the pool, when there is a pool. */
   readonly poolBypass?: string;
-  /** Present when the guest survives this process. */
+  /** What the next process finds it by; present when the guest was booted with `survives`. */
   readonly record?: GuestRecord;
   /** Settles when the guest is gone, whatever ended it; never rejects. */
   readonly exited: Promise<GuestExit>;
@@ -151,6 +151,8 @@ export interface Guest extends AsyncDisposable {
   connectAgent(deadline: Deadline): Promise<Duplex>;
   /** The byte stream on which the guest asks for connections (`protocol/egress-frames.ts`); with a policy and `proxy` only. */
   connectEgress?(deadline: Deadline): Promise<Duplex>;
+  /** Called when the record cannot be lost any more. Until then a driver that has this method lets the guest not outlive us. */
+  keep?(): Promise<void>;
   /** Asks the guest to end, and ends it when it has not after `graceMs`. Safe to call again. */
   stop(graceMs: number): Promise<StopReport>;
   metrics(): Promise<GuestMetrics>;

@@ -227,7 +227,10 @@ export class Sandbox {
       this.#relay = this.#openRelay(agent, guest);
       if (adopted !== undefined) return;
       // A guest that outlives this process must be known to the next one before it is used.
-      if (guest.record !== undefined) await this.#change({ guest: guest.record });
+      if (guest.record !== undefined) {
+        await this.#change({ guest: guest.record });
+        await guest.keep?.();
+      }
       await setUpGuest(this.#relay, request, this.log, deadline);
     } catch (error) {
       await end(guest);

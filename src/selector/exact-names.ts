@@ -3,13 +3,20 @@ import { splitIdentifier } from './tokenize.ts';
 
 /** Finds tools that a text calls by their name: `memory.create_entities`, `create_entities`, `createEntities`. */
 export class ExactNames {
-  readonly #tools = new Map<string, ToolDescriptor[]>();
+  readonly #tools = new Map<string, readonly ToolDescriptor[]>();
+  readonly #servers = new Map<string, readonly ToolDescriptor[]>();
 
-  constructor(tools: readonly ToolDescriptor[]) {
+  /** From now on the server has these tools and no others. */
+  replaceServer(server: string, tools: readonly ToolDescriptor[]): void {
+    for (const key of new Set((this.#servers.get(server) ?? []).flatMap(keysOf))) {
+      const others = (this.#tools.get(key) ?? []).filter((tool) => tool.server !== server);
+      if (others.length > 0) this.#tools.set(key, others);
+      else this.#tools.delete(key);
+    }
+    if (tools.length > 0) this.#servers.set(server, tools);
+    else this.#servers.delete(server);
     for (const tool of tools) {
-      for (const name of new Set([keyOf(tool.tool), keyOf(tool.identifier), keyOf(toolName(tool))])) {
-        this.#tools.set(name, [...(this.#tools.get(name) ?? []), tool]);
-      }
+      for (const key of keysOf(tool)) this.#tools.set(key, [...(this.#tools.get(key) ?? []), tool]);
     }
   }
 
@@ -22,6 +29,10 @@ export class ExactNames {
 }
 
 const NAME = /[\p{L}\p{N}]+(?:[._/-]+[\p{L}\p{N}]+)*/gu;
+
+function keysOf(tool: ToolDescriptor): string[] {
+  return [...new Set([tool.tool, tool.identifier, toolName(tool)].map(keyOf))];
+}
 
 function keyOf(name: string): string {
   return splitIdentifier(name).join('');

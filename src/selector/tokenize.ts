@@ -17,7 +17,7 @@ export function tokenize(text: string): Token[] {
   for (const [identifier] of text.matchAll(IDENTIFIER)) {
     const words = splitIdentifier(identifier);
     for (const word of words) {
-      if (!STOP_WORDS.has(word)) tokens.push({ word, term: stemmer(word), compound: false });
+      if (!STOP_WORDS.has(word)) tokens.push({ word, term: stem(word), compound: false });
     }
     if (words.length > 1) tokens.push({ word: identifier, term: words.join(''), compound: true });
   }
@@ -28,6 +28,20 @@ export function tokenize(text: string): Token[] {
 export function splitIdentifier(identifier: string): string[] {
   return (identifier.match(WORD) ?? []).map((word) => word.toLowerCase());
 }
+
+/** Porter's stem of a lower-case word. */
+export function stem(word: string): string {
+  const known = STEMS.get(word);
+  if (known !== undefined) return known;
+  // Catalogs and requests repeat a small vocabulary; what else comes in must not fill the memory.
+  if (STEMS.size >= MAX_STEMS) STEMS.clear();
+  const found = stemmer(word);
+  STEMS.set(word, found);
+  return found;
+}
+
+const STEMS = new Map<string, string>();
+const MAX_STEMS = 50_000;
 
 const IDENTIFIER = /[\p{L}\p{N}]+(?:[_-][\p{L}\p{N}]+)*/gu;
 

@@ -27,10 +27,16 @@ const selectedTool = z.object({
 });
 
 const selection = z.object({
-  mode: z.enum(['explicit', 'imports', 'lexical', 'none']),
+  mode: z.enum(['explicit', 'imports', 'lexical', 'hybrid', 'none']),
+  withoutEmbeddings: z.string().optional(),
   considered: count,
   tools: z.array(selectedTool).readonly(),
   noMatch: z.object({ reason: z.string(), nearMisses: z.array(selectedTool).readonly() }).nullable(),
+  hidden: z
+    .array(z.object({ server: z.string(), reason: z.string(), tools: z.array(z.string()).readonly() }))
+    .readonly()
+    .optional(),
+  budget: z.object({ maxTokens: count, tokens: count, leftOut: z.array(z.string()).readonly() }).optional(),
 });
 
 const programError = z.object({
@@ -65,6 +71,7 @@ const storedEvent = z.discriminatedUnion('type', [
     executionId: z.string(),
     task: z.string().nullable(),
     description: z.string().optional(),
+    language: z.enum(['typescript', 'python']).default('typescript'),
     /** The program as it runs: generated imports and the body. */
     program: z.string(),
     selection,

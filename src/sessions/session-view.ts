@@ -1,3 +1,4 @@
+import type { Language } from '../core/execution.ts';
 import type { CustomerId, SessionId } from '../core/ids.ts';
 import type { StoredEvent } from './events.ts';
 
@@ -8,6 +9,7 @@ type Started = Extract<StoredEvent, { readonly type: 'execution.started' }>;
 export interface TaskView {
   readonly task_id: string;
   readonly description: string;
+  readonly language: Language;
   /** The program as it ran. */
   readonly code: string;
   /** What the program returned; null when it returned nothing or did not get that far. */
@@ -109,6 +111,7 @@ function viewTask({ started, output, finished }: Run, running: ReadonlySet<strin
   return {
     task_id: started.executionId,
     description: started.description ?? started.task ?? '',
+    language: started.language,
     code: started.program,
     result: finished?.value ?? null,
     output: output.join(''),

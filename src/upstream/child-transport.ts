@@ -14,13 +14,14 @@ const STDERR_CHARACTERS = 8_192;
  * MCP over the stdin and stdout of a child process.
  *
  * The child leads its own process group, and the group ends with it: a wrapper such as `npx` or `sh -c` leaves nothing
- * behind. Its stderr is kept, bounded, and goes nowhere else.
+ * behind. The end of its stderr is kept, for errors.
  */
 export class ChildTransport implements Transport {
   onclose?: (() => void) | undefined;
   onerror?: ((error: Error) => void) | undefined;
   onmessage?: ((message: JSONRPCMessage) => void) | undefined;
   readonly #server: StdioServer;
+  readonly #onStderr: (text: string) => void;
   readonly #incoming = new ReadBuffer();
   readonly #gone = Promise.withResolvers<void>();
   #child: ChildProcessWithoutNullStreams | undefined;
@@ -28,8 +29,10 @@ export class ChildTransport implements Transport {
   #exit: ChildExit | undefined;
   #stderr = '';
 
-  constructor(server: StdioServer) {
+  /** `onStderr` gets all that the process writes there. */
+  constructor(server: StdioServer, onStderr: (text: string) => void = () => {}) {
     this.#server = server;
+    this.#onStderr = onStderr;
   }
 
   /** How the process ended; undefined while it runs. */
@@ -56,6 +59,7 @@ export class ChildTransport implements Transport {
     child.stdout.on('data', (chunk: Buffer) => this.#receive(chunk));
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_CHARACTERS);
+      this.#onStderr(text);
     });
     // A write to a server that went away fails here; that it went away is told by 'close'.
     child.stdin.on('error', () => {});

@@ -1,15 +1,24 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
-import { McpError } from '@modelcontextprotocol/sdk/types.js';
+import {
+  type ClientRequest,
+  ErrorCode,
+  McpError,
+  type Progress,
+  ToolListChangedNotificationSchema,
+} from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
-import { type ToolFailure, type ToolOutcome, toolFailed } from '../core/tool-error.ts';
-import type { Deadline } from '../util/deadline.ts';
-import { HttpLink } from './http-link.ts';
+import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
+import { Deadline } from '../util/deadline.ts';
+import { helperTools } from './helper-tools.ts';
+import { HttpLink, wantsOldTransport } from './http-link.ts';
 import type { Link, Trouble } from './link.ts';
 import { listTools, toolPageSchema } from './list-tools.ts';
+import { performTool, type ToolRequest } from './perform-tool.ts';
 import { redactor, withoutHostPath } from './redact.ts';
+import { SseLink } from './sse-link.ts';
 import { StdioLink } from './stdio-link.ts';
-import { callResultSchema, resultFailure, resultValue, shortened } from './tool-result.ts';
+import { shortened } from './tool-result.ts';
 import type { ServerInfo, UpstreamServer, UpstreamTool } from './upstream-server.ts';
 
 /** How this client names itself to servers. */
@@ -20,9 +29,23 @@ const PING_MS = 5_000;
 
 export interface ConnectionOptions {
   readonly name: string;
+  /** With every value filled in. */
   readonly server: UpstreamServer;
+  /** Gets what the server's process writes to stderr. */
+  readonly onStderr?: ((text: string) => void) | undefined;
   /** Told once, at once, when the session is lost; never after `close`. */
   readonly onLost: (error: WorkcellError) => void;
+  /** Told of each answer, whatever it says: the server is there. */
+  readonly onAnswer: () => void;
+  /** Told when the transport of a request failed, or the server seems stuck, and the session goes on. */
+  readonly onTrouble: (error: WorkcellError) => void;
+  /** Told when the server says that its tools have changed. */
+  readonly onToolsChanged: () => void;
+}
+
+export interface CallOptions {
+  readonly deadline: Deadline;
+  readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
 }
 
 /** One initialized session with one server, from connecting until it is lost or closed; it never comes back. */
@@ -35,11 +58,23 @@ export class Connection {
   #loss: Trouble | undefined;
   #pinging: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  #tools: Promise<readonly UpstreamTool[]> | undefined;
 
   /** Throws `upstream_unavailable` that says what to repair; nothing is left running then. */
   static async open(options: ConnectionOptions, deadline: Deadline): Promise<Connection> {
+    const { server } = options;
+    if (server.kind === 'stdio') return Connection.#over(new StdioLink(server, options.onStderr), options, deadline);
+    try {
+      return await Connection.#over(new HttpLink(server), options, deadline);
+    } catch (error) {
+      if (!wantsOldTransport((error as Error).cause)) throw error;
+      // When the old transport is not there either, the first answer is the one that says what is wrong.
+      return await Connection.#over(new SseLink(server), options, deadline).catch(() => Promise.reject(error));
+    }
+  }
+
+  static async #over(link: Link, options: ConnectionOptions, deadline: Deadline): Promise<Connection> {
     const { name, server } = options;
-    const link = server.kind === 'stdio' ? new StdioLink(server) : new HttpLink(server);
     const client = new Client(CLIENT);
     try {
       await client.connect(link.transport, { signal: deadline.signal, timeout: NO_TIMER });
@@ -59,36 +94,75 @@ export class Connection {
     this.info = infoOf(options.name, client);
     client.onclose = () => this.#noteLoss(new Error('The connection closed'));
     if (!link.noticesLoss) client.onerror = () => void this.#ping();
+    client.setNotificationHandler(ToolListChangedNotificationSchema, () => {
+      this.#tools = undefined;
+      options.onToolsChanged();
+    });
   }
 
-  /** Throws `upstream_unavailable`, `protocol_error` or what ended the deadline. */
+  /**
+   * The server's tools, with the helpers for its resources and prompts. Throws `upstream_unavailable`, `protocol_error` or what
+   * ended the deadline.
+   */
   async listTools(deadline: Deadline): Promise<readonly UpstreamTool[]> {
-    if (this.#client.getServerCapabilities()?.tools === undefined) return [];
+    const { tools, resources, prompts } = this.#client.getServerCapabilities() ?? {};
     const options = { signal: deadline.signal, timeout: NO_TIMER };
     try {
-      return await listTools((cursor) => {
+      const own = await listTools(async (cursor) => {
+        if (tools === undefined) return { tools: [] };
         const params = cursor === undefined ? {} : { cursor };
         return this.#client.request({ method: 'tools/list', params }, toolPageSchema, options);
       });
+      if (tools !== undefined) this.#options.onAnswer();
+      return [...own, ...helperTools({ resources: resources !== undefined, prompts: prompts !== undefined }, own)];
     } catch (error) {
       deadline.check();
       throw await this.#listingError(error);
     }
   }
 
+  /** As {@link listTools}, read once for this session and again when the server says that they changed. */
+  knownTools(deadline: Deadline): Promise<readonly UpstreamTool[]> {
+    if (this.#tools !== undefined) return this.#tools;
+    const listing = this.listTools(deadline);
+    this.#tools = listing;
+    listing.catch(() => {
+      if (this.#tools === listing) this.#tools = undefined;
+    });
+    return listing;
+  }
+
   /** Sends the call once, whatever happens to it. When the deadline ends first, the server is told to cancel it. */
-  async callTool(tool: string, args: Readonly<Record<string, unknown>>, deadline: Deadline): Promise<ToolOutcome> {
-    const call = { server: this.#options.name, tool };
-    const options = { signal: deadline.signal, timeout: NO_TIMER };
+  async callTool(request: ToolRequest, { deadline, onProgress }: CallOptions): Promise<ToolOutcome> {
+    const call = { server: this.#options.name, tool: request.tool };
+    const progress =
+      onProgress === undefined ? {} : { onprogress: (sent: unknown) => this.#progress(sent, onProgress) };
+    const options = { signal: deadline.signal, timeout: NO_TIMER, ...progress };
     try {
-      const request = { method: 'tools/call', params: { name: tool, arguments: args } } as const;
-      const result = await this.#client.request(request, callResultSchema, options);
-      if (!result.isError) return { ok: true, value: resultValue(result) };
-      return toolFailed(call, this.#redacted(resultFailure(result)));
+      const answer = await performTool(request, (method, params, schema) =>
+        this.#client.request({ method, params } as ClientRequest, schema, options),
+      );
+      this.#options.onAnswer();
+      return answer.ok ? answer : toolFailed(call, this.#redacted(answer.failure));
     } catch (error) {
-      if (deadline.signal.aborted) return toolFailed(call, endedFailure(deadline.signal.reason, true));
+      if (deadline.signal.aborted) {
+        const failure = endedFailure(deadline.signal.reason, true);
+        if (failure.code === 'timeout') void this.#checkHealth();
+        return toolFailed(call, failure);
+      }
       return toolFailed(call, await this.#callFailure(error));
     }
+  }
+
+  /** Resolves when the server has answered; throws `upstream_unavailable` when it does not. */
+  async ping(deadline: Deadline): Promise<void> {
+    try {
+      await this.#client.ping({ signal: deadline.signal, timeout: PING_MS });
+    } catch (error) {
+      // A server that does not know the request is there, too.
+      if (!this.#isAnswer(error) || isTimeout(error)) throw await this.#noteTrouble(error);
+    }
+    this.#options.onAnswer();
   }
 
   /** Ends the session, and the process of a server that is one. Never rejects. */
@@ -105,13 +179,21 @@ export class Connection {
 
   async #callFailure(error: unknown): Promise<ToolFailure> {
     if (error instanceof z.core.$ZodError) {
+      this.#options.onAnswer();
       return { code: 'tool_failed', message: 'The server answered with something that is not a tool result' };
     }
-    if (this.#isAnswer(error)) return this.#redacted({ code: 'tool_failed', message: shortened(wordsOf(error)) });
+    if (isWorkcellError(error))
+      return { code: 'tool_failed', message: `The answer of the server cannot be used: ${error.message}` };
+    if (this.#isAnswer(error)) {
+      this.#options.onAnswer();
+      return this.#redacted({ code: 'tool_failed', message: shortened(wordsOf(error)) });
+    }
     if (this.#loss === undefined && this.#closing !== undefined) {
       return { code: 'cancelled', message: 'The connection to the server was closed during the call' };
     }
-    return unavailableFailure(this.#options.name, await this.#troubleOf(error));
+    const trouble = await this.#troubleOf(error);
+    this.#tellTrouble(trouble, error);
+    return unavailableFailure(this.#options.name, trouble);
   }
 
   async #listingError(error: unknown): Promise<WorkcellError> {
@@ -121,7 +203,41 @@ export class Connection {
       const message = `Cannot list the tools of MCP server "${name}": ${this.#redact(shortened(reason))}`;
       return new WorkcellError('protocol_error', message, { cause: error });
     }
-    return unavailable(name, await this.#troubleOf(error), this.#redact, error);
+    const trouble = await this.#troubleOf(error);
+    this.#tellTrouble(trouble, error);
+    return unavailable(name, trouble, this.#redact, error);
+  }
+
+  /** A call that takes too long says nothing about the server; that it answers nothing else, either, does. */
+  async #checkHealth(): Promise<void> {
+    using deadline = new Deadline(`Waiting for MCP server "${this.#options.name}"`, 2 * PING_MS);
+    await this.ping(deadline).catch(() => {});
+  }
+
+  async #noteTrouble(error: unknown): Promise<WorkcellError> {
+    const trouble = isTimeout(error)
+      ? { reason: 'does not answer any more', detail: 'it does not answer any more, not even a ping', sent: true }
+      : await this.#troubleOf(error);
+    this.#tellTrouble(trouble, error);
+    return unavailable(this.#options.name, trouble, this.#redact, error);
+  }
+
+  /** A loss is told by itself. */
+  #tellTrouble(trouble: Trouble, error: unknown): void {
+    if (this.#loss !== undefined || this.#closing !== undefined) return;
+    if (trouble.answered === true) this.#options.onAnswer();
+    else this.#options.onTrouble(unavailable(this.#options.name, trouble, this.#redact, error));
+  }
+
+  #progress(sent: unknown, onProgress: (progress: ToolProgress) => void): void {
+    const { progress, total, message } = sent as Progress;
+    onProgress({
+      progress,
+      ...(total === undefined ? {} : { total }),
+      ...(message === undefined
+        ? {}
+        : { message: withoutHostPath(this.#options.server, this.#redact(shortened(message, 200))) }),
+    });
   }
 
   /** True for a JSON-RPC error of the server, false for the one that the SDK makes up when the transport is gone. */
@@ -159,6 +275,11 @@ export class Connection {
   #redacted(failure: ToolFailure): ToolFailure {
     return { ...failure, message: withoutHostPath(this.#options.server, this.#redact(failure.message)) };
   }
+}
+
+/** The timer of the SDK, which is set for pings alone. */
+function isTimeout(error: unknown): boolean {
+  return error instanceof McpError && error.code === ErrorCode.RequestTimeout;
 }
 
 function infoOf(server: string, client: Client): ServerInfo {

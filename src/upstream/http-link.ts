@@ -1,4 +1,5 @@
 import { StreamableHTTPClientTransport, StreamableHTTPError } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import type { FetchLike } from '@modelcontextprotocol/sdk/shared/transport.js';
 import { Agent, fetch } from 'undici';
 import { isWorkcellError, messageOf } from '../core/errors.ts';
 import { formatSize } from '../core/units.ts';
@@ -16,18 +17,12 @@ export class HttpLink implements Link {
   readonly transport: StreamableHTTPClientTransport;
   readonly noticesLoss = false;
   readonly #url: URL;
-  // Every request is bounded by the deadline of its caller; undici's own timeouts would cut an idle event stream.
-  readonly #agent = new Agent({ headersTimeout: 0, bodyTimeout: 0, maxResponseSize: MAX_RESPONSE_BYTES });
+  readonly #agent = httpAgent();
   #closing: Promise<void> | undefined;
 
   constructor(server: HttpServer) {
     this.#url = new URL(server.url);
-    this.transport = new StreamableHTTPClientTransport(this.#url, {
-      requestInit: {
-        headers: Object.fromEntries(Object.entries(server.headers).map(([name, value]) => [name, value.reveal()])),
-      },
-      fetch: (url, init) => fetch(url, { ...(init as object | undefined), dispatcher: this.#agent }),
-    });
+    this.transport = new StreamableHTTPClientTransport(this.#url, httpOptions(server, this.#agent));
   }
 
   /** `fetch` failed, or the server does not know the session; one that answers otherwise is there, if late or busy. */
@@ -37,31 +32,8 @@ export class HttpLink implements Link {
   }
 
   explain(error: unknown): Trouble {
-    // A query can hold a key.
-    const place = `${this.#url.origin}${this.#url.pathname}`;
-    if (error instanceof StreamableHTTPError && error.code !== undefined && error.code > 0) {
-      const reason = `answered HTTP ${error.code}`;
-      const hint = HINTS[error.code] ?? 'check its "url"';
-      return {
-        reason,
-        sent: error.code >= 500,
-        detail: `${place} ${reason} (${shortened(messageOf(error), 300)}); ${hint}`,
-      };
-    }
-    const cause = error instanceof TypeError && error.cause !== undefined ? error.cause : error;
-    const code = isWorkcellError(cause) ? undefined : (cause as NodeJS.ErrnoException).code;
-    if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
-      const reason = `answered with more than ${formatSize(MAX_RESPONSE_BYTES)}`;
-      return { reason, sent: true, detail: `${place} ${reason}` };
-    }
-    if (typeof code === 'string') {
-      return {
-        reason: 'could not be reached',
-        sent: !NEVER_SENT.has(code),
-        detail: `${place} could not be reached: ${code}`,
-      };
-    }
-    return { reason: 'did not answer', sent: true, detail: `${place} did not answer: ${messageOf(cause)}` };
+    const status = error instanceof StreamableHTTPError ? error.code : undefined;
+    return explainHttp(this.#url, error, status);
   }
 
   close(): Promise<void> {
@@ -76,6 +48,51 @@ export class HttpLink implements Link {
     await this.transport.close();
     await this.#agent.destroy();
   }
+}
+
+/** Whether connecting was answered as an endpoint answers that knows only the HTTP+SSE transport of before. */
+export function wantsOldTransport(error: unknown): boolean {
+  return error instanceof StreamableHTTPError && [400, 404, 405].includes(error.code ?? 0);
+}
+
+/** Every request is bounded by the deadline of its caller; undici's own timeouts would cut an idle event stream. */
+export function httpAgent(): Agent {
+  return new Agent({ headersTimeout: 0, bodyTimeout: 0, maxResponseSize: MAX_RESPONSE_BYTES });
+}
+
+/** What the transports of the SDK need to send a server's headers over this agent. */
+export function httpOptions(
+  server: HttpServer,
+  agent: Agent,
+): { readonly requestInit: { readonly headers: Record<string, string> }; readonly fetch: FetchLike } {
+  const headers = Object.fromEntries(Object.entries(server.headers).map(([name, value]) => [name, value.reveal()]));
+  return {
+    requestInit: { headers },
+    fetch: (url, init) => fetch(url, { ...(init as object | undefined), dispatcher: agent }) as ReturnType<FetchLike>,
+  };
+}
+
+/** Why a request over HTTP failed; `status` when it was answered with one. */
+export function explainHttp(url: URL, error: unknown, status: number | undefined): Trouble {
+  // A query can hold a key.
+  const place = `${url.origin}${url.pathname}`;
+  if (status !== undefined && status > 0) {
+    const reason = `answered HTTP ${status}`;
+    const hint = HINTS[status] ?? 'check its "url"';
+    const detail = `${place} ${reason} (${shortened(messageOf(error), 300)}); ${hint}`;
+    return { reason, detail, sent: status >= 500, answered: status < 500 };
+  }
+  const cause = error instanceof TypeError && error.cause !== undefined ? error.cause : error;
+  const code = isWorkcellError(cause) ? undefined : (cause as NodeJS.ErrnoException).code;
+  if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
+    const reason = `answered with more than ${formatSize(MAX_RESPONSE_BYTES)}`;
+    return { reason, sent: true, answered: true, detail: `${place} ${reason}` };
+  }
+  if (typeof code === 'string') {
+    const reason = 'could not be reached';
+    return { reason, sent: !NEVER_SENT.has(code), detail: `${place} ${reason}: ${code}` };
+  }
+  return { reason: 'did not answer', sent: true, detail: `${place} did not answer: ${messageOf(cause)}` };
 }
 
 const NEVER_SENT: ReadonlySet<string> = new Set([

@@ -20,4 +20,6 @@ export interface Trouble {
   readonly detail: string;
   /** False when the request surely never reached the server. */
   readonly sent: boolean;
+  /** True when the server is there and said so, if only to refuse; default false. */
+  readonly answered?: boolean;
 }

@@ -1,8 +1,6 @@
 import { z } from 'zod';
-import { WorkcellError } from '../core/errors.ts';
+import { readPages } from './read-pages.ts';
 import { ANY_ARGUMENTS, type UpstreamTool } from './upstream-server.ts';
-
-const MAX_PAGES = 100;
 
 const schema = z.union([z.boolean(), z.record(z.string(), z.unknown())]);
 const hint = z.boolean().optional().catch(undefined);
@@ -29,29 +27,20 @@ const tool = z.object({
 export const toolPageSchema = z.looseObject({ tools: z.array(z.unknown()), nextCursor: z.string().nullish() });
 export type ToolPage = z.output<typeof toolPageSchema>;
 
-/**
- * All tools of all pages, each name once; an entry without a name is left out.
- *
- * Throws `protocol_error` when a cursor comes twice and after 100 pages, so that no server can keep it going.
- */
+/** All tools of all pages, each name once; an entry without a name is left out. Throws as {@link readPages} does. */
 export async function listTools(
   readPage: (cursor: string | undefined) => Promise<ToolPage>,
 ): Promise<readonly UpstreamTool[]> {
   const tools = new Map<string, UpstreamTool>();
-  const cursors = new Set<string>();
-  for (let cursor: string | undefined, page = 1; ; page++) {
-    if (page > MAX_PAGES)
-      throw new WorkcellError('protocol_error', `its list of tools has more than ${MAX_PAGES} pages`);
-    const { tools: entries, nextCursor } = await readPage(cursor);
-    for (const entry of entries) {
-      const read = readTool(entry);
-      if (read !== undefined && !tools.has(read.tool)) tools.set(read.tool, read);
-    }
-    if (!nextCursor) return [...tools.values()];
-    if (cursors.has(nextCursor)) throw new WorkcellError('protocol_error', 'its list of tools repeats a cursor');
-    cursors.add(nextCursor);
-    cursor = nextCursor;
+  const entries = await readPages('tools', async (cursor) => {
+    const page = await readPage(cursor);
+    return { entries: page.tools, nextCursor: page.nextCursor };
+  });
+  for (const entry of entries) {
+    const read = readTool(entry);
+    if (read !== undefined && !tools.has(read.tool)) tools.set(read.tool, read);
   }
+  return [...tools.values()];
 }
 
 function readTool(entry: unknown): UpstreamTool | undefined {

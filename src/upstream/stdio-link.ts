@@ -10,9 +10,9 @@ export class StdioLink implements Link {
   readonly noticesLoss = true;
   readonly #server: StdioServer;
 
-  constructor(server: StdioServer) {
+  constructor(server: StdioServer, onStderr?: (text: string) => void) {
     this.#server = server;
-    this.transport = new ChildTransport(server);
+    this.transport = new ChildTransport(server, onStderr);
   }
 
   isLoss(): boolean {

@@ -1,11 +1,22 @@
 import type { JsonSchema, ToolDescriptor } from '../core/tool.ts';
 import type { Secret } from '../util/secret.ts';
+import type { ToolFilter } from './tool-filter.ts';
 
 /** How to reach one MCP server. */
 export type UpstreamServer = StdioServer | HttpServer;
 
+/** What holds for every server, however it is reached. */
+export interface ServerPolicy extends ToolFilter {
+  /** Bounds connecting, and a call for which the caller sets no bound. */
+  readonly timeoutMs: number;
+  /** Whether each customer has a connection, and a process, of its own; so it is, too, when a value names a customer's credential. */
+  readonly perCustomer?: boolean;
+  /** Whether only tools that were approved as they are may be called. */
+  readonly quarantine?: boolean;
+}
+
 /** A child process that speaks MCP over its stdin and stdout. */
-export interface StdioServer {
+export interface StdioServer extends ServerPolicy {
   readonly kind: 'stdio';
   /** An absolute path, or a bare name to look up in PATH. */
   readonly command: string;
@@ -13,17 +24,13 @@ export interface StdioServer {
   /** Added to HOME, LOGNAME, PATH, SHELL, TERM and USER, which are all that the process inherits. */
   readonly env: Readonly<Record<string, Secret>>;
   readonly cwd: string;
-  /** Bounds the start, and a call for which the caller sets no bound. */
-  readonly timeoutMs: number;
 }
 
-/** A streamable HTTP endpoint. */
-export interface HttpServer {
+/** A streamable HTTP endpoint, or one of the HTTP+SSE transport that came before it. */
+export interface HttpServer extends ServerPolicy {
   readonly kind: 'http';
   readonly url: string;
   readonly headers: Readonly<Record<string, Secret>>;
-  /** Bounds connecting, and a call for which the caller sets no bound. */
-  readonly timeoutMs: number;
 }
 
 /** What a server says about itself. */

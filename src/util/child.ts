@@ -29,6 +29,9 @@ export interface HostProcess {
   kill(): Promise<void>;
 }
 
+/** In front of a command: the kernel kills it when the process that has started it dies. */
+export const DIES_WITH_US = ['setpriv', '--pdeathsig', 'KILL'] as const;
+
 /** A helper process. Its standard error goes to a file, of which the last lines explain a failure. */
 export class Child implements HostProcess {
   readonly exited: Promise<ChildExit>;
@@ -52,7 +55,7 @@ export class Child implements HostProcess {
   static async start(command: readonly [string, ...string[]], { log, survives, input }: ChildOptions): Promise<Child> {
     const file = await open(log, 'a', 0o600);
     try {
-      const [program, ...args] = survives ? command : (['setpriv', '--pdeathsig', 'KILL', ...command] as const);
+      const [program, ...args] = survives ? command : ([...DIES_WITH_US, ...command] as const);
       const child = spawn(program, args, {
         stdio: [input === undefined ? 'ignore' : 'pipe', file.fd, file.fd],
         // Ctrl-C in a terminal is for us; what it means for a guest is decided here.

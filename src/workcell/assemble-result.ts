@@ -1,4 +1,4 @@
-import type { ExecutionResult, ExecutionTiming, ProgramError, ToolCallRecord } from '../core/execution.ts';
+import type { ExecutionResult, ExecutionTiming, Language, ProgramError, ToolCallRecord } from '../core/execution.ts';
 import type { CustomerId, ExecutionId, SessionId } from '../core/ids.ts';
 import type { Selection } from '../core/selection.ts';
 import type { ProgramRun } from '../executor/program-executor.ts';
@@ -11,7 +11,9 @@ export interface ExecutionFacts {
   readonly sessionId: SessionId;
   readonly selection: Selection;
   readonly planner: 'none' | 'literal';
+  readonly language: Language;
   readonly program: string;
+  readonly warnings: readonly string[];
 }
 
 export type ResultParts = {

@@ -1,13 +1,14 @@
 import { Broker } from '../broker/broker.ts';
+import type { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { CodeGenerator } from '../codegen/program.ts';
-import { locateError } from '../codegen/source-positions.ts';
-import { transpile } from '../codegen/transpile.ts';
+import type { TypeChecker } from '../codegen/type-checker.ts';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
-import type { ExecutionEvent, ExecutionResult, SandboxInfo } from '../core/execution.ts';
+import type { ExecutionEvent, ExecutionResult, Language, SandboxInfo } from '../core/execution.ts';
 import { newExecutionId } from '../core/ids.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
+import type { Retriever } from '../selector/retriever.ts';
 import type { ToolSelector } from '../selector/tool-selector.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
@@ -16,15 +17,19 @@ import { assembleResult } from './assemble-result.ts';
 import { chooseTools } from './choose-tools.ts';
 import { customerMounts } from './customer-mounts.ts';
 import { ExecutionLog } from './execution-log.ts';
+import { importedSkills, staleWarnings } from './imported-skills.ts';
+import { LearnedResults } from './learned-results.ts';
 import { planProgram } from './plan-program.ts';
+import { prepareProgram } from './prepare-program.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 /** One program, given as code or as a task in words. */
 export interface ExecuteRequest {
   /** What is to be done; chooses the tools, and alone is turned into a call of the one that fits best. */
   readonly task?: string | undefined;
-  /** The program, in TypeScript. */
   readonly code?: string | undefined;
+  /** What `code` is written in; default TypeScript. A task alone becomes TypeScript whatever this says. */
+  readonly language?: Language | undefined;
   /** `server.tool` each: exactly these tools may be called, whatever the task says. */
   readonly tools?: readonly string[] | undefined;
   /** The session to record it in; one that does not exist is created. Default: a new one. */
@@ -33,6 +38,8 @@ export interface ExecuteRequest {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds of running; default `limits.timeout` of the configuration. */
   readonly timeoutMs?: number | undefined;
+  /** Answers a TypeScript program that calls a tool wrongly with the mistakes at its lines, before anything runs. Default false. */
+  readonly typeCheck?: boolean | undefined;
   readonly onEvent?: ((event: ExecutionEvent) => void) | undefined;
 }
 
@@ -42,8 +49,17 @@ export interface ExecutionContext {
   readonly catalog: ToolCatalog;
   readonly selector: ToolSelector;
   readonly generator: CodeGenerator;
+  readonly typeChecker: TypeChecker;
   readonly hub: UpstreamHub;
+  /** Those that this customer sees. */
+  readonly skills: SkillShelf;
+  /** Finds tools by what they were used for by this customer; absent when nothing is remembered. */
+  readonly history?: Retriever | undefined;
+  /** The servers that cannot be called at the moment, and why. */
+  readonly unavailable: ReadonlyMap<string, string>;
   readonly executor: () => Promise<ProgramExecutor>;
+  /** Told of the structure of the results that the program's calls gave; never rejects. */
+  readonly learn: (results: LearnedResults) => Promise<void>;
   /** Ids of this customer's executions that are under way. */
   readonly running: Set<string>;
 }
@@ -55,15 +71,25 @@ export async function execute(
   session: SessionLog,
   context: ExecutionContext,
 ): Promise<ExecutionResult> {
-  const { config, catalog, generator, hub } = context;
+  const { config, catalog, generator, hub, typeChecker } = context;
   const id = newExecutionId();
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
-  const { selection, tools } = await chooseTools(request, context);
+  const language = languageOf(request);
+  const skills = await importedSkills({ code: request.code ?? '', language }, context.skills, catalog);
+  const { selection, tools, offered } = await chooseTools({ ...request, language }, { ...context, skills });
   const selectMs = watch.lap();
-  const { body, called, planner } = planProgram(request, selection, tools);
-  const program = await generator.compose({ tools: called, body });
-  const transpiled = await transpile(program, catalog);
+  const { body, called, planner } = planProgram(request, selection, offered);
+  const { source, build, warnings } = await prepareProgram(
+    { language, body, called, callable: tools },
+    {
+      generator,
+      catalog,
+      skills: context.skills,
+      typeChecker: request.typeCheck === true ? typeChecker : undefined,
+      hasServers: config.sandbox.protocol !== 'rpc',
+    },
+  );
   const generateMs = watch.lap();
   const facts = {
     id,
@@ -71,25 +97,35 @@ export async function execute(
     sessionId: session.id,
     selection,
     planner,
-    program: program.source,
+    language,
+    program: source,
+    warnings: [...warnings, ...staleWarnings(skills)],
   };
   const log = await ExecutionLog.start(session, { ...facts, task: request.task ?? null }, request.onEvent);
   let sandbox: SandboxInfo | null = null;
   context.running.add(id);
   try {
-    if (!transpiled.ok)
+    if (!build.ok)
       return await log.finish(
-        assembleResult({ facts, refused: transpiled.error, timing: { selectMs, generateMs, totalMs: watch.total() } }),
+        assembleResult({ facts, refused: build.error, timing: { selectMs, generateMs, totalMs: watch.total() } }),
       );
     const executor = await context.executor();
     const waitMs = watch.lap();
-    await using broker = new Broker({ tools, limits: config.limits, hub: log.recordCalls(hub), ...log.brokerHooks });
+    const learned = new LearnedResults(catalog);
+    await using broker = new Broker({
+      tools,
+      limits: config.limits,
+      hub: learned.observeCalls(log.recordCalls(hub)),
+      customer: workspace.customer,
+      refusal: (tool) => catalog.refusal(tool),
+      ...log.brokerHooks,
+    });
     const run = await executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
       program: {
         id,
-        code: transpiled.code,
+        ...build.runs,
         outputBytes: config.limits.outputBytes,
         valueBytes: config.limits.valueBytes,
       },
@@ -103,12 +139,13 @@ export async function execute(
           if (sandbox !== null) log.started(sandbox);
         },
         onOutput: (stream, text) => log.output(stream, text),
-        onCall: ({ server, tool, input }) => broker.call({ server, tool, arguments: input }, request.signal),
+        onCall: ({ server, tool, input, signal }) =>
+          broker.call({ server, tool, arguments: input }, either(signal, request.signal)),
       },
     });
     // The calls that the program left open belong to its result, and into the log before its end.
     await broker.close();
-    const error = run.error === null ? null : locateError(run.error, program, transpiled);
+    const error = run.error === null ? null : build.locate(run.error);
     const timing = {
       selectMs,
       generateMs,
@@ -116,7 +153,9 @@ export async function execute(
       runMs: run.runMs,
       totalMs: watch.total(),
     };
-    return await log.finish(assembleResult({ facts, run: { ...run, error }, calls: broker.records, timing }));
+    const result = await log.finish(assembleResult({ facts, run: { ...run, error }, calls: broker.records, timing }));
+    await context.learn(learned);
+    return result;
   } catch (error) {
     throw await log.interrupt(error);
   } finally {
@@ -124,7 +163,22 @@ export async function execute(
   }
 }
 
-function assertRequest({ code, timeoutMs }: ExecuteRequest, codeBytes: number): void {
+/** What the program of this request is written in. */
+function languageOf({ code, language }: Pick<ExecuteRequest, 'code' | 'language'>): Language {
+  return code === undefined ? 'typescript' : (language ?? 'typescript');
+}
+
+function either(call: AbortSignal, request: AbortSignal | undefined): AbortSignal {
+  return request === undefined ? call : AbortSignal.any([call, request]);
+}
+
+function assertRequest({ code, language, timeoutMs }: ExecuteRequest, codeBytes: number): void {
+  if (language !== undefined && !['typescript', 'python'].includes(language)) {
+    throw new WorkcellError(
+      'invalid_argument',
+      `There are no programs in ${JSON.stringify(language)}; the languages are typescript and python`,
+    );
+  }
   if (timeoutMs !== undefined && !(timeoutMs > 0)) {
     throw new WorkcellError('invalid_argument', `A timeout of ${timeoutMs} ms is none; give more than 0`);
   }

@@ -1,6 +1,7 @@
 import type { BrokerOptions } from '../broker/broker.ts';
 import { messageOf } from '../core/errors.ts';
 import type { ExecutionEvent, ExecutionResult, SandboxInfo } from '../core/execution.ts';
+import type { ToolProgress } from '../core/tool-error.ts';
 import type { SessionEvent } from '../sessions/events.ts';
 import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
@@ -14,13 +15,17 @@ type Unnumbered = ExecutionEvent extends infer Event
     : never
   : never;
 
+const PROGRESS_EVERY_MS = 100;
+
 /** Tells what happens during one execution to two: the session, durably, and the caller, at once. */
 export class ExecutionLog {
-  readonly brokerHooks: Required<Pick<BrokerOptions, 'onCalled' | 'onReturned'>>;
+  readonly brokerHooks: Required<Pick<BrokerOptions, 'onCalled' | 'onReturned' | 'onProgress'>>;
   readonly #session: SessionLog;
   readonly #facts: ExecutionFacts;
   readonly #listener: Listener;
   readonly #pending = new Set<Promise<unknown>>();
+  /** When each open call last told of its progress. */
+  readonly #progressAt = new Map<number, number>();
   #failure: unknown;
   #seq = 0;
 
@@ -34,8 +39,14 @@ export class ExecutionLog {
         this.#append({ type: 'tool.called', executionId, call, server, tool, arguments: sent });
         this.#tell({ type: 'tool.called', call, server, tool });
       },
+      // For whoever watches; history is not made of it.
+      onProgress: ({ seq: call }, progress) => {
+        if (this.#isSoon(call, progress)) return;
+        this.#tell({ type: 'tool.progress', call, ...progress });
+      },
       onReturned: (record) => {
         const { seq: call, ok, ms, error } = record;
+        this.#progressAt.delete(call);
         this.#append({ type: 'tool.returned', executionId, call, ok, ms, ...(error === undefined ? {} : { error }) });
         this.#tell({ type: 'tool.returned', record });
       },
@@ -48,8 +59,8 @@ export class ExecutionLog {
     facts: ExecutionFacts & { readonly task: string | null },
     listener: Listener,
   ): Promise<ExecutionLog> {
-    const { id: executionId, task, program, selection, planner } = facts;
-    await session.append({ type: 'execution.started', executionId, task, program, selection, planner });
+    const { id: executionId, task, program, language, selection, planner } = facts;
+    await session.append({ type: 'execution.started', executionId, task, language, program, selection, planner });
     return new ExecutionLog(session, facts, listener);
   }
 
@@ -98,6 +109,15 @@ export class ExecutionLog {
   async #settled(): Promise<void> {
     await Promise.all(this.#pending);
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Whether the call has told of its progress a moment ago; its last word is always passed on. */
+  #isSoon(call: number, { progress, total }: ToolProgress): boolean {
+    const now = performance.now();
+    const last = this.#progressAt.get(call) ?? Number.NEGATIVE_INFINITY;
+    if (now - last < PROGRESS_EVERY_MS && progress !== total) return true;
+    this.#progressAt.set(call, now);
+    return false;
   }
 
   #tell(event: Unnumbered): void {

@@ -2,9 +2,9 @@ import { cp, mkdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** What comes with the package: the module that every wrapper imports, and the tools that run inside the guest. */
+/** What comes with the package: the modules that the wrappers of both languages import, and the tools that run inside the guest. */
 const SHIPPED = fileURLToPath(new URL('../../servers/', import.meta.url));
-const PARTS = ['runtime.ts', 'calculator'];
+const PARTS = ['runtime.ts', 'runtime.py', 'calculator'];
 
 /** Makes a project's own `servers/` folder usable; leaves alone what is there. */
 export async function seedServers(folder: string): Promise<void> {

@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { DriverProbe, OnProgress } from '../sandbox/driver.ts';
 import { createDriver, type DriverReport, reportDrivers } from './driver-choice.ts';
+import { describeEmbeddings } from './embeddings.ts';
 import { prepareDriver } from './sandbox-backend.ts';
 
 export interface SetUpOptions {
@@ -29,7 +30,12 @@ export async function examine(config: Config): Promise<Examination> {
     ...report,
     node: process.version,
     drivers,
-    facts: { node: process.version, ...report.facts, cache: config.paths.cache },
+    facts: {
+      node: process.version,
+      ...report.facts,
+      cache: config.paths.cache,
+      embeddings: await describeEmbeddings(config),
+    },
   };
 }
 

@@ -9,6 +9,7 @@ const PARTS = [
   'protocol',
   'catalog',
   'selector',
+  'embedding',
   'codegen',
   'upstream',
   'guardrails',
@@ -28,6 +29,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   protocol: ['core'],
   catalog: [...BASE, 'codegen'],
   selector: ['core'],
+  // The library, the model and the cached vectors behind the selector's port.
+  embedding: [...BASE, 'selector/embedder.ts'],
   codegen: ['core'],
   upstream: BASE,
   guardrails: BASE,
@@ -42,7 +45,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   workcell: [...PARTS, DRIVER],
   http: ['workcell', ...BASE, 'config'],
   mcp: ['workcell', ...BASE, 'config'],
-  cli: ['workcell', ...BASE, 'config'],
+  // The command line starts the MCP server; neither serves the other.
+  cli: ['workcell', ...BASE, 'config', 'mcp'],
   // The contract suite that every driver passes; `workcell/testing` for drivers of others.
   testing: [...BASE, 'protocol', 'sandbox/driver.ts'],
   'index.ts': [...PARTS, DRIVER, 'workcell', 'http', 'mcp'],

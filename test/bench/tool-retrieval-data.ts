@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -7,6 +8,16 @@ export interface Query {
   readonly text: string;
   /** Names, as `server.tool`, of the right tools; empty when there is none. */
   readonly gold: ReadonlySet<string>;
+  /** How right each of them is, where some are more than others. */
+  readonly grades?: ReadonlyMap<string, number>;
+}
+
+/** Parameters are chosen on the one, and what they give is reported on the other. */
+export type Half = 'dev' | 'test';
+
+/** The half that a text is in, the same for ever: the first bit of its SHA-256. */
+export function halfOf(text: string): Half {
+  return ((createHash('sha256').update(text).digest()[0] ?? 0) & 1) === 0 ? 'dev' : 'test';
 }
 
 export interface DataSet {
@@ -24,16 +35,16 @@ export interface Choice {
 const Parameters = z.record(z.string(), z.unknown());
 
 /** MetaTool: 199 plugins with one line each, and what users asked of one of them. */
-export function metaToolSingle(folder: string): DataSet {
+export function metaToolSingle(folder: string, half: Half): DataSet {
   const rows = parseCsv(readFileSync(join(folder, 'metatool/all_clean_data.csv'), 'utf8')).slice(1);
   const queries = rows.flatMap(([text, tool]) =>
     text === undefined || tool === undefined ? [] : [{ text, gold: new Set([`metatool.${tool}`]) }],
   );
-  return { name: 'MetaTool, one tool', tools: metaTools(folder), queries };
+  return { name: `MetaTool one tool, ${half}`, tools: metaTools(folder), queries: queries.filter(isIn(half)) };
 }
 
 /** MetaTool: requests that need two of its plugins. */
-export function metaToolMulti(folder: string): DataSet {
+export function metaToolMulti(folder: string, half: Half): DataSet {
   const rows = readJson(
     folder,
     'metatool/multi_tool_query_golden.json',
@@ -43,7 +54,7 @@ export function metaToolMulti(folder: string): DataSet {
     text: query,
     gold: new Set(tool.map((name) => `metatool.${name}`)),
   }));
-  return { name: 'MetaTool, two tools', tools: metaTools(folder), queries };
+  return { name: `MetaTool two tools, ${half}`, tools: metaTools(folder), queries: queries.filter(isIn(half)) };
 }
 
 /** Seal-Tools: 4,076 functions with parameters, and requests for one or more of them. */
@@ -53,13 +64,17 @@ export function sealTools(folder: string, split: 'dev' | 'test_in_domain'): Data
     api_description: z.string(),
     field: z.string(),
     parameters: Parameters,
+    responses: Parameters,
   });
   const apis = readLines(folder, 'seal-tools/tool.jsonl', Api);
   const tools = apis.map((api) =>
-    descriptor(api.field.split('/')[0] ?? '', api.api_name, api.api_description, {
-      type: 'object',
-      properties: api.parameters,
-    }),
+    descriptor(
+      api.field.split('/')[0] ?? '',
+      api.api_name,
+      api.api_description,
+      { type: 'object', properties: api.parameters },
+      { type: 'object', properties: api.responses },
+    ),
   );
   const serverOf = new Map(tools.map(({ server, tool }) => [tool, server]));
   const Row = z.object({ query: z.string(), calling: z.array(z.object({ api: z.string() })) });
@@ -77,10 +92,11 @@ export function mcpproxy(folder: string): DataSet {
   const Label = z.object({ tool_id: z.string(), relevance: z.number() });
   const Row = z.object({ query: z.string(), labels: z.array(Label) });
   const golden = readJson(folder, 'mcpproxy/retrieval_golden_v1.json', z.object({ queries: z.array(Row) }));
-  const queries = golden.queries.map(({ query, labels }) => ({
-    text: query,
-    gold: new Set(labels.filter(({ relevance }) => relevance > 0).map(({ tool_id }) => tool_id.replace(':', '.'))),
-  }));
+  const queries = golden.queries.map(({ query, labels }) => {
+    const right = labels.filter(({ relevance }) => relevance > 0);
+    const grades = new Map(right.map(({ tool_id, relevance }) => [tool_id.replace(':', '.'), relevance]));
+    return { text: query, gold: new Set(grades.keys()), grades };
+  });
   const tools = corpus.tools.map(({ server, tool, description }) => descriptor(server, tool, description, {}));
   return { name: 'mcpproxy golden', tools, queries: queries.filter(({ gold }) => gold.size > 0) };
 }
@@ -105,6 +121,17 @@ export function bfcl(folder: string, part: 'multiple' | 'irrelevance'): Choice[]
   }));
 }
 
+/** BFCL multiple as one catalog: each request against the functions of all of them. */
+export function bfclPooled(folder: string): DataSet {
+  const choices = bfcl(folder, 'multiple');
+  const tools = new Map(choices.flatMap(({ tools: offered }) => offered.map((tool) => [tool.tool, tool] as const)));
+  return { name: 'BFCL multiple, pooled', tools: [...tools.values()], queries: choices.map(({ query }) => query) };
+}
+
+function isIn(half: Half): (query: Query) => boolean {
+  return ({ text }) => halfOf(text) === half;
+}
+
 function bfclAnswers(folder: string): Map<string, string[]> {
   const Row = z.object({ id: z.string(), ground_truth: z.array(Parameters) });
   const rows = readLines(folder, 'bfcl/possible_answer_BFCL_v4_multiple.json', Row);
@@ -116,8 +143,17 @@ function metaTools(folder: string): ToolDescriptor[] {
   return Object.entries(plugins).map(([name, description]) => descriptor('metatool', name, description, {}));
 }
 
-function descriptor(server: string, tool: string, description: string, inputSchema: object): ToolDescriptor {
-  return { kind: 'upstream', server, tool, identifier: tool, description, inputSchema: { ...inputSchema } };
+function descriptor(
+  server: string,
+  tool: string,
+  description: string,
+  inputSchema: object,
+  outputSchema?: object,
+): ToolDescriptor {
+  return {
+    ...{ kind: 'upstream', server, tool, identifier: tool, description, inputSchema: { ...inputSchema } },
+    ...(outputSchema === undefined ? {} : { outputSchema: { ...outputSchema } }),
+  };
 }
 
 function readJson<T>(folder: string, file: string, schema: z.ZodType<T>): T {

@@ -25,8 +25,6 @@ const FAULTS = [
 export interface ChaosOptions {
   readonly seconds: number;
   readonly seed: number;
-  /** Leaves out the death of the server itself. Default false. */
-  readonly sparesServer?: boolean;
   readonly onEvent: (text: string) => void;
 }
 
@@ -52,7 +50,7 @@ const API_KEY = 'msb_of-the-chaos';
  * A load of executions through a real server, while guests, file servers and the server itself are killed and stopped, the
  * disk is full and connections drop. Needs root, for the small disk.
  */
-export async function runChaos({ seconds, seed, sparesServer = false, onEvent }: ChaosOptions): Promise<ChaosReport> {
+export async function runChaos({ seconds, seed, onEvent }: ChaosOptions): Promise<ChaosReport> {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'workcell-chaos-'));
   stack.defer(() => rm(folder, { recursive: true, force: true }));
@@ -75,9 +73,7 @@ export async function runChaos({ seconds, seed, sparesServer = false, onEvent }:
     const random = new Random(seed);
     while (performance.now() < end) {
       await pause(random.integer(500, 3_000));
-      const fault = random.pick(
-        sparesServer ? ['kill guest', 'stop guest', 'kill file server', 'full disk', 'drop connections'] : FAULTS,
-      );
+      const fault = random.pick(FAULTS);
       counts[fault] = (counts[fault] ?? 0) + 1;
       onEvent(fault);
       await inject(fault, { server, proxy, disk, random });

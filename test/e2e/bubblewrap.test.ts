@@ -1,11 +1,18 @@
 import { access, chmod, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Cell, openCell } from '../support/cell.ts';
+import { doubleServer } from '../support/mcp-servers.ts';
+
+const CALLS = 200;
 
 let cell: Cell;
 
 beforeAll(async () => {
-  cell = await openCell({ sandbox: { driver: 'bubblewrap', isolation: 'process', cpus: 1 } });
+  cell = await openCell({
+    mcpServers: { double: doubleServer({ tools: [{ name: 'echo', inputSchema: { type: 'object' } }] }) },
+    sandbox: { driver: 'bubblewrap', isolation: 'process', cpus: 1 },
+    limits: { toolCalls: CALLS },
+  });
 });
 
 afterAll(() => cell?.[Symbol.asyncDispose]());
@@ -32,6 +39,16 @@ describe('a guest that shares the kernel', () => {
       sandbox: { driver: 'bubblewrap', isolation: 'process' },
     });
     expect((await stat(cell.hostPath('ann', 'kept'))).size).toBe(1);
+  });
+
+  it('makes 200 tool calls at once, and each gets its own answer', async () => {
+    const code = `
+      import { echo } from 'servers/double';
+      const answers = await Promise.all(Array.from({ length: ${CALLS} }, (_, n) => echo({ n, pad: 'x'.repeat(n * 100) })));
+      return answers.map((answer) => answer.arguments.n);`;
+    const result = await cell.workcell.customer('ann').execute({ code });
+    expect(result.value).toEqual(Array.from({ length: CALLS }, (_, n) => n));
+    expect(result.calls.filter(({ ok }) => ok)).toHaveLength(CALLS);
   });
 
   it.each(['/proc/sys/kernel/core_pattern', '/proc/sys/vm/drop_caches', '/proc/irq/default_smp_affinity'])(

@@ -57,6 +57,7 @@ describe('workcell run', () => {
       'error',
       'executionId',
       'exitCode',
+      'language',
       'limit',
       'output',
       'planner',
@@ -69,6 +70,7 @@ describe('workcell run', () => {
       'stdout',
       'timing',
       'value',
+      'warnings',
     ]);
     expect(Object.keys(result['selection'] ?? {}).sort()).toEqual(['considered', 'mode', 'noMatch', 'tools']);
     expect(Object.keys(result['sandbox'] ?? {}).sort()).toEqual(['boot', 'driver', 'id', 'isolation']);
@@ -101,6 +103,16 @@ describe('workcell run', () => {
     const { code, stdout, stderr } = await workcell(['run', '--file', file]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: 'before\n' });
     expect(stderr).toMatch(/^failed in .*Error: boom 1\n.*program\.ts:3:/m);
+  });
+
+  it('--check answers a wrong call with the line, and runs nothing', async () => {
+    const file = await programFile(
+      'wrong.ts',
+      "import { add } from 'servers/calculator';\nconsole.log('ran');\nreturn add({ a: 1, c: 2 });\n",
+    );
+    const { code, stdout, stderr } = await workcell(['run', '--check', '--file', file]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/TS2353: .*'c' does not exist[\s\S]*program\.ts:3:20/);
   });
 
   it('reads the program from standard input, and lets it call a tool of an MCP server', async () => {
@@ -267,11 +279,12 @@ describe('workcell tools', () => {
     ).toEqual(names);
 
     const { value: hits } = await json(['tools', 'search', 'create entities in the knowledge graph', '--limit', '2']);
-    expect(hits).toHaveLength(2);
-    expect(hits).toMatchObject([
-      { server: 'memory', tool: 'create_entities', score: expect.any(Number), reasons: expect.any(Array) },
-      {},
-    ]);
+    expect(hits).toMatchObject({
+      mode: 'lexical',
+      considered: names.length,
+      hits: [{ server: 'memory', tool: 'create_entities', score: expect.any(Number), reasons: expect.any(Array) }, {}],
+      leftOut: [],
+    });
   });
 
   it('syncs the servers that are up, reports the one that is down, and exits with 4', async () => {

@@ -1,24 +1,19 @@
 // What root in a guest, or a process of the host that dies at the wrong moment, can do to the server and to other guests.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Page, SandboxResponse } from '../../src/protocol/rest.ts';
 import { Deadline, poll } from '../../src/util/deadline.ts';
 import { AgentClient } from '../support/agent-client.ts';
 import { guestFolders, type HostileGuest, openHostileGuest } from '../support/hostile-guest.ts';
 import { descendants, descendantsNamed, eventually, isRunning } from '../support/processes.ts';
-import { API_KEY, openServer, sandboxSpec, type TestServer } from '../support/sandbox-server.ts';
+import { openServer, sandboxSpec, type TestServer } from '../support/sandbox-server.ts';
+import { openStateServer } from '../support/state-server.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const QEMU = 'qemu-system-x86_64';
 /** Of a guest that asks for no size. */
 const MEMORY_BYTES = 512 * 1024 * 1024;
-const SERVER = fileURLToPath(new URL('../support/serve-state.ts', import.meta.url));
 
 let server: TestServer;
 /** Has to live through all of it. */
@@ -232,34 +227,30 @@ describe('a client that stops reading', () => {
 describe('a server that dies while it clears away', () => {
   it('leaves nothing that the next one does not find', async () => {
     await using folder = await tempFolder();
-    const first = await serve(folder.path);
-    const start = (call: typeof first.call, name: string) =>
-      call('POST', '/v1/sandboxes?start=true&wait_for=running', sandboxSpec(name));
+    const first = await openStateServer(folder.path);
+    onTestFinished(() => first.kill());
     for (const name of ['one', 'two'])
-      expect(await start(first.call, name)).toMatchObject({ status: 'running', last_failure_message: null });
-    const others = [machine, ...fileServers, first.child.pid];
-    const guests = (await descendants()).filter((pid) => !others.includes(pid));
+      expect(await first.start(name)).toMatchObject({ status: 'running', last_failure_message: null });
+    const guests = await descendants(first.pid);
     // They may outlive their server.
     onTestFinished(() => guests.forEach(kill));
     expect(guests.length).toBeGreaterThanOrEqual(4);
-    for (const name of ['one', 'two']) first.call('DELETE', `/v1/sandboxes/by-name/${name}`).catch(() => {});
+    for (const name of ['one', 'two']) first.call('DELETE', `/by-name/${name}`).catch(() => {});
     await eventually(async () => (await Promise.all(guests.map(isRunning))).includes(false));
-    const died = once(first.child, 'exit');
-    first.child.kill('SIGKILL');
-    await died;
+    await first.kill();
 
-    const second = await serve(folder.path);
-    const list = async () => ((await second.call('GET', '/v1/sandboxes')) as Page<SandboxResponse>).data;
+    await using second = await openStateServer(folder.path);
+    const list = async () => ((await second.call('GET', '')) as Page<SandboxResponse>).data;
     for (const { id, status } of await list()) {
       expect(['running', 'failed', 'stopped']).toContain(status);
-      await second.call('DELETE', `/v1/sandboxes/${id}`);
+      await second.call('DELETE', `/${id}`);
     }
     expect(await list()).toEqual([]);
     await eventually(async () => !(await Promise.all(guests.map(isRunning))).includes(true));
-    expect(await start(second.call, 'one')).toMatchObject({ status: 'running' });
-    await second.call('DELETE', '/v1/sandboxes/by-name/one');
-    expect(await guestFolders(first.child.pid)).toEqual([]);
-    expect(await guestFolders(second.child.pid)).toEqual([]);
+    await second.start('one');
+    await second.call('DELETE', '/by-name/one');
+    expect(await guestFolders(first.pid)).toEqual([]);
+    expect(await guestFolders(second.pid)).toEqual([]);
   });
 });
 
@@ -269,25 +260,6 @@ function kill(pid: number): void {
   } catch {
     // It has ended, as it should have.
   }
-}
-
-/** A server with a state folder in a process of its own. */
-async function serve(folder: string): Promise<{
-  readonly child: ChildProcess;
-  readonly call: (method: string, path: string, body?: object) => Promise<unknown>;
-}> {
-  const child = spawn(process.execPath, [SERVER, folder, API_KEY], { stdio: ['ignore', 'pipe', 'inherit'] });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  const [url] = (await once(createInterface(child.stdout), 'line')) as [string];
-  const call = async (method: string, path: string, body?: object) => {
-    const response = await request(`${url}${path}`, {
-      method: method as 'GET',
-      headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' },
-      body: body === undefined ? null : JSON.stringify(body),
-    });
-    return response.body.json();
-  };
-  return { child, call };
 }
 
 async function failsWith(id: string, reason: RegExp): Promise<void> {

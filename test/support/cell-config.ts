@@ -13,6 +13,8 @@ export interface CellOptions {
     Record<string, string | number | boolean | Readonly<Record<string, string | readonly string[]>>>
   >;
   readonly workspace?: Readonly<Record<string, string | number>>;
+  /** Default: the user's cache may hold a model or not, so tools are found by their words alone. */
+  readonly embeddings?: Readonly<Record<string, string | boolean>>;
 }
 
 /** Lays out the folders of a cell, with the calculator's tools, and gives the path of its configuration. */
@@ -21,7 +23,7 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
   for (const name of ['workspaces', 'servers', 'skills']) await mkdir(join(folder, name));
   await cp(join(ROOT, 'servers/calculator'), join(servers, 'calculator'), { recursive: true });
   await cp(join(ROOT, 'servers/runtime.ts'), join(servers, 'runtime.ts'));
-  const { mcpServers = {}, limits = {}, sandbox = {}, workspace = {} } = options;
+  const { mcpServers = {}, limits = {}, sandbox = {}, workspace = {}, embeddings = { mode: 'off' } } = options;
   const entries = Object.entries(mcpServers).map(([name, { command, args, cwd, env }]) => {
     const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
     return [name, { command, args, cwd, env: revealed }];
@@ -32,6 +34,7 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
     sandbox,
     workspace,
     limits,
+    selector: { embeddings },
     log: { level: 'silent' },
   };
   const path = join(folder, 'config.yaml');

@@ -7,6 +7,7 @@ const mounts = [folderMount(workspace)];
 const survivors = await Promise.all(
   [1, 2].map(() => bootGuest(driver, guestSpec(mounts, { survives: true, network: {} as never }))),
 );
+for (const guest of survivors) await guest.keep?.();
 await bootGuest(driver, guestSpec(mounts));
 const [first] = survivors;
 if (first !== undefined) {

@@ -1,21 +1,10 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { Deadline, poll } from '../../src/util/deadline.ts';
+import { descendantsOf } from '../../src/util/process-tree.ts';
 
-/** The ids of all living processes below this one. */
-export async function descendants(): Promise<readonly number[]> {
-  const entries = await readdir('/proc');
-  const parents = new Map<number, number>();
-  for (const pid of entries.filter((name) => /^\d+$/.test(name)).map(Number)) {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
-    // `pid (name) state ppid …`; the name can hold anything.
-    const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (state !== 'Z' && parent !== undefined) parents.set(pid, Number(parent));
-  }
-  const isBelow = (pid: number): boolean => {
-    const parent = parents.get(pid);
-    return parent !== undefined && (parent === process.pid || isBelow(parent));
-  };
-  return [...parents.keys()].filter(isBelow);
+/** The ids of all living processes below this one, or another. */
+export async function descendants(root: number = process.pid): Promise<readonly number[]> {
+  return [...(await descendantsOf(root)).keys()];
 }
 
 /** Resolves when `condition` gives something other than undefined or false; fails after 45 s. */
@@ -37,10 +26,10 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** The ids of living processes below this one that run a program of this name. */
-export async function descendantsNamed(name: string): Promise<readonly number[]> {
+/** The ids of living processes below this one, or another, that run a program of this name. */
+export async function descendantsNamed(name: string, root?: number): Promise<readonly number[]> {
   const named = await Promise.all(
-    (await descendants()).map(async (pid) => {
+    (await descendants(root)).map(async (pid) => {
       // The kernel keeps 15 characters of a name.
       const comm = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
       return comm === name.slice(0, 15) ? [pid] : [];

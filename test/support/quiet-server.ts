@@ -1,11 +1,10 @@
 import { join } from 'node:path';
-import { request } from 'undici';
 import type { SandboxResponse } from '../../src/protocol/rest.ts';
 import { KeyStore } from '../../src/sandbox/key-store.ts';
 import { SandboxServer, type SandboxServerOptions } from '../../src/sandbox/server.ts';
 import { Secret } from '../../src/util/secret.ts';
 import { quietDriver } from './quiet-driver.ts';
-import { type Answer, API_KEY, type CallOptions, sandboxSpec } from './sandbox-server.ts';
+import { type Answer, API_KEY, type CallOptions, callJson, sandboxSpec } from './sandbox-server.ts';
 import { tempFolder } from './temp-folder.ts';
 
 /** A server over guests that are not there: for everything that happens before one is asked. */
@@ -33,17 +32,8 @@ export async function openQuietServer(options: Partial<SandboxServerOptions> = {
       ...options,
     }),
   );
-  const call = async (method: string, path: string, { body, key = API_KEY }: CallOptions = {}): Promise<Answer> => {
-    const response = await request(`${server.url}${path}`, {
-      method: method as 'GET',
-      headers: {
-        ...(key === null ? {} : { authorization: `Bearer ${key}` }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      body: body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body),
-    });
-    return { status: response.statusCode, body: await response.body.json() };
-  };
+  const call = (method: string, path: string, options?: CallOptions) =>
+    callJson(`${server.url}${path}`, method, options);
   return {
     url: server.url,
     port: Number(new URL(server.url).port),

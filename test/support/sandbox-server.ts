@@ -45,17 +45,8 @@ export async function openServer(): Promise<TestServer> {
     }),
   );
 
-  const call = async (method: string, path: string, { body, key = API_KEY }: CallOptions = {}): Promise<Answer> => {
-    const response = await request(`${server.url}${path}`, {
-      method: method as 'GET',
-      headers: {
-        ...(key === null ? {} : { authorization: `Bearer ${key}` }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-      },
-      body: body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body),
-    });
-    return { status: response.statusCode, body: await response.body.json() };
-  };
+  const call = (method: string, path: string, options?: CallOptions) =>
+    callJson(`${server.url}${path}`, method, options);
 
   return {
     url: server.url,
@@ -75,4 +66,21 @@ export async function openServer(): Promise<TestServer> {
 
 export function sandboxSpec(name: string): Readonly<Record<string, unknown>> {
   return { name, image: { type: 'oci', reference: 'host' } };
+}
+
+/** One request with a key, and its answer, which must be JSON. */
+export async function callJson(
+  url: string,
+  method: string,
+  { body, key = API_KEY }: CallOptions = {},
+): Promise<Answer> {
+  const response = await request(url, {
+    method: method as 'GET',
+    headers: {
+      ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+    },
+    body: body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body),
+  });
+  return { status: response.statusCode, body: await response.body.json() };
 }

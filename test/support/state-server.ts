@@ -2,15 +2,15 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { request } from 'undici';
 import type { SandboxResponse } from '../../src/protocol/rest.ts';
-import { API_KEY, sandboxSpec } from './sandbox-server.ts';
+import { API_KEY, callJson, sandboxSpec } from './sandbox-server.ts';
 
 const SERVER = fileURLToPath(new URL('./serve-state.ts', import.meta.url));
 
 /** A Microsandbox server as a process of its own, which can be killed. */
 export interface StateServer extends AsyncDisposable {
   readonly url: string;
+  readonly pid: number;
   /** Paths begin below `/v1/sandboxes`; gives the answer's body. */
   call(method: string, path: string, body?: object): Promise<unknown>;
   /** Starts a sandbox of the image `host` and waits until it runs. */
@@ -22,7 +22,7 @@ export interface StateServer extends AsyncDisposable {
 /** Starts one that keeps its state in `folder`; guests may reach what is on `allow`. */
 export async function openStateServer(
   folder: string,
-  driver: string,
+  driver = 'qemu',
   allow: readonly string[] = [],
 ): Promise<StateServer> {
   const child = spawn(process.execPath, [SERVER, folder, API_KEY, driver, ...allow], {
@@ -32,16 +32,11 @@ export async function openStateServer(
     throw new Error('The server ended before it listened');
   });
   const [url] = (await Promise.race([once(createInterface(child.stdout), 'line'), gone])) as [string];
-  const call = async (method: string, path: string, body?: object) => {
-    const response = await request(`${url}/v1/sandboxes${path}`, {
-      method: method as 'GET',
-      headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' },
-      body: body === undefined ? null : JSON.stringify(body),
-    });
-    return response.body.json();
-  };
+  const call = async (method: string, path: string, body?: object) =>
+    (await callJson(`${url}/v1/sandboxes${path}`, method, { body })).body;
   return {
     url,
+    pid: child.pid ?? 0,
     call,
     start: async (name, spec = {}) => {
       const body = { ...sandboxSpec(name), ...spec };

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { Command } from 'commander';
 import { type ExitCode, messageOf, WorkcellError } from '../../core/errors.ts';
-import type { ExecutionEvent, ExecutionStatus } from '../../core/execution.ts';
+import type { ExecutionEvent, ExecutionStatus, Language } from '../../core/execution.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { openCell } from '../open-cell.ts';
 import { print, printJson, say } from '../output.ts';
@@ -10,10 +10,12 @@ import { renderResult } from '../render-result.ts';
 
 interface RunOptions {
   readonly file?: string;
+  readonly lang?: string;
   readonly customer: string;
   readonly session?: string;
   readonly tools?: string;
   readonly timeout?: string;
+  readonly check?: true;
   readonly json?: true;
 }
 
@@ -32,18 +34,24 @@ export function runCommand(done: (code: ExitCode) => void): Command {
       '[task]',
       'what to do; chooses the tools, and alone becomes a call of the best one. "-" reads a program from standard input',
     )
-    .option('-f, --file <program>', 'the program, in TypeScript')
+    .option('-f, --file <program>', 'the program, in TypeScript or Python')
+    .option(
+      '--lang <language>',
+      'what the program is written in: typescript (ts) or python (py); default: what the ending of --file says, or typescript',
+    )
     .option('--customer <id>', 'whose workspace', 'default')
     .option('--session <id>', 'record it in this session (default: a new one)')
     .option('--tools <names>', 'exactly these tools, such as memory.create_entities,calculator.add')
     .option('--timeout <duration>', 'how long the program may run, such as 30s')
+    .option('--check', "check the program against the tools' types first; nothing runs when it calls one wrongly")
     .option('--json', 'print the result as one JSON object')
     .addHelpText(
       'after',
-      '\nExamples:\n  workcell run "Calculate 5 + 3"\n  workcell run --file report.ts --customer acme\n  echo "return process.version" | workcell run -',
+      '\nExamples:\n  workcell run "Calculate 5 + 3"\n  workcell run --file report.ts --customer acme\n  echo "return process.version" | workcell run -\n  workcell run --lang py - < report.py',
     )
     .action(async (task: string | undefined, options: RunOptions, command: Command) => {
-      const request = { ...(await readRequest(task, options)), ...wishes(options) };
+      const language = languageOf(options);
+      const request = { ...(await readRequest(task, options)), ...wishes(options), language };
       const signal = onInterrupt();
       await using cell = await openCell(command, [
         { key: 'limits.timeout', flag: '--timeout', value: options.timeout },
@@ -51,6 +59,7 @@ export function runCommand(done: (code: ExitCode) => void): Command {
       const result = await cell.customer(options.customer).execute({
         ...request,
         signal,
+        typeCheck: options.check,
         onEvent: options.json === true ? undefined : stream,
       });
       if (options.json === true) printJson(result);
@@ -66,6 +75,23 @@ export function runCommand(done: (code: ExitCode) => void): Command {
 function stream(event: ExecutionEvent): void {
   if (event.type === 'stdout') process.stdout.write(event.text);
   else if (event.type === 'stderr') process.stderr.write(event.text);
+}
+
+const LANGUAGES: { readonly [name: string]: Language } = {
+  ts: 'typescript',
+  typescript: 'typescript',
+  py: 'python',
+  python: 'python',
+};
+
+function languageOf({ lang, file = '' }: RunOptions): Language {
+  if (lang === undefined) return file.endsWith('.py') ? 'python' : 'typescript';
+  const language = LANGUAGES[lang];
+  if (language !== undefined) return language;
+  throw new WorkcellError(
+    'invalid_argument',
+    `There are no programs in "${lang}"; --lang is one of ${Object.keys(LANGUAGES).join(', ')}`,
+  );
 }
 
 async function readRequest(task: string | undefined, { file }: RunOptions): Promise<{ task?: string; code?: string }> {

@@ -1,9 +1,10 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { ERRORS, type ExitCode } from '../../core/errors.ts';
 import { toolName } from '../../core/tool.ts';
+import { DEFAULT_TOKENS, DETAILS, type Detail, type ToolSearchResult } from '../../workcell/search-tools.ts';
 import type { SyncReport } from '../../workcell/sync-tools.ts';
 import { openCell } from '../open-cell.ts';
-import { print, printJson, say, table } from '../output.ts';
+import { dim, print, printJson, say, table } from '../output.ts';
 
 export function toolsCommand(done: (code: ExitCode) => void): Command {
   const tools = new Command('tools').description('the tools that programs can call');
@@ -34,14 +35,62 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
   tools
     .command('search <query>')
     .description('the tools that fit a description, best first')
+    .option('--query <text>', 'one more query, such as another step of the task; can be repeated', collect)
     .option('--limit <n>', 'how many at most', parseLimit, 10)
-    .option('--json', 'print the hits as JSON')
-    .action(async (query: string, options: { limit: number; json?: true }, command: Command) => {
+    .addOption(new Option('--detail <level>', 'how much to tell of each').choices(DETAILS).default('summaries'))
+    .option('--max-tokens <n>', `what a model may have to read: ${budgets()} unless told`, parseLimit)
+    .addOption(new Option('--lang <language>', 'the language of full definitions').choices(['ts', 'py']).default('ts'))
+    .option('--customer <id>', 'also by what this customer has used tools for')
+    .option('--json', 'print everything that was found, and how, as JSON')
+    .action(async (query: string, options: SearchFlags, command: Command) => {
       await using cell = await openCell(command);
-      const hits = await cell.searchTools(query, { limit: options.limit });
-      if (options.json === true) printJson(hits);
-      else if (hits.length === 0) say('No tool fits; see `workcell tools list`');
-      else print(table(hits.map((hit) => [hit.score.toFixed(2), toolName(hit), hit.reasons.join('; ')])));
+      const { limit, detail, maxTokens, lang } = options;
+      const language = lang === 'py' ? 'python' : 'typescript';
+      const searcher = options.customer === undefined ? cell : cell.customer(options.customer);
+      const result = await searcher.searchTools([query, ...(options.query ?? [])], {
+        limit,
+        detail,
+        maxTokens,
+        language,
+      });
+      if (options.json === true) printJson(result);
+      else printFound(result, detail);
+    });
+  tools
+    .command('usage')
+    .description('which tasks the tools have served for a customer, without the values in them')
+    .option('--customer <id>', 'whose', 'default')
+    .option('--clear', 'forget them')
+    .option('--json', 'print them as JSON')
+    .action(async (options: { customer: string; clear?: true; json?: true }, command: Command) => {
+      await using cell = await openCell(command);
+      const customer = cell.customer(options.customer);
+      if (options.clear === true) await customer.clearToolUsage();
+      const usage = await customer.toolUsage();
+      if (options.json === true) printJson(usage);
+      else if (usage.length === 0) say(`Nothing is remembered of "${options.customer}"`);
+      else print(table(usage.flatMap((used) => used.tasks.map(({ at, text }) => [toolName(used), at, text]))));
+    });
+  tools
+    .command('embed')
+    .description('get the embedding model (24 MB), and embed every tool, so that tools are also found by meaning')
+    .action(async (_options: object, command: Command) => {
+      await using cell = await openCell(command);
+      await cell.embedTools();
+      say(
+        `${cell.listTools().length} tools are found by meaning, too. Try: workcell tools search "keep what I tell you"`,
+      );
+    });
+  tools
+    .command('show <server.tool>')
+    .description('the definition of one tool: its types, and the function that calls it')
+    .addOption(new Option('--lang <language>', 'the language of the definition').choices(['ts', 'py']).default('ts'))
+    .option('--json', 'print the descriptor and the definition as JSON')
+    .action(async (name: string, options: { lang: 'ts' | 'py'; json?: true }, command: Command) => {
+      await using cell = await openCell(command);
+      const shown = cell.showTool(name, options.lang === 'py' ? 'python' : 'typescript');
+      if (options.json === true) printJson({ ...shown.tool, definition: shown.definition });
+      else print(shown.definition.trimEnd());
     });
   return tools;
 }
@@ -50,6 +99,36 @@ function describe(report: SyncReport): string {
   if (!report.ok) return `${report.server}: ${report.error.message}`;
   const { server, added, changed, removed, unchanged } = report;
   return `${server}: ${added.length} added, ${changed.length} changed, ${removed.length} removed, ${unchanged.length} unchanged`;
+}
+
+interface SearchFlags {
+  readonly query?: readonly string[];
+  readonly customer?: string;
+  readonly limit: number;
+  readonly detail: Detail;
+  readonly maxTokens?: number;
+  readonly lang: 'ts' | 'py';
+  readonly json?: true;
+}
+
+function printFound({ hits, leftOut, withoutEmbeddings, hidden = [] }: ToolSearchResult, detail: Detail): void {
+  if (hits.length === 0 && leftOut.length === 0) say('No tool fits; see `workcell tools list`');
+  else if (detail === 'full') print(hits.map(({ text }) => text).join('\n\n'));
+  else if (detail === 'names') print(hits.map(({ text }) => text).join('\n'));
+  else print(table(hits.map(({ score, text, reasons }) => [score.toFixed(2), text, `(${reasons.join('; ')})`])));
+  if (leftOut.length > 0) {
+    say(dim(`left out: ${leftOut.join(', ')}; give more --max-tokens, less --detail, or search for one by its name`));
+  }
+  for (const { server, reason } of hidden) say(dim(`the tools of ${server} are hidden: ${reason}`));
+  if (withoutEmbeddings !== undefined) say(dim(`found by words alone: ${withoutEmbeddings}`));
+}
+
+function budgets(): string {
+  return DETAILS.map((detail) => `${DEFAULT_TOKENS[detail]} for ${detail}`).join(', ');
+}
+
+function collect(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
 }
 
 function parseLimit(text: string): number {

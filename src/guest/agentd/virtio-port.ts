@@ -3,8 +3,9 @@ import { Duplex } from 'node:stream';
 
 const PORTS = '/sys/class/virtio-ports';
 const READ_BYTES = 256 * 1024;
-/** How often a port without a host is asked again. */
+/** How soon a port without a host is asked again: each time later, because an emulated CPU has others to serve. */
 const RETRY_MS = 50;
+const LONGEST_RETRY_MS = 500;
 
 /** The device of the virtio-serial port with this name. Throws when the machine has none. */
 export function openPort(name: string): number {
@@ -21,6 +22,7 @@ export class VirtioPort extends Duplex {
   readonly #fd: number;
   #lastSeen = performance.now();
   #retry: NodeJS.Timeout | undefined;
+  #retryMs = RETRY_MS;
   #connected = false;
 
   constructor(fd: number) {
@@ -46,7 +48,8 @@ export class VirtioPort extends Duplex {
         this.#connected = false;
         this.emit('orphaned');
       }
-      this.#retry = setTimeout(() => this._read(), RETRY_MS);
+      this.#retry = setTimeout(() => this._read(), this.#retryMs);
+      this.#retryMs = Math.min(2 * this.#retryMs, LONGEST_RETRY_MS);
     });
   }
 
@@ -65,6 +68,7 @@ export class VirtioPort extends Duplex {
 
   #seen(): void {
     this.#connected = true;
+    this.#retryMs = RETRY_MS;
     this.#lastSeen = performance.now();
   }
 }

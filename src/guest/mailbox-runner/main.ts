@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, unlinkSyn
 import { totalmem } from 'node:os';
 import { RUNTIME_NODE } from '../../protocol/guest-bootstrap.ts';
 import { HOST_LOST_MS, MAILBOX, messageName } from '../../protocol/runner-mailbox.ts';
+import { pythonCommand } from '../runner/options.ts';
 import { Supervisor } from '../runner/supervisor.ts';
 
 /** As often as the mailbox is looked into: while there is something to wait for, and otherwise. */
@@ -13,6 +14,7 @@ const BUSY_MS = 10;
 const QUIET_MS = 50;
 const QUIET_AFTER_MS = 5_000;
 const HEAP_SHARE = 0.7;
+const SHELL = ['/bin/sh'] as const;
 
 const folder = process.argv[2] ?? '.';
 const [inbox, outbox] = [`${folder}/${MAILBOX.toGuest}`, `${folder}/${MAILBOX.toHost}`];
@@ -23,14 +25,16 @@ let pending = '';
 let lastMessage = performance.now();
 
 const supervisor = new Supervisor({
-  shell: ['/bin/sh'],
-  command: [
-    ...[
+  shell: SHELL,
+  commands: {
+    typescript: [
       existsSync(RUNTIME_NODE) ? RUNTIME_NODE : process.execPath,
       `--max-old-space-size=${Math.floor((totalmem() * HEAP_SHARE) / 1024 / 1024)}`,
+      '--no-warnings',
+      `${folder}/${MAILBOX.program}`,
     ],
-    ...['--no-warnings', `${folder}/${MAILBOX.program}`],
-  ],
+    python: pythonCommand(SHELL, `${folder}/${MAILBOX.python}`),
+  },
   cwd: '/workspace',
 });
 

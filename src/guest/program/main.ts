@@ -12,6 +12,7 @@ import { ToolCalls } from './tool-calls.ts';
 const channel = new Socket({ fd: 3 });
 const calls = new ToolCalls({
   send: (call, server, tool, input) => channel.write(encodeLine({ t: 'call', run: '', call, server, tool, input })),
+  cancel: (call) => channel.write(encodeLine({ t: 'cancel', run: '', call })),
   // Only an open call keeps the process alive, so that a program ends when nothing is left to do, as with `node file`.
   onPending: (pending) => (pending ? channel.ref() : channel.unref()),
 });

@@ -28,7 +28,7 @@ function installSyncHooks(register: typeof NodeModule.registerHooks): (source: s
     load(url, context, next) {
       if (url.startsWith(PROGRAM_URL)) return { format: 'module', source: program, shortCircuit: true };
       // Outside of a package, node would first try TypeScript files as CommonJS and warn about it.
-      if (url.endsWith('.ts') && url.startsWith('file:///workspace/')) {
+      if (url.endsWith('.ts') && /^file:\/\/\/(?:workspace|opt\/workcell\/skills)\//.test(url)) {
         return { format: 'module-typescript', source: readFileSync(fileURLToPath(url), 'utf8'), shortCircuit: true };
       }
       return next(url, context);

@@ -28,13 +28,22 @@ class ToolError extends Error {
 
 interface ToolCallsOptions {
   readonly send: (call: number, server: string, tool: string, input: unknown) => void;
+  /** Tells the host that nobody waits for the call any more. */
+  readonly cancel: (call: number) => void;
   readonly onPending: (pending: boolean) => void;
+}
+
+interface CallOptions {
+  /** Gives the call up: it rejects with the signal's reason, and the tool's server is told. */
+  readonly signal?: AbortSignal;
 }
 
 interface Waiting {
   readonly error: ToolError;
   readonly resolve: (value: unknown) => void;
-  readonly reject: (error: Error) => void;
+  readonly reject: (reason: unknown) => void;
+  /** Lets go of what the call holds. */
+  readonly settle: () => void;
 }
 
 /** The guest's end of tool calls; installs what `servers/runtime.ts` looks for. */
@@ -51,23 +60,40 @@ export class ToolCalls {
 
   answer(frame: Record<string, unknown>): void {
     const call = Number(frame['call']);
-    const waiting = this.#waiting.get(call);
+    const waiting = this.#take(call);
     if (waiting === undefined) return;
-    this.#waiting.delete(call);
-    if (this.#waiting.size === 0) this.#options.onPending(false);
     if (frame['ok'] === true) waiting.resolve(frame['value']);
     else waiting.reject(withCallSite(new ToolError(frame['error'] as ToolErrorData), waiting.error));
   }
 
-  #call(server: string, tool: string, input: unknown): Promise<unknown> {
+  #call(server: string, tool: string, input: unknown, options: CallOptions = {}): Promise<unknown> {
+    const { signal } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
     // Made here and not when the answer comes, because only here the stack shows the line that made the call.
     const error = new ToolError({ server, tool, code: '', message: '' });
     return new Promise((resolve, reject) => {
       this.#last += 1;
-      this.#waiting.set(this.#last, { error, resolve, reject });
+      const call = this.#last;
+      const onAbort = () => {
+        this.#take(call)?.reject(signal?.reason);
+        this.#options.cancel(call);
+      };
+      const settle = () => signal?.removeEventListener('abort', onAbort);
+      this.#waiting.set(call, { error, resolve, reject, settle });
+      signal?.addEventListener('abort', onAbort, { once: true });
       this.#options.onPending(true);
-      this.#options.send(this.#last, server, tool, input ?? {});
+      this.#options.send(call, server, tool, input ?? {});
     });
+  }
+
+  /** The call is settled from here on. */
+  #take(call: number): Waiting | undefined {
+    const waiting = this.#waiting.get(call);
+    if (waiting === undefined) return undefined;
+    this.#waiting.delete(call);
+    waiting.settle();
+    if (this.#waiting.size === 0) this.#options.onPending(false);
+    return waiting;
   }
 }
 

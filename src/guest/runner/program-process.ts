@@ -4,6 +4,7 @@ import { StringDecoder } from 'node:string_decoder';
 import {
   encodeLine,
   type HostFrame,
+  type Language,
   LineDecoder,
   type ProgramEnd,
   type RunnerFrame,
@@ -15,15 +16,15 @@ import { makeExpendable } from './expendable.ts';
 export interface ProgramProcessOptions {
   /** Command and arguments of a POSIX shell. */
   readonly shell: readonly [command: string, ...args: string[]];
-  /** Command and arguments that start the program process. */
-  readonly command: readonly string[];
+  /** Command and arguments that start the process for a program of each language. */
+  readonly commands: Readonly<Record<Language, readonly string[]>>;
   readonly cwd: string;
 }
 
 export type ProgramEnvironment = Readonly<Record<string, string | undefined>>;
 
 type RunFrame = Extract<HostFrame, { t: 'run' }>;
-type CallFrame = Extract<RunnerFrame, { t: 'call' }>;
+type CallFrame = Extract<RunnerFrame, { t: 'call' | 'cancel' }>;
 type Emit = (frame: RunnerFrame) => void;
 
 /** Variables that the loader, the C library or node look at only once. */
@@ -91,15 +92,15 @@ export class ProgramProcess {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** Lets the shell become the process that waits for a program. */
-  start(env: ProgramEnvironment): void {
-    const { command, cwd } = this.#options;
+  /** Lets the shell become the process that waits for a program of this language. */
+  start(language: Language, env: ProgramEnvironment): void {
+    const { commands, cwd } = this.#options;
     this.#startedWith = env;
     const variables = Object.entries(env).filter(([name]) => /^[A-Za-z_][A-Za-z0-9_]*$/.test(name));
     const lines = [
       ...variables.map(([name, value = '']) => `export ${name}=${shellWord(value)}`),
       `cd ${shellWord(cwd)}`,
-      `exec ${command.map(shellWord).join(' ')} </dev/null`,
+      `exec ${commands[language].map(shellWord).join(' ')} </dev/null`,
     ];
     this.#child.stdin?.on('error', () => {});
     this.#child.stdin?.end(`${lines.join('\n')}\n`);
@@ -124,9 +125,8 @@ export class ProgramProcess {
     const stderr = new OutputPipe(this.#child.stderr, frame, 'stderr', emit);
     this.#onCall = (call) => emit({ ...call, run: frame.run });
     emit({ t: 'started', run: frame.run });
-    const { code, valueBytes } = frame;
     const env = this.#takenWith === this.#startedWith ? {} : { env: this.#takenWith };
-    this.#channel.write(`${JSON.stringify({ t: 'run', code, valueBytes, ...env })}\n`);
+    this.#channel.write(`${JSON.stringify({ ...frame, ...env })}\n`);
     await this.#closed;
     stdout.flush();
     stderr.flush();
@@ -175,7 +175,7 @@ export class ProgramProcess {
         for (const frame of lines.push(text)) {
           if (frame['t'] === 'waiting') this.#waits.resolve();
           else if (frame['t'] === 'end') this.#finish(frame['end'] as ProgramEnd);
-          else if (frame['t'] === 'call') this.#onCall(frame as unknown as CallFrame);
+          else if (frame['t'] === 'call' || frame['t'] === 'cancel') this.#onCall(frame as unknown as CallFrame);
         }
       } catch {
         // Only the program itself can write nonsense here; it has ended its own run.

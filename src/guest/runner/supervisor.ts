@@ -1,6 +1,7 @@
 import {
   encodeLine,
   type HostFrame,
+  type Language,
   LineDecoder,
   RUNNER_VERSION,
   type RunnerFrame,
@@ -8,7 +9,8 @@ import {
 import { type ProgramEnvironment, ProgramProcess, type ProgramProcessOptions } from './program-process.ts';
 
 /**
- * Keeps one fresh process waiting and gives each program one of its own.
+ * Keeps one fresh process waiting and gives each program one of its own. For Python it begins to do so with the first
+ * program that is written in it.
  *
  * A process serves one program and ends with it. The next one is started only when nothing runs, so that it does not take
  * time from a program on a guest with one CPU.
@@ -17,6 +19,7 @@ export class Supervisor {
   readonly #options: ProgramProcessOptions;
   #env: ProgramEnvironment | undefined;
   #waiting: ProgramProcess;
+  #waitingPython: ProgramProcess | undefined;
   #opened = false;
   #running = 0;
 
@@ -31,15 +34,17 @@ export class Supervisor {
     if (this.#opened) return;
     this.#opened = true;
     this.#env = env;
-    this.#waiting.start(env);
+    this.#waiting.start('typescript', env);
   }
 
-  /** Programs get these variables instead, also the one that takes the process that waits already. */
+  /**
+   * Programs get these variables instead, also the one that takes the process that waits already. Comes before any program.
+   */
   adapt(env: ProgramEnvironment): void {
     this.#env = env;
     if (!this.#opened || this.#waiting.canAdapt(env)) return;
     this.#waiting.kill();
-    this.#waiting = this.#startOne();
+    this.#waiting = this.#startOne('typescript');
   }
 
   /** Resolves when a process waits that needs no more time before it can run a program. */
@@ -55,22 +60,27 @@ export class Supervisor {
   }
 
   /** The waiting process, or a new one when it is taken already. */
-  take(): ProgramProcess {
+  take(language: Language): ProgramProcess {
     this.#running += 1;
+    const waiting = language === 'python' ? this.#waitingPython : this.#waiting;
     // A program may have killed it: they all are root in here.
-    if (this.#waiting.taken || this.#waiting.gone) this.#waiting = this.#startOne();
-    this.#waiting.take(this.#env ?? {});
-    return this.#waiting;
+    const process = waiting === undefined || waiting.taken || waiting.gone ? this.#startOne(language) : waiting;
+    if (language === 'python') this.#waitingPython = process;
+    else this.#waiting = process;
+    process.take(this.#env ?? {});
+    return process;
   }
 
   release(): void {
     this.#running -= 1;
-    if (this.#running === 0 && this.#waiting.taken) this.#waiting = this.#startOne();
+    if (this.#running > 0) return;
+    if (this.#waiting.taken) this.#waiting = this.#startOne('typescript');
+    if (this.#waitingPython?.taken === true) this.#waitingPython = this.#startOne('python');
   }
 
-  #startOne(): ProgramProcess {
+  #startOne(language: Language): ProgramProcess {
     const process = new ProgramProcess(this.#options);
-    process.start(this.#env ?? {});
+    process.start(language, this.#env ?? {});
     return process;
   }
 }
@@ -113,7 +123,7 @@ class RunnerConnection {
 
   async #run(frame: Extract<HostFrame, { t: 'run' }>): Promise<void> {
     if (this.#runs.has(frame.run)) return;
-    const process = this.#supervisor.take();
+    const process = this.#supervisor.take(frame.language ?? 'typescript');
     this.#runs.set(frame.run, process);
     const done = await process.run(frame, (event) => this.#send(event));
     this.#runs.delete(frame.run);

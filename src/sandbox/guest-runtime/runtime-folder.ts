@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../core/errors.ts';
-import { RUNTIME_DIRECTORY } from '../../protocol/guest-bootstrap.ts';
+import { PYTHON_RUNNER, RUNTIME_DIRECTORY } from '../../protocol/guest-bootstrap.ts';
 import { launchProgram } from './launch.ts';
 
 const run = promisify(execFile);
@@ -32,7 +32,7 @@ export async function fillRuntime({ node, busybox, programs }: RuntimeInputs, fo
   await chmod(join(folder, 'bin', 'busybox'), 0o755);
   await writeFile(join(folder, 'bin', 'launch'), launchProgram());
   await chmod(join(folder, 'bin', 'launch'), 0o755);
-  for (const name of programs) await writeFile(join(folder, `${name}.mjs`), await readBundle(name));
+  for (const file of filesOf(programs)) await writeFile(join(folder, file), await readBundle(file));
   await writeRuntimeScript(folder, 'node', 'exec $node "$@"');
   await writeRuntimeScript(folder, 'runner', `exec $node ${RUNTIME_DIRECTORY}/runner.mjs`);
 }
@@ -45,7 +45,7 @@ export async function runtimeKey(text: string, files: readonly string[], program
     hash.update(`${size} ${Math.floor(mtimeMs)}\n`);
   }
   hash.update(launchProgram());
-  for (const name of programs) hash.update(await readBundle(name));
+  for (const file of filesOf(programs)) hash.update(await readBundle(file));
   return hash.digest('hex').slice(0, 16);
 }
 
@@ -57,10 +57,14 @@ export async function writeRuntimeScript(folder: string, name: string, body: str
   await chmod(path, 0o755);
 }
 
+function filesOf(programs: readonly string[]): readonly string[] {
+  return [...programs.map((name) => `${name}.mjs`), PYTHON_RUNNER];
+}
+
 /** A bundled guest program. Throws `driver_unavailable` when it was not built. */
-async function readBundle(name: string): Promise<Buffer> {
+async function readBundle(file: string): Promise<Buffer> {
   try {
-    return await readFile(join(BUNDLES, `${name}.mjs`));
+    return await readFile(join(BUNDLES, file));
   } catch (cause) {
     throw new WorkcellError('driver_unavailable', 'The guest programs are not built; run `npm run build`', { cause });
   }

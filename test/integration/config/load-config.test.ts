@@ -72,7 +72,13 @@ describe('without a file', () => {
       },
       workspace: { capacityBytes: undefined, inodes: undefined },
       server: { host: '127.0.0.1', port: 5555, hosts: [], apiKey: undefined },
-      selector: { limit: 5, threshold: undefined },
+      tools: { observed: true },
+      selector: {
+        limit: 5,
+        threshold: undefined,
+        usage: true,
+        embeddings: { mode: 'auto', offline: false, modelPath: undefined },
+      },
       limits: DEFAULT_LIMITS,
       log: { level: 'warn' },
     });
@@ -170,11 +176,37 @@ describe('MCP servers', () => {
       'mcpServers:\n  a: { command: installed }\n  b: { command: elsewhere, args: [x], cwd: sub, timeout: 5s }\n  c: { command: ./own }\n',
     );
     const servers: Readonly<Record<string, UpstreamServer>> = (await load()).config.mcpServers;
+    const common = { kind: 'stdio', args: [], env: {}, cwd: folder.path, timeoutMs: 60_000 };
+    const policy = { perCustomer: false, quarantine: false };
     expect(servers).toEqual({
-      a: { kind: 'stdio', command: join(bin, 'installed'), args: [], env: {}, cwd: folder.path, timeoutMs: 60_000 },
-      b: { kind: 'stdio', command: 'elsewhere', args: ['x'], env: {}, cwd: join(folder.path, 'sub'), timeoutMs: 5_000 },
-      c: { kind: 'stdio', command: join(folder.path, 'own'), args: [], env: {}, cwd: folder.path, timeoutMs: 60_000 },
+      a: { ...common, ...policy, command: join(bin, 'installed') },
+      b: { ...common, ...policy, command: 'elsewhere', args: ['x'], cwd: join(folder.path, 'sub'), timeoutMs: 5_000 },
+      c: { ...common, ...policy, command: join(folder.path, 'own') },
     });
+  });
+
+  it('have a policy for their tools', async () => {
+    await write(
+      'mcpServers:\n  a:\n    command: x\n    allowedTools: ["get_*"]\n    excludeTools: [get_b]\n    perCustomer: true\n    quarantine: true\n',
+    );
+    const policy = { allowedTools: ['get_*'], excludeTools: ['get_b'], perCustomer: true, quarantine: true };
+    expect((await load()).config.mcpServers['a']).toMatchObject(policy);
+  });
+
+  it.each([
+    ['args: ["${customer:k}"]', "args[0]: must not hold a customer's credential"],
+    ['cwd: "/x/${CUSTOMER_ID}"', 'cwd: is the same for all customers'],
+  ])('differ from customer to customer only where nobody else sees it: %s', async (line, problem) => {
+    const found = await problems(`mcpServers:\n  a:\n    command: x\n    ${line}\n`);
+    expect(found).toHaveLength(1);
+    expect(found[0]).toContain(`mcpServers.a.${problem}`);
+  });
+
+  it('show in no listing of the configuration what they are filled in with', async () => {
+    await write('mcpServers:\n  a:\n    command: x\n    args: ["${CUSTOMER_ID}"]\n    env: { T: "${customer:k}" }\n');
+    const { values } = await load();
+    expect(values.find(({ path }) => path.at(-1) === 'args')?.value).toEqual(['${CUSTOMER_ID}']);
+    expect(String(values.find(({ path }) => path.at(-1) === 'T')?.value)).toBe('[redacted]');
   });
 
   it('over HTTP hold their headers as secrets', async () => {
@@ -272,6 +304,11 @@ describe('strictness', () => {
     ],
     ['sandbox: { network: { allow: ["x:0"] } }', 'sandbox.network.allow[0]: "x:0" is not a destination'],
     ['sandbox: { network: { allow: [443] } }', 'sandbox.network.allow[0]: must be text; put it in quotes'],
+    [
+      'mcpServers: { my-x: { command: a }, my_x: { command: a } }',
+      'mcpServers: "my-x" and "my_x" would both be "servers.my_x" in Python; rename one of them',
+    ],
+    ['tools: { observed: maybe }', 'must be true or false'],
     ['selector: { threshold: 1.1 }', 'must be a number from 0 to 1'],
     ['limits: { value: -1M }', 'is not a size'],
     ['limits: { toolCalls: "" }', 'must be text or a number, and not empty'],

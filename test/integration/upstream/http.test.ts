@@ -196,7 +196,7 @@ describe('an endpoint of our own', () => {
     expect(problems).toEqual([]);
   });
 
-  it('that forgot the session is connected anew by the next call, and the lost one is not repeated', async () => {
+  it('that forgot the session is connected anew for a call, which never arrived in the old one and arrives once', async () => {
     const sessions = new Set<string>();
     const calls: string[] = [];
     const url = await serve((request, response) =>
@@ -217,8 +217,8 @@ describe('an endpoint of our own', () => {
     connectTo(url);
     expect(await call('x')).toMatchObject({ ok: true });
     sessions.clear();
-    expect(await call('x')).toMatchObject({ ok: false, error: { code: 'upstream_unavailable', retryable: true } });
     expect(await call('x')).toMatchObject({ ok: true });
+    expect(calls).toHaveLength(2);
     expect(new Set(calls).size).toBe(2);
   });
 });

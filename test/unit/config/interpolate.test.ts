@@ -1,6 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the notation is what is tested
 import { describe, expect, it } from 'vitest';
 import { interpolate } from '../../../src/config/interpolate.ts';
+import { customerValuesIn, fillCustomerValues } from '../../../src/util/customer-value.ts';
 
 describe('interpolate', () => {
   const variables = { HOST: 'example.com', EMPTY: '', NESTED: '${HOST}', YAML: 'a: [1, {b: true}]\n- x' };
@@ -18,6 +19,16 @@ describe('interpolate', () => {
     expect(interpolate('$${HOST} is ${HOST}', variables)).toEqual({ value: '${HOST} is example.com', problems: [] });
   });
 
+  it('marks what differs from customer to customer, and nothing that only looks like it', () => {
+    const { value, problems } = interpolate('${customer:a-b} ${CUSTOMER_ID} ${CUSTOMER_DIR} $${customer:x}', {
+      CUSTOMER_ID: 'from the environment',
+    });
+    expect(problems).toEqual([]);
+    expect(customerValuesIn(value)).toEqual([{ kind: 'credential', key: 'a-b' }, { kind: 'id' }, { kind: 'folder' }]);
+    expect(fillCustomerValues(value, ({ kind }) => kind)).toBe('credential id folder ${customer:x}');
+    expect(customerValuesIn(interpolate('${LIKE}', { LIKE: '${customer:x}' }).value)).toEqual([]);
+  });
+
   it('does not look into what it put in', () => {
     expect(interpolate('${NESTED}', variables).value).toBe('${HOST}');
     expect(interpolate('${YAML}', variables).value).toBe(variables.YAML);
@@ -29,6 +40,8 @@ describe('interpolate', () => {
     ['${toString}', 'the environment variable toString is not set'],
     ['${a b}', '"${a b}" is not a variable; write $${ for a literal ${'],
     ['${}', '"${}" is not a variable; write $${ for a literal ${'],
+    ['${customer:}', '"${customer:}" is not a variable; write $${ for a literal ${'],
+    ['${customer:a b}', '"${customer:a b}" is not a variable; write $${ for a literal ${'],
     ['x ${HOST', '"${HOST" is not a variable; write $${ for a literal ${'],
   ])('reports %j', (text, problem) => {
     expect(interpolate(text, variables).problems).toEqual([problem]);

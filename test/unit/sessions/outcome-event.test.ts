@@ -28,6 +28,8 @@ describe('finishedEvent()', () => {
       stderr: 'ee',
       selection: { mode: 'none', considered: 0, tools: [], noMatch: null },
       planner: 'none',
+      language: 'python',
+      warnings: [],
       program: '',
       calls: [],
     };

@@ -8,7 +8,8 @@ export const SAMPLE_EVENTS: readonly SessionEvent[] = [
     executionId: 'e1',
     task: 'Say hello',
     description: 'A greeting',
-    program: 'return "hello"',
+    language: 'python',
+    program: 'result = "hello"',
     selection: {
       mode: 'lexical',
       considered: 12,

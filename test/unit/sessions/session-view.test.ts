@@ -18,6 +18,7 @@ const started = (executionId: string, more: { task?: string | null; description?
   type: 'execution.started',
   executionId,
   task: null,
+  language: 'typescript',
   program: `program of ${executionId}`,
   selection: { mode: 'none', considered: 0, tools: [], noMatch: null },
   planner: 'none',
@@ -70,6 +71,7 @@ describe('viewSession()', () => {
       {
         task_id: 'e1',
         description: 'Described',
+        language: 'typescript',
         code: 'program of e1',
         result: { answer: 42 },
         output: 'one',
@@ -80,6 +82,7 @@ describe('viewSession()', () => {
       {
         task_id: 'e2',
         description: 'Second',
+        language: 'typescript',
         code: 'program of e2',
         result: null,
         output: 'two more',

@@ -34,12 +34,12 @@ export async function adoptGuest(
     return undefined;
   }
   const [machine, fileServer] = [new ForeignProcess(data.machine), new ForeignProcess(data.fileServer)];
-  return { guest: new QemuGuest({ boot, machine, fileServer, agent, folder, network, record }), folder };
+  return { guest: new QemuGuest({ boot, machine, fileServer, agent, folder, network, record, kept: true }), folder };
 }
 
 async function takeOver({ folder, machine, fileServer }: GuestData, deadline: Deadline): Promise<Socket | undefined> {
   if (!(await isRunning(machine)) || !(await isRunning(fileServer))) return undefined;
-  await writeGuestFile(folder, { owner: await ownId(), survives: true });
+  await writeGuestFile(folder, { owner: await ownId() });
   await rm(join(folder, ORPHANED), { force: true });
   while (deadline.remainingMs > 0 && (await isRunning(machine))) {
     using attempt = deadline.child('Adopting a sandbox', ATTEMPT_MS);

@@ -73,6 +73,7 @@ export class QemuDriver implements SandboxDriver {
   readonly isolation: Isolation;
   readonly #options: QemuDriverOptions;
   readonly #templates = new Map<string, Promise<Template>>();
+  readonly #booting = new Set<Promise<QemuGuest>>();
   readonly #guests = new Set<QemuGuest>();
   readonly #bench = new Lazy<Bench>();
   #pool: GuestPool | undefined;
@@ -108,10 +109,9 @@ export class QemuDriver implements SandboxDriver {
       throw new WorkcellError('unsupported', `The driver "qemu" cannot boot an image of the kind "${spec.image.kind}"`);
     if (spec.survives === true && !this.capabilities.adopts)
       throw new WorkcellError('unsupported', 'The driver "qemu" cannot keep a guest for the next server process');
-    const bench = await this.#prepareBench(deadline, () => {});
-    const pool = this.#pool;
-    if (pool === undefined) return this.#own(await this.#bootAnew(bench, spec, undefined, deadline));
-    return this.#own(await pool.during(() => this.#bootFromPool(pool, bench, spec, deadline)));
+    const booting = this.#boot(spec, deadline);
+    this.#booting.add(booting);
+    return await booting.finally(() => this.#booting.delete(booting));
   }
 
   async adopt(record: GuestRecord, deadline: Deadline): Promise<Guest | undefined> {
@@ -123,17 +123,25 @@ export class QemuDriver implements SandboxDriver {
     return this.#own(adopted);
   }
 
-  /** Ends every guest, but for those that survive this process. */
+  /** Ends every guest, but for those that survive this process; waits for boots, also for what they undo. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#sweepTimer);
     await this.#pool?.close();
-    const survivors = [...this.#guests].some(({ record }) => record !== undefined);
+    await Promise.allSettled(this.#booting);
+    const survivors = [...this.#guests].some(({ kept }) => kept);
     await Promise.all([...this.#guests].map((guest) => guest.release()));
     const bench = await this.#bench.find();
     if (bench === undefined) return;
     if (!survivors) await rm(bench.runDirectory, { recursive: true, force: true });
     // Guests of earlier processes may have ended since the last look, and nobody may come after us for a long time.
     await sweepRunDirectories();
+  }
+
+  async #boot(spec: GuestSpec, deadline: Deadline): Promise<QemuGuest> {
+    const bench = await this.#prepareBench(deadline, () => {});
+    const pool = this.#pool;
+    if (pool === undefined) return this.#own(await this.#bootAnew(bench, spec, undefined, deadline));
+    return this.#own(await pool.during(() => this.#bootFromPool(pool, bench, spec, deadline)));
   }
 
   async #bootFromPool(pool: GuestPool, bench: Bench, spec: GuestSpec, deadline: Deadline): Promise<QemuGuest> {

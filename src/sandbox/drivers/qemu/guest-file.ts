@@ -11,16 +11,14 @@ const guestDataSchema = z.strictObject({
   network: z.boolean(),
 });
 
-const guestFileSchema = z.strictObject({
+const guestFileSchema = z.object({
   /** The process that answers for the guest. */
   owner: processIdSchema,
-  /** False: the guest is to end with its owner. */
-  survives: z.boolean(),
 });
 
 /** Where a guest is found again: the data of its record. */
 export type GuestData = z.infer<typeof guestDataSchema>;
-/** Whose a guest is; lies in its folder. */
+/** Whose a guest is that outlives its owner; lies in its folder. A guest without one is nobody's when the process that has started it is gone. */
 export type GuestFile = z.infer<typeof guestFileSchema>;
 
 const NAME = 'guest.json';

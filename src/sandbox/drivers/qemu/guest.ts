@@ -5,7 +5,9 @@ import { WorkcellError } from '../../../core/errors.ts';
 import type { BootKind } from '../../../core/execution.ts';
 import type { HostProcess } from '../../../util/child.ts';
 import type { Deadline } from '../../../util/deadline.ts';
+import { ownId } from '../../../util/process-id.ts';
 import type { Guest, GuestExit, GuestMetrics, GuestRecord, StopReport } from '../../driver.ts';
+import { writeGuestFile } from './guest-file.ts';
 import { egressSocket, memoryFile } from './machine.ts';
 import { measureGuest } from './metrics.ts';
 import { connectUnix } from './unix-socket.ts';
@@ -19,8 +21,10 @@ export interface QemuGuestParts {
   readonly folder: string;
   /** Whether it was promised connections to the outside. */
   readonly network: boolean;
-  /** Present when the guest survives this process. */
+  /** Present when the guest may survive this process. */
   readonly record?: GuestRecord;
+  /** Whether it is on disk whose it is. */
+  readonly kept: boolean;
 }
 
 /** A running machine and the processes and files that belong to it. */
@@ -32,6 +36,7 @@ export class QemuGuest implements Guest {
   readonly exited: Promise<GuestExit>;
   readonly connectEgress?: (deadline: Deadline) => Promise<Duplex>;
   readonly #parts: QemuGuestParts;
+  #kept: boolean;
   #connected = false;
   #asked = false;
   #stopping: Promise<StopReport> | undefined;
@@ -39,6 +44,7 @@ export class QemuGuest implements Guest {
   constructor(parts: QemuGuestParts, poolBypass?: string) {
     this.#parts = parts;
     this.boot = parts.boot;
+    this.#kept = parts.kept;
     if (parts.record !== undefined) this.record = parts.record;
     if (poolBypass !== undefined) this.poolBypass = poolBypass;
     if (parts.network) this.connectEgress = (deadline) => connectUnix(egressSocket(parts.folder), deadline);
@@ -57,10 +63,21 @@ export class QemuGuest implements Guest {
     return this.#stopping;
   }
 
-  /** Lets go of a guest that survives, for another process to adopt it; ends any other. */
+  /** Says on disk whose it is; a guest of which nothing is said there is ended by the next process. */
+  async keep(): Promise<void> {
+    if (this.record === undefined) return;
+    await writeGuestFile(this.#parts.folder, { owner: await ownId() });
+    this.#kept = true;
+  }
+
+  get kept(): boolean {
+    return this.#kept;
+  }
+
+  /** Lets go of a guest that is kept, for another process to adopt it; ends any other. */
   async release(): Promise<void> {
-    if (this.record === undefined) await this.stop(0);
-    else this.#parts.agent.destroy();
+    if (this.#kept) this.#parts.agent.destroy();
+    else await this.stop(0);
   }
 
   metrics(): Promise<GuestMetrics> {

@@ -7,12 +7,11 @@ import type { GuestMount } from '../../../protocol/guest-bootstrap.ts';
 import { Child, tailOf } from '../../../util/child.ts';
 import { Cleanup } from '../../../util/cleanup.ts';
 import { Deadline } from '../../../util/deadline.ts';
-import { ownId } from '../../../util/process-id.ts';
 import type { GuestSpec, ImageSpec, VolumeMount } from '../../driver.ts';
 import { awaitWaiting, claim, prime } from './agent-link.ts';
 import type { GuestAssets } from './assets.ts';
 import { QemuGuest } from './guest.ts';
-import { type GuestData, writeGuestFile } from './guest-file.ts';
+import type { GuestData } from './guest-file.ts';
 import { agentSocket, machineCommand, memoryFile, plugCommands, qmpSocket, SILENCE } from './machine.ts';
 import type { QemuHost } from './probe.ts';
 import { Qmp } from './qmp.ts';
@@ -111,7 +110,7 @@ export class PrimedGuest {
       const record = spec.survives === true ? await this.#record(from.boot, network) : undefined;
       const optional = { ...(user === undefined ? {} : { user }), ...(rlimits === undefined ? {} : { rlimits }) };
       await claim(agent, { hostname, env, workdir, mounts, egress: network, ...from.limits, ...optional }, deadline);
-      const parts = { boot: from.boot, machine, fileServer: view.daemon, agent, folder, network };
+      const parts = { boot: from.boot, machine, fileServer: view.daemon, agent, folder, network, kept: false };
       return new QemuGuest({ ...parts, ...(record === undefined ? {} : { record }) }, from.poolBypass);
     } catch (error) {
       this.#diedBeforeClaim = this.#gone || agent.destroyed;
@@ -131,14 +130,12 @@ export class PrimedGuest {
     await rm(folder, { recursive: true, force: true });
   }
 
-  /** Says on disk whose it is, before it is: from then on it outlives us. */
   async #record(boot: BootKind, network: boolean): Promise<{ driver: string; data: GuestData }> {
     const { folder, machine, view } = this.#parts;
     const [machineId, fileServerId] = await Promise.all([machine.identify(), view.daemon.identify()]);
     if (machineId === undefined || fileServerId === undefined) {
       throw new WorkcellError('sandbox_boot_failed', 'The virtual machine ended while it was starting');
     }
-    await writeGuestFile(folder, { owner: await ownId(), survives: true });
     return { driver: 'qemu', data: { folder, boot, network, machine: machineId, fileServer: fileServerId } };
   }
 }

@@ -70,7 +70,7 @@ async function sweep(runDirectory: string): Promise<number> {
     const folder = join(runDirectory, name);
     const file = await readGuestFile(folder);
     if (file !== undefined && (await isRunning(file.owner))) continue;
-    if (file?.survives === true && (await mayBeAdopted(folder))) orphans += 1;
+    if (file !== undefined && (await mayBeAdopted(folder))) orphans += 1;
     else await removeGuestFolder(folder);
   }
   // Guests that somebody has adopted, or may adopt, keep theirs.

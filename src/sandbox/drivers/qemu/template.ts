@@ -4,7 +4,7 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../../core/errors.ts';
-import { Child } from '../../../util/child.ts';
+import { Child, DIES_WITH_US } from '../../../util/child.ts';
 import { type Deadline, poll } from '../../../util/deadline.ts';
 import { publishFolder } from '../../../util/publish-folder.ts';
 import { awaitWaiting } from './agent-link.ts';
@@ -84,7 +84,8 @@ async function saveMachine(
 
 /** A copy of the template's memory: by reference where the file system can, without its holes otherwise. */
 export async function copyMemory(template: Template, to: string, deadline: Deadline): Promise<void> {
-  await run('cp', ['--sparse=always', '--reflink=auto', template.memory, to], { signal: deadline.signal });
+  const [program, ...args] = [...DIES_WITH_US, 'cp', '--sparse=always', '--reflink=auto', template.memory, to] as const;
+  await run(program, args, { signal: deadline.signal });
 }
 
 /** Loads the template's state into a machine that waits for it; the machine stays paused. */

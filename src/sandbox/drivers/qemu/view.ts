@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { GuestMount } from '../../../protocol/guest-bootstrap.ts';
-import { Child } from '../../../util/child.ts';
+import { Child, DIES_WITH_US } from '../../../util/child.ts';
 import { type Deadline, poll } from '../../../util/deadline.ts';
 import type { ImageSpec, MountOptions, VolumeMount } from '../../driver.ts';
 import { hostImage } from '../../driver-kit/host-image.ts';
@@ -59,9 +59,10 @@ export class View {
       'mount -o remount,ro "$VIEW"',
       // Debian's virtiofsd keeps a pid file there, which an ordinary user may not write.
       `[ -w /run ] || mount -t tmpfs -o mode=0755 ${COVER} /run`,
-      `exec ${serverCommand(options.virtiofsd, socket)}`,
+      // Only the server itself may outlive us; what sets it up dies with us.
+      `exec ${options.survives ? 'setpriv --pdeathsig clear ' : ''}${serverCommand(options.virtiofsd, socket)}`,
     ].join('\n');
-    const daemon = await Child.start([...namespaceCommand(options), 'env', `VIEW=${path}`, 'sh', '-c', script], {
+    const daemon = await Child.start([...namespaceCommand(), 'env', `VIEW=${path}`, 'sh', '-c', script], {
       log: join(options.folder, 'virtiofsd.log'),
       survives: options.survives,
     });
@@ -129,15 +130,12 @@ function refuseMounts(mounts: readonly VolumeMount[]): void {
 }
 
 /** As an ordinary user, a user namespace gives what mounting and serving foreign owners needs. */
-function namespaceCommand({ survives }: ViewOptions): [string, ...string[]] {
+function namespaceCommand(): [string, ...string[]] {
   // As a slave it sees what is mounted on the host later, such as a volume, and gives nothing back.
   const unshare = ['unshare', '--mount', '--propagation', 'slave'] as const;
-
-  if (process.getuid?.() === 0) return [...unshare];
-  const asUser = [...unshare, '--user', '--map-root-user', '--map-auto'] as const;
-  if (survives) return [...asUser];
-  // Becoming root of the namespace makes the kernel forget on whose death we depend, so it is said once more inside.
-  return [...asUser, 'setpriv', '--pdeathsig', 'KILL'];
+  if (process.getuid?.() === 0) return [...DIES_WITH_US, ...unshare];
+  // Becoming root of the namespace makes the kernel forget on whose death we depend, so it is said inside.
+  return [...unshare, '--user', '--map-root-user', '--map-auto', ...DIES_WITH_US];
 }
 
 /** Shell text; the exported folder is in `$VIEW`. */
