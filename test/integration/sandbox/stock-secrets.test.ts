@@ -1,5 +1,5 @@
 // What the stock clients say of secrets and quotas, and what a driver is told of it.
-import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openQuietServer, type QuietServer } from '../../support/quiet-server.ts';
 import { API_KEY } from '../../support/sandbox-server.ts';
@@ -27,7 +27,7 @@ afterAll(async () => {
 });
 
 it('a secret and a quota of the stock SDK reach the driver', async () => {
-  const program = join(import.meta.dirname, '../../support/stock-secret-program.ts');
+  const program = fileURLToPath(new URL('../../support/stock-secret-program.ts', import.meta.url));
   const outcome = await command(process.execPath, [program, clients.folder, folder.path], { env });
   expect(outcome).toMatchObject({ stderr: '', code: 0 });
   const [spec] = driver.specs;

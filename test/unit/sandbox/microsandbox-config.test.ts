@@ -172,13 +172,13 @@ describe('the configuration of a guest of Microsandbox', () => {
     expect(() => mountFlags({ ...spec, mounts: [mount] })).toThrow(expect.objectContaining({ code: 'unsupported' }));
   });
 
-  it('names the variables of secrets; their values are only in what its starter reads', () => {
+  it('names the variables of secrets; their values are in none of it', () => {
     const entry = { hosts: ['api.example.com'], inject: ['headers'], requiresTls: false } as const;
     const secrets = {
       onViolation: 'block',
       entries: [
-        { ...entry, name: 'TOKEN', value: new Secret("it's $x") },
-        { ...entry, name: 'OTHER', value: new Secret('b') },
+        { ...entry, name: 'TOKEN', value: new Secret('of a customer') },
+        { ...entry, name: 'OTHER', value: new Secret('of another') },
       ],
     } as const;
     const guest = { ...spec, secrets };
@@ -191,8 +191,12 @@ describe('the configuration of a guest of Microsandbox', () => {
       },
       OTHER: expect.objectContaining({ value: '$'.concat('{WORKCELL_SECRET_1}') }),
     });
-    expect(secretVariables(guest)).toBe(`export WORKCELL_SECRET_0='it'\\''s $x'\nexport WORKCELL_SECRET_1='b'\n`);
+    expect(secretVariables(guest)).toEqual([
+      ['WORKCELL_SECRET_0', secrets.entries[0].value],
+      ['WORKCELL_SECRET_1', secrets.entries[1].value],
+    ]);
+    expect(JSON.stringify(guestConfig(guest))).not.toMatch(/of a customer|of another/);
     expect(secretFlags(guest)).toEqual(['--on-secret-violation', 'block']);
-    expect([secretVariables(spec), secretFlags(spec)]).toEqual(['', []]);
+    expect([secretVariables(spec), secretFlags(spec)]).toEqual([[], []]);
   });
 });

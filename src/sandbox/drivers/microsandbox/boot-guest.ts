@@ -9,7 +9,7 @@ import type { Cleanup } from '../../../util/cleanup.ts';
 import { type Deadline, poll } from '../../../util/deadline.ts';
 import type { GuestSpec } from '../../driver.ts';
 import { hostImage } from '../../driver-kit/host-image.ts';
-import { READ_ONLY } from '../../driver-kit/mount-options.ts';
+import { quote, READ_ONLY } from '../../driver-kit/mount-options.ts';
 import { AgentStream } from './agent-stream.ts';
 import { MicrosandboxGuest } from './guest.ts';
 import { guestConfig, mountFlags, secretFlags, secretVariables } from './guest-config.ts';
@@ -46,6 +46,7 @@ export async function bootGuest(
   const folders = programs.flatMap(({ path, link }) => (link === undefined ? [path] : []));
   const config = guestConfig(spec, folders);
   await writeFile(join(folder, 'home', 'guest.json'), JSON.stringify(config), { mode: 0o600 });
+  const variables = secretVariables(spec);
   const command = jailCommand({
     install,
     programs,
@@ -53,11 +54,16 @@ export async function bootGuest(
     home: join(folder, 'home'),
     network: spec.network !== undefined,
     contents: guestContents({ spec, programs, folder, ...layers }),
-    commands: bootCommands(install, [...mountFlags(spec), ...networkFlags(spec.network), ...secretFlags(spec)]),
+    commands: bootCommands({
+      install,
+      flags: [...mountFlags(spec), ...networkFlags(spec.network), ...secretFlags(spec)],
+      secrets: variables.map(([name]) => name),
+    }),
   });
   const log = join(folder, 'jail.log');
   const survives = spec.survives === true;
-  const supervisor = await Child.start(command, { log, survives, input: secretVariables(spec) });
+  const input = variables.map(([name, value]) => `export ${name}=${quote(value.reveal())}\n`).join('');
+  const supervisor = await Child.start(command, { log, survives, input });
   undo.add(() => endJail(supervisor));
   const id = await supervisor.identify();
   if (id === undefined) throw await bootFailure(folder, log);

@@ -1,7 +1,8 @@
 import { WorkcellError } from '../../../core/errors.ts';
+import type { Secret } from '../../../util/secret.ts';
 import type { GuestSecret, GuestSpec, ImageSpec, VolumeMount } from '../../driver.ts';
 import { environmentOf } from '../../driver-kit/environment.ts';
-import { optionNames, quote } from '../../driver-kit/mount-options.ts';
+import { optionNames } from '../../driver-kit/mount-options.ts';
 import { DOLLAR, JAIL } from './jail.ts';
 
 /**
@@ -53,10 +54,9 @@ export function secretFlags({ secrets }: GuestSpec): string[] {
   return secrets === undefined ? [] : ['--on-secret-violation', secrets.onViolation];
 }
 
-/** Shell that sets the variables from which `msb` reads what the configuration only names. */
-export function secretVariables({ secrets }: GuestSpec): string {
-  const values = secrets?.entries.map(({ value }) => quote(value.reveal())) ?? [];
-  return values.map((value, index) => `export ${variable(index)}=${value}\n`).join('');
+/** The variables from which `msb` reads what the configuration only names, and their values. */
+export function secretVariables({ secrets }: GuestSpec): readonly (readonly [string, Secret])[] {
+  return secrets?.entries.map(({ value }, index) => [variable(index), value] as const) ?? [];
 }
 
 function variable(index: number): string {

@@ -27,15 +27,31 @@ export function guestContents({ spec, programs, folder, layers }: GuestJailOptio
   ];
 }
 
+export interface GuestBoot {
+  readonly install: MicrosandboxInstall;
+  /** Of `msb create`. */
+  readonly flags: readonly string[];
+  /** The names of the variables that hold secrets. */
+  readonly secrets: readonly string[];
+}
+
 /**
- * Lines of shell that boot the guest and end when it has ended. Their standard input is shell too, of which only `msb` gets
- * the variables: the secrets.
+ * Lines of shell that boot the guest and end when it has ended. Their standard input is shell too, which sets the variables
+ * that hold secrets. `msb create` alone gets them; the machine monitor is told of them as of everything else, over a pipe.
  */
-export function bootCommands(install: MicrosandboxInstall, flags: readonly string[]): string[] {
-  const create = ['create', '--quiet', '--name', 'guest', '--conf', JAIL.config, ...flags];
+export function bootCommands({ install, flags, secrets }: GuestBoot): string[] {
+  const msb = `/runtime/${install.msb}`;
+  const create = [msb, 'create', '--quiet', '--name', 'guest', '--conf', JAIL.config, ...flags].map(quote).join(' ');
+  const monitor = `#!/bin/sh\nunset ${secrets.join(' ')}\nexec ${msb} "$@"\n`;
   return [
     `exec >${JAIL.log} 2>&1`,
-    `(eval "$(cat)"; exec /runtime/${install.msb} ${create.map(quote).join(' ')} </dev/null)`,
+    ...(secrets.length === 0
+      ? [create]
+      : [
+          `printf %s ${quote(monitor)} >${JAIL.monitor}`,
+          `chmod 700 ${JAIL.monitor}`,
+          `(eval "$(cat)"; export MSB_PATH=${JAIL.monitor}; exec ${create} </dev/null)`,
+        ]),
     // It holds the environment of the guest's programs.
     `rm ${JAIL.config}`,
     `touch ${JAIL.ready}`,

@@ -20,6 +20,8 @@ export const JAIL = {
   log: '/msb/boot.log',
   /** Appears when the guest is up. */
   ready: '/msb/ready',
+  /** What msb starts as the machine monitor, when that is not to have all of its environment. */
+  monitor: '/msb/monitor',
   image: '/image/root',
   disk: '/msb/disk',
   mount: (index: number): string => `/mounts/${index}`,
