@@ -29,6 +29,7 @@ import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
 import { type SaveSkill, Skills } from './skills.ts';
 import type { SyncReport } from './sync-tools.ts';
+import { unavailableServers } from './unavailable-servers.ts';
 import { type ServerReport, UpstreamTools } from './upstream-tools.ts';
 
 export interface WorkcellOptions {
@@ -77,7 +78,8 @@ export class Workcell implements AsyncDisposable {
   readonly #cleanup = new Cleanup();
   readonly #sharedSkills: SkillStore;
   readonly #semantic: SemanticSearch | undefined;
-  #selector: ToolSelector;
+  readonly #selector: ToolSelector;
+  readonly #onUsageProblem: CustomerContext['onUsageProblem'];
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -90,7 +92,9 @@ export class Workcell implements AsyncDisposable {
     this.#semantic =
       config.selector.embeddings.mode === 'off' ? undefined : new SemanticSearch({ settings: config, onProgress });
     this.#cleanup.add(async () => this.#semantic?.[Symbol.asyncDispose]());
-    this.#selector = this.#indexTools();
+    this.#selector = new ToolSelector([], { semantic: this.#semantic });
+    this.#indexTools();
+    this.#onUsageProblem = (customer, error) => this.#log.warn({ customer, code: error.code }, error.message);
     this.#workspaces = new WorkspaceStore({
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
@@ -105,7 +109,7 @@ export class Workcell implements AsyncDisposable {
       recorded: ({ customer, execution }) => this.customer(customer).recordedExecution(execution),
     });
     this.#cleanup.add(() => this.#tools.close());
-    this.#typeChecker = new TypeChecker(tools.catalog);
+    this.#typeChecker = new TypeChecker({ load: (path) => tools.catalog.loadPromised(path) });
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
   }
 
@@ -119,9 +123,7 @@ export class Workcell implements AsyncDisposable {
     let onChanged = () => {};
     const tools = await UpstreamTools.open({ config, log, onChanged: () => onChanged() });
     const cell = new Workcell(loaded, log, tools, onProgress);
-    onChanged = () => {
-      cell.#selector = cell.#indexTools();
-    };
+    onChanged = () => cell.#indexTools();
     try {
       await cell.#bringForward();
       await tools.syncUnknown(onProgress);
@@ -151,7 +153,7 @@ export class Workcell implements AsyncDisposable {
   /** Tools for one query, or for each step of a task, with what a model needs to read of them. */
   searchTools(queries: string | readonly string[], options: ToolSearchOptions = {}): Promise<ToolSearchResult> {
     const list = typeof queries === 'string' ? [queries] : queries;
-    return searchTools(list, options, { catalog: this.#tools.catalog, selector: this.#selector });
+    return searchTools(list, options, this.#context());
   }
 
   /**
@@ -229,10 +231,10 @@ export class Workcell implements AsyncDisposable {
     return this.close();
   }
 
-  #indexTools(): ToolSelector {
+  #indexTools(): void {
     const tools = this.#tools.catalog.list();
     this.#semantic?.setTools(tools);
-    return new ToolSelector(tools, { semantic: this.#semantic });
+    this.#selector.update(tools);
   }
 
   #context(): CustomerContext {
@@ -245,6 +247,8 @@ export class Workcell implements AsyncDisposable {
       hub: this.#tools.hub,
       sharedSkills: this.#sharedSkills,
       learn: (results) => this.#learn(results),
+      unavailable: unavailableServers(this.#tools.hub),
+      onUsageProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
     };
   }
