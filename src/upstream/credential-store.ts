@@ -66,8 +66,9 @@ export class CredentialStore {
     await this.#change((file) => {
       const of = entriesOf(file, owner);
       if (!Object.hasOwn(of, key)) {
-        const whose = owner === 'default' ? 'no default' : `of customer "${owner.customer}" no`;
-        throw new WorkcellError('not_found', `There is ${whose} credential "${key}"; see: workcell credential list`);
+        const [who, what] =
+          owner === 'default' ? ['There is', 'default credential'] : [`Customer "${owner.customer}" has`, 'credential'];
+        throw new WorkcellError('not_found', `${who} no ${what} "${key}"; see: workcell credential list`);
       }
       const { [key]: _, ...rest } = of;
       return withEntries(file, owner, rest);

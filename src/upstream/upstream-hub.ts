@@ -354,11 +354,16 @@ function credentialMissing(server: string, key: string, customer: string | undef
   });
 }
 
+/** Whether a server could not be asked because a customer, or nobody, has no credential for it. */
+export function isCredentialMissing(error: WorkcellError): boolean {
+  return error.details['failure'] === 'credential_missing';
+}
+
 function neverSent(server: string, error: unknown): ToolFailure {
   if (!isWorkcellError(error)) return { code: 'upstream_unavailable', message: messageOf(error) };
   const { code, message, details, retryable } = error;
   if (code === 'cancelled') return { code, message };
-  if (details['failure'] === 'credential_missing') return { code: 'credential_missing', message };
+  if (isCredentialMissing(error)) return { code: 'credential_missing', message };
   // The whole message is the operator's: it can name paths of the host.
   const reason = typeof details['reason'] === 'string' ? `The MCP server "${server}" ${details['reason']}` : message;
   return { code: 'upstream_unavailable', message: reason, retryable };

@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import { schemaHash } from '../core/schema-hash.ts';
 import { CredentialStore } from '../upstream/credential-store.ts';
-import { type ServerStatus, UpstreamHub } from '../upstream/upstream-hub.ts';
+import { isCredentialMissing, type ServerStatus, UpstreamHub } from '../upstream/upstream-hub.ts';
 import { Deadline } from '../util/deadline.ts';
 import { KeyedTurns } from '../util/keyed-turns.ts';
 import { FailureMemory } from './failure-memory.ts';
@@ -82,9 +82,12 @@ export class UpstreamTools implements AsyncDisposable {
   /** Writes the tools of these servers as modules; default: of all. A server that is down is in the reports; it stops no other. */
   async sync(servers: readonly string[] = this.hub.servers): Promise<readonly SyncReport[]> {
     const reports = await Promise.all(servers.map((server) => this.#turns.take(server, () => this.#syncOne(server))));
-    const known = reports.filter(({ server }) => this.hub.servers.includes(server));
     await this.#failures.note(
-      known.map((report) => ({ server: report.server, problem: report.ok ? undefined : report.error.message })),
+      // That a credential is missing is found out at once, and may be repaired at any time.
+      reports.flatMap((report) => {
+        if (report.status === undefined || (!report.ok && isCredentialMissing(report.error))) return [];
+        return [{ server: report.server, problem: report.ok ? undefined : report.error.message }];
+      }),
     );
     this.#options.onChanged();
     return reports;

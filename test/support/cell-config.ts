@@ -24,9 +24,9 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
   await cp(join(ROOT, 'servers/calculator'), join(servers, 'calculator'), { recursive: true });
   await cp(join(ROOT, 'servers/runtime.ts'), join(servers, 'runtime.ts'));
   const { mcpServers = {}, limits = {}, sandbox = {}, workspace = {}, embeddings = { mode: 'off' } } = options;
-  const entries = Object.entries(mcpServers).map(([name, { command, args, cwd, env }]) => {
+  const entries = Object.entries(mcpServers).map(([name, { command, args, cwd, env, excludeTools }]) => {
     const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
-    return [name, { command, args, cwd, env: revealed }];
+    return [name, { command, args, cwd, env: revealed, ...(excludeTools === undefined ? {} : { excludeTools }) }];
   });
   const config = {
     paths: { workspaces: './workspaces', servers: './servers', skills: './skills' },

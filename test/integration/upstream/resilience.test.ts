@@ -215,3 +215,38 @@ describe('stderr', () => {
     expect(hub.logPath('double')).toBe(join(folder.path, 'logs/double.log'));
   });
 });
+
+describe('the connection of one customer', () => {
+  it('ends when it is not used for a while, and is made anew for the next call', async () => {
+    start({ double: doubleServer({ log: logPath() }, { perCustomer: true }) }, { customerIdleMs: 200 });
+    expect(await call('x', {}, { customer: 'ann' })).toMatchObject({ ok: true });
+    await eventually(async () => (await descendants()).length === 0);
+    expect(problems).toEqual([]);
+    expect(await call('x', {}, { customer: 'ann' })).toMatchObject({ ok: true });
+    expect(await starts()).toBe(2);
+  });
+
+  it('is not ended under a call', async () => {
+    start({ double: doubleServer({ log: logPath() }, { perCustomer: true }) }, { customerIdleMs: 100 });
+    await call('x', {}, { customer: 'ann' });
+    const slow = call('hang', {}, { customer: 'ann', timeoutMs: 1_500 });
+    expect(await slow).toMatchObject({ error: { code: 'timeout' } });
+  });
+
+  it('is the business of nobody else when its server dies', async () => {
+    start({ double: doubleServer({ log: logPath() }, { perCustomer: true }) });
+    await Promise.all([call('x', {}, { customer: 'ann' }), call('x', {}, { customer: 'bob' })]);
+    const hanging = call('progress', { steps: 1 }, { customer: 'bob' });
+    expect(await call('die', {}, { customer: 'ann' })).toMatchObject({ ok: false });
+    expect(await hanging).toMatchObject({ ok: true });
+    expect(await call('x')).toMatchObject({ error: { message: expect.stringContaining('is for customers') } });
+  });
+});
+
+describe('many calls at the same time', () => {
+  it('do not fail and do not mix', async () => {
+    start({ double: doubleServer({}) });
+    const answers = await Promise.all(Array.from({ length: 200 }, (_, n) => call('echo', { n })));
+    expect(answers).toEqual(answers.map((_, n) => ({ ok: true, value: { name: 'echo', arguments: { n } } })));
+  });
+});
