@@ -2,11 +2,11 @@ import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import { toolDefinition } from '../codegen/tool-definition.ts';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
-import type { SearchMode, SelectedTool } from '../core/selection.ts';
+import { pythonPackage } from '../core/python-package.ts';
+import type { HiddenServer, SearchMode, SelectedTool } from '../core/selection.ts';
 import { estimateTokens } from '../core/token-estimate.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
-import { mergeFindings } from '../selector/merge-findings.ts';
-import type { ToolSelector } from '../selector/tool-selector.ts';
+import type { SearchOptions, ToolSelector } from '../selector/tool-selector.ts';
 
 /** How much is told of a tool: `server.tool`; that and what it does, in a line; its types and the function that calls it. */
 export const DETAILS = ['names', 'summaries', 'full'] as const;
@@ -34,6 +34,8 @@ export interface ToolSearchResult {
   readonly mode: SearchMode;
   /** Why meaning had no part although embeddings are configured; absent otherwise. */
   readonly withoutEmbeddings?: string;
+  /** The servers that are down, when there are any. */
+  readonly hidden?: readonly HiddenServer[];
   /** How many tools were searched. */
   readonly considered: number;
   readonly hits: readonly ToolHit[];
@@ -41,6 +43,12 @@ export interface ToolSearchResult {
   readonly tokens: number;
   /** `server.tool` of those that were found, and for which no tokens were left. */
   readonly leftOut: readonly string[];
+}
+
+/** Where to search, and what is known beside the tools. */
+export interface ToolSearchSources extends Pick<SearchOptions, 'unavailable' | 'history'> {
+  readonly catalog: Pick<ToolCatalog, 'list' | 'get'>;
+  readonly selector: ToolSelector;
 }
 
 export const DEFAULT_TOKENS: Readonly<Record<Detail, number>> = { names: 500, summaries: 1_500, full: 4_000 };
@@ -55,13 +63,12 @@ const LINE_LENGTH = 120;
 export async function searchTools(
   queries: readonly string[],
   options: ToolSearchOptions,
-  { catalog, selector }: { readonly catalog: Pick<ToolCatalog, 'list' | 'get'>; readonly selector: ToolSelector },
+  { catalog, selector, ...known }: ToolSearchSources,
 ): Promise<ToolSearchResult> {
   const { limit = 10, detail = 'summaries', maxTokens = DEFAULT_TOKENS[detail], language = 'typescript' } = options;
   if (queries.length === 0 || queries.length > MOST_QUERIES)
     throw new WorkcellError('invalid_argument', `${queries.length} queries were given; give 1 to ${MOST_QUERIES}`);
-  const findings = await Promise.all(queries.map((query) => selector.find(query, { limit })));
-  const { tools: found, ...how } = mergeFindings(findings, limit);
+  const { tools: found, ...how } = await selector.find(queries, { limit, ...known });
   const hits: ToolHit[] = [];
   let tokens = 0;
   for (const selected of found) {
@@ -95,7 +102,7 @@ function definitionOf(tool: ToolDescriptor, language: Language): string | undefi
 }
 
 function importOf({ server, identifier, pythonIdentifier }: ToolDescriptor, language: Language): string {
-  if (language === 'python') return `# from servers.${server} import ${pythonIdentifier}`;
+  if (language === 'python') return `# from servers.${pythonPackage(server)} import ${pythonIdentifier}`;
   return `// import { ${identifier} } from 'servers/${server}'`;
 }
 

@@ -1,6 +1,8 @@
 import type { z } from 'zod';
 import { parseSkillDocument, renderSkillDocument } from '../../src/catalog/skill-document.ts';
 import { parseSkillRecord, renderSkillRecord } from '../../src/catalog/skill-record.ts';
+import { readPythonImports } from '../../src/codegen/python-imports.ts';
+import { pythonTokens } from '../../src/codegen/python-tokens.ts';
 import { isWorkcellError } from '../../src/core/errors.ts';
 import { runnerFrameSchema } from '../../src/executor/runner-frame-schema.ts';
 import { encodeFrame, FrameDecoder } from '../../src/protocol/agent-frames.ts';
@@ -50,6 +52,14 @@ const LINES = [
     usage: { stdoutBytes: 1, stderrBytes: 0, ms: 2.5 },
   }),
 ] as const;
+
+const PYTHON = Buffer.from(`"""Doc."""
+from __future__ import annotations
+import a.b as c; from d import (e, f as g,)  # why
+x = rb'\\'' + f"{d['k']:>{w}} {{}} {f"{1}"}" if 'ü' else \\
+  '''
+'''
+`);
 
 const SANDBOX_BODY = {
   name: 'a',
@@ -122,9 +132,10 @@ const CALLS: readonly [SeedCall, ...SeedCall[]] = [
 /** All of them, with what they need open until the stack is disposed of. */
 export async function openTargets(stack: AsyncDisposableStack): Promise<readonly FuzzTarget[]> {
   return [
-    { name: 'agent frames', share: 320, run: agentFrames },
+    { name: 'agent frames', share: 280, run: agentFrames },
     { name: 'agent messages', share: 250, run: agentMessages },
     { name: 'runner lines', share: 100, run: runnerLines },
+    { name: 'Python programs', share: 40, run: pythonPrograms },
     { name: 'body of a new sandbox', share: 100, run: schema(createSandboxSchema, SANDBOX_BODY) },
     { name: 'query of a new sandbox', share: 30, run: schema(createSandboxQuerySchema, CREATE_QUERY) },
     { name: 'query of a list', share: 30, run: schema(listQuerySchema, LIST_QUERY) },
@@ -170,6 +181,17 @@ function runnerLines(random: Random): void {
     if (!(error instanceof SyntaxError || error instanceof TypeError || error instanceof RangeError)) throw error;
   }
   assertUnpolluted();
+}
+
+/** Whatever is no program is cut into tokens all the same, in order and without overlap. */
+function pythonPrograms(random: Random): void {
+  const source = Buffer.from(mutateBytes(PYTHON, random)).toString();
+  let end = 0;
+  for (const token of pythonTokens(source)) {
+    if (token.start < end || token.end <= token.start) throw new Error('The tokens overlap');
+    end = token.end;
+  }
+  if (readPythonImports(source).start > source.length) throw new Error('The program begins behind its end');
 }
 
 function schema(of: z.ZodType, seed: unknown): (random: Random) => void {

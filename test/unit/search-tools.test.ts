@@ -42,6 +42,19 @@ test('names are names, and a full definition is what a program has to know', asy
   expect(hit?.text).not.toContain('callTool');
 });
 
+test('definitions are in the language that is asked for; of a tool that it cannot call there is only a summary', async () => {
+  const python = tools.map((each) => ({ ...each, server: 'my-disk', pythonIdentifier: each.identifier }));
+  const catalog = {
+    list: () => python,
+    get: (name: string) => python.find((each) => toolName(each) === name) ?? tool('none', '', {}),
+  };
+  const options = { detail: 'full', language: 'python', limit: 1 } as const;
+  const found = await searchTools(['read file'], options, { catalog, selector: new ToolSelector(python) });
+  expect(found.hits[0]?.text).toMatch(/^# from servers\.my_disk import read_file\n/);
+  expect(found.hits[0]?.text).toContain('def read_file(');
+  expect((await search(['read file'], options)).hits[0]).toMatchObject({ detail: 'summaries' });
+});
+
 test('a definition that does not fit gives way to its summary, and what does not fit at all is named', async () => {
   const whole = await search(['file'], { detail: 'full' });
   expect(whole.hits.map(({ detail }) => detail)).toEqual(['full', 'full', 'full']);

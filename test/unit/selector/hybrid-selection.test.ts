@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { type ToolDescriptor, toolName } from '../../../src/core/tool.ts';
-import { mergeFindings } from '../../../src/selector/merge-findings.ts';
 import { SemanticIndex } from '../../../src/selector/semantic-index.ts';
 import type { SemanticSource } from '../../../src/selector/semantic-source.ts';
 import { semanticText } from '../../../src/selector/semantic-text.ts';
@@ -86,8 +85,8 @@ test('a tool that the query names comes first, whatever others mean', async () =
 });
 
 test('findings of several queries take turns, and a tool of more than one stands where it comes first', async () => {
-  const findings = await Promise.all(['photo', 'mail and picture', 'rain'].map((query) => hybrid.find(query)));
-  const merged = mergeFindings(findings, 10);
+  const queries = ['photo', 'mail and picture', 'rain'];
+  const merged = await hybrid.find(queries);
   expect(merged.mode).toBe('hybrid');
   expect(merged.tools.map(toolName).slice(0, 3).sort()).toEqual([
     'camera.take_picture',
@@ -95,13 +94,15 @@ test('findings of several queries take turns, and a tool of more than one stands
     'sky.forecast',
   ]);
   expect(new Set(merged.tools.map(toolName)).size).toBe(merged.tools.length);
-  expect(mergeFindings(findings, 2).tools).toHaveLength(2);
-  expect(mergeFindings([], 2)).toEqual({ mode: 'lexical', tools: [] });
+  expect((await hybrid.find(queries, { limit: 2 })).tools).toHaveLength(2);
+  expect(await hybrid.find([])).toEqual({ mode: 'lexical', tools: [] });
 });
 
 test('findings of several queries are lexical when one of them is, with its reason', async () => {
-  const without = await new ToolSelector(tools, { semantic: unavailable }).find('rain');
-  const merged = mergeFindings([await hybrid.find('photo'), without], 10);
+  const half: SemanticSource = {
+    rank: (query, limit) => (query === 'rain' ? unavailable : available).rank(query, limit),
+  };
+  const merged = await new ToolSelector(tools, { semantic: half }).find(['photo', 'rain']);
   expect(merged).toMatchObject({ mode: 'lexical', withoutEmbeddings: 'the embedding model still loads' });
 });
 
