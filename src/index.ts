@@ -35,7 +35,7 @@ export type { Customer } from './workcell/customer.ts';
 export type { ExecuteRequest } from './workcell/execute.ts';
 export type { Detail, ToolHit, ToolSearchOptions, ToolSearchResult } from './workcell/search-tools.ts';
 export type { ReadySkill, Skill } from './workcell/skill-view.ts';
-export type { SaveSkill, SkillDetails, SkillHit, Skills } from './workcell/skills.ts';
+export type { SaveSkill, SkillDetails, SkillHit, SkillList, Skills } from './workcell/skills.ts';
 export type { SyncReport } from './workcell/sync-tools.ts';
 // Everything together.
 export { createWorkcell, type Workcell, type WorkcellOptions } from './workcell/workcell.ts';

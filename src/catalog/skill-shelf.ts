@@ -22,11 +22,12 @@ export class SkillShelf implements SkillModules {
   }
 
   /** By name; one that has the name of another in an earlier store is left out. */
-  async list(): Promise<readonly ShelvedSkill[]> {
-    const lists = await Promise.all(this.stores.map(async (store) => ({ store, skills: await store.list() })));
+  async list(): Promise<{ readonly skills: readonly ShelvedSkill[]; readonly truncated: boolean }> {
+    const lists = await Promise.all(this.stores.map(async (store) => ({ store, ...(await store.list()) })));
     const all = lists.flatMap(({ store, skills }) => skills.map((skill) => ({ store, skill })));
     const first = new Map(all.toReversed().map((shelved) => [shelved.skill.name, shelved]));
-    return [...first.values()].sort((a, b) => (a.skill.name < b.skill.name ? -1 : 1));
+    const skills = [...first.values()].sort((a, b) => (a.skill.name < b.skill.name ? -1 : 1));
+    return { skills, truncated: lists.some(({ truncated }) => truncated) };
   }
 
   /** Throws `invalid_argument` for what cannot be the name of a skill. */

@@ -70,15 +70,15 @@ export class SkillStore {
     this.scope = scope;
   }
 
-  /** Every folder that is meant as a skill, also the broken ones, by name; the first 1,000. */
-  async list(): Promise<readonly StoredSkill[]> {
-    const { entries } = await this.#files.list('', { maxEntries: LIMITS.skills });
+  /** Every folder that is meant as a skill, also the broken ones, by name. Of more than 1,000 entries, some are left out. */
+  async list(): Promise<{ readonly skills: readonly StoredSkill[]; readonly truncated: boolean }> {
+    const { entries, truncated } = await this.#files.list('', { maxEntries: LIMITS.skills });
     const skills: StoredSkill[] = [];
     for (const { name, kind } of entries) {
       const isMeant = kind === 'directory' ? !name.startsWith('.') : kind === 'symlink' && !name.includes('.');
       if (isMeant) skills.push(await this.#read(name));
     }
-    return skills;
+    return { skills, truncated };
   }
 
   /** Undefined when there is nothing of this name. Throws `invalid_argument` for what cannot be the name of a skill. */

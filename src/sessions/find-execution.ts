@@ -9,9 +9,16 @@ type Event<Type extends StoredEvent['type']> = Extract<StoredEvent, { readonly t
 export interface RecordedExecution {
   readonly session: SessionId;
   readonly started: Event<'execution.started'>;
-  readonly calls: readonly Event<'tool.called'>[];
+  /** Those that were answered, also with a refusal. */
+  readonly calls: readonly RecordedCall[];
   /** Undefined while it runs, and for one that was cut off. */
   readonly finished: Event<'execution.finished'> | undefined;
+}
+
+export interface RecordedCall {
+  readonly server: string;
+  readonly tool: string;
+  readonly ok: boolean;
 }
 
 /**
@@ -40,12 +47,17 @@ async function findIn(
 ): Promise<RecordedExecution | undefined> {
   let started: RecordedExecution['started'] | undefined;
   let finished: RecordedExecution['finished'];
-  const calls: Event<'tool.called'>[] = [];
+  const called = new Map<number, Event<'tool.called'>>();
+  const calls: RecordedCall[] = [];
   for await (const event of (await store.find(session)) ?? []) {
     if (!('executionId' in event) || event.executionId !== id) continue;
     if (event.type === 'execution.started') started = event;
-    else if (event.type === 'tool.called') calls.push(event);
-    else if (event.type === 'execution.finished') finished = event;
+    else if (event.type === 'tool.called') called.set(event.call, event);
+    else if (event.type === 'tool.returned') {
+      const call = called.get(event.call);
+      if (call !== undefined) calls.push({ server: call.server, tool: call.tool, ok: event.ok });
+    }
+    if (event.type === 'execution.finished') finished = event;
     if (finished !== undefined) break;
   }
   return started === undefined ? undefined : { session, started, calls, finished };

@@ -28,6 +28,12 @@ export interface SaveSkill {
   readonly force?: boolean | undefined;
 }
 
+export interface SkillList {
+  readonly skills: readonly Skill[];
+  /** Whether there are more than 1,000 in a folder, of which the rest is not told. */
+  readonly truncated: boolean;
+}
+
 /** A skill with everything in it. */
 export interface SkillDetails extends ReadySkill {
   /** The instructions of `SKILL.md`, in Markdown. */
@@ -62,8 +68,9 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
   /**
    * Makes a skill of the program of a completed execution: a module, with the tools that it uses as they are now.
    *
-   * Throws `not_found` when there is no such execution, `invalid_state` unless it completed and needs no file of the workspace, `invalid_argument` for a name or
-   * description that is not allowed, and `already_exists` without `force` when there is one of that name.
+   * Throws `not_found` when there is no such execution, `invalid_state` unless it completed and needs no file of the
+   * workspace, `invalid_argument` for a name or description that is not allowed, and `already_exists` without `force` when there
+   * is one of that name.
    */
   async save(request: Request): Promise<ReadySkill> {
     const { name, force = false } = request;
@@ -83,9 +90,10 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
   }
 
   /** By name, also those that are broken; a customer's own goes before a shared one of the same name. */
-  async list(): Promise<readonly Skill[]> {
+  async list(): Promise<SkillList> {
     const tools = this.#options.tools();
-    return (await (await this.#options.shelf()).list()).map((shelved) => viewSkill(shelved, tools));
+    const { skills, truncated } = await (await this.#options.shelf()).list();
+    return { skills: skills.map((shelved) => viewSkill(shelved, tools)), truncated };
   }
 
   /** Throws `not_found` with the nearest names, and `invalid_state` for one that is broken. */
@@ -98,7 +106,7 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
 
   /** Those that fit best, first; broken ones are left out. */
   async search(query: string, options: { readonly limit?: number } = {}): Promise<readonly SkillHit[]> {
-    const ready = (await this.list()).filter((skill) => skill.status === 'ready');
+    const ready = (await this.list()).skills.filter((skill) => skill.status === 'ready');
     const byName = new Map(ready.map((skill) => [skill.name, skill]));
     const hits = await new ToolSelector(ready.map(asTool)).search(query, options);
     return hits.flatMap(({ tool, score, reasons }) => {
@@ -120,7 +128,7 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
     if (found !== undefined) return found;
     const close = nearest(
       name,
-      (await shelf.list()).map(({ skill }) => skill.name),
+      (await shelf.list()).skills.map(({ skill }) => skill.name),
       3,
     );
     const hint = close.length > 0 ? `did you mean ${close.join(' or ')}?` : 'see `workcell skill list`';
@@ -150,10 +158,10 @@ function assertSavable({ started, finished }: RecordedExecution): void {
     );
 }
 
-/** The tools that the program imports or called, as they are now. */
+/** The tools that the program imports, or has called and got an answer from, as they are now. */
 function usedTools({ started, calls }: RecordedExecution, known: readonly ToolDescriptor[]): readonly ToolDescriptor[] {
   const imported = new Set(IMPORTED[started.language](started.program, known));
-  const called = new Set(calls.map(toolName));
+  const called = new Set(calls.filter(({ ok }) => ok).map(toolName));
   const used = known.filter((tool) => imported.has(tool) || called.has(toolName(tool)));
   const gone = [...called].filter((name) => !used.some((tool) => toolName(tool) === name));
   if (gone.length === 0) return used;

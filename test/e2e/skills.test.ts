@@ -154,7 +154,7 @@ describe('a skill that all share', () => {
     await cell.workcell.skills.save({ ...shared, customer: 'ann' });
     const code = "import { run } from 'skills/whose';\nreturn run();";
     expect((await completed('bob', code)).value).toBe('shared');
-    expect(await customer('bob').skills.list()).toMatchObject([{ name: 'whose', scope: 'shared' }]);
+    expect((await customer('bob').skills.list()).skills).toMatchObject([{ name: 'whose', scope: 'shared' }]);
     await expect(customer('bob').skills.remove('whose')).rejects.toMatchObject({ code: 'forbidden' });
     const own = await completed('bob', "return 'own'");
     await customer('bob').skills.save({ ...shared, execution: own.executionId });
@@ -163,7 +163,7 @@ describe('a skill that all share', () => {
     await customer('bob').skills.remove('whose');
     expect((await completed('bob', code)).value).toBe('shared');
     await cell.workcell.skills.remove('whose');
-    expect(await customer('bob').skills.list()).toEqual([]);
+    expect(await customer('bob').skills.list()).toEqual({ skills: [], truncated: false });
   });
 
   it('reads its own files, in the guest', async () => {
@@ -202,7 +202,7 @@ describe('what a guest writes as a skill', () => {
     await write({ 'yaml/SKILL.md': '---\nname: *x\n---\n', 'yaml/index.ts': 'export const a = ;' });
     const linked = await customer('ann').execute({ code: "import { secret } from 'skills/linked';\nreturn secret;" });
     expect(linked).toMatchObject({ status: 'failed', value: null });
-    const listed = await customer('ann').skills.list();
+    const { skills: listed } = await customer('ann').skills.list();
     expect(listed.filter(({ status }) => status === 'broken').map(({ name }) => name)).toEqual([
       'fails',
       'linked',
@@ -225,7 +225,7 @@ it('a skill whose tools have changed is told as stale, and still runs', async ()
   await workcell.syncTools();
   const { skills } = workcell.customer('ann');
   const stale = [{ server: 'double', tool: 'echo', change: 'changed' }];
-  expect((await skills.list()).find(({ name }) => name === 'echo-five')).toMatchObject({ stale });
+  expect((await skills.list()).skills.find(({ name }) => name === 'echo-five')).toMatchObject({ stale });
   expect(await skills.get('echo-five')).toMatchObject({ stale });
   expect((await skills.search('echo-five'))[0]).toMatchObject({ skill: { name: 'echo-five', stale } });
   const code = "import { run } from 'skills/echo-five';\nreturn run();";

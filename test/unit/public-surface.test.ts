@@ -70,6 +70,7 @@ it('the package exports these types and no others', async () => {
       'Skill',
       'SkillDetails',
       'SkillHit',
+      'SkillList',
       'SkillScope',
       'Skills',
       'StaleTool',

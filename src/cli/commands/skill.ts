@@ -49,9 +49,10 @@ export function skillCommand(): Command {
     .description("a customer's own skills and those that all share")
     .action(async (options: Whose, command: Command) => {
       await using cell = await openCell(command);
-      const all = await skillsOf(cell, options).list();
-      if (options.json === true) printJson(all);
-      else print(table(all.map(row)));
+      const list = await skillsOf(cell, options).list();
+      if (options.json === true) return printJson(list);
+      print(table(list.skills.map(row)));
+      if (list.truncated) say('There are more than 1,000; remove some to see the others');
     });
   whose(skill.command('show <name>'))
     .description('a skill with its instructions and its code')

@@ -42,7 +42,7 @@ async function write(files: Readonly<Record<string, string>>, into = root): Prom
 const document = (name: string) => `---\nname: ${name}\ndescription: Tidies up\n---\n`;
 
 async function problems(): Promise<Record<string, string>> {
-  const skills = await store.list();
+  const { skills } = await store.list();
   return Object.fromEntries(skills.map((skill) => [skill.name, skill.status === 'broken' ? skill.problem : 'ready']));
 }
 
@@ -190,7 +190,10 @@ describe('a folder of skills that guests write to', () => {
     await write(
       Object.fromEntries(Array.from({ length: 1_001 }, (_, index) => [`s${index}/SKILL.md`, document(`s${index}`)])),
     );
-    expect(await store.list()).toHaveLength(1_000);
+    const { skills, truncated } = await store.list();
+    expect({ length: skills.length, truncated }).toEqual({ length: 1_000, truncated: true });
+    await rm(join(root, 's0'), { recursive: true });
+    expect(await store.list()).toMatchObject({ skills: { length: 1_000 }, truncated: false });
     await write({ 'fits/index.ts': 'x'.repeat(1024 ** 2), 'more/index.ts': 'x'.repeat(1024 ** 2 + 1) });
     expect(await store.code('fits')).toHaveLength(1);
     expect(await store.code('more')).toEqual([]);
@@ -260,7 +263,7 @@ describe('a shelf', () => {
   });
 
   test('has what is the own before what is shared', async () => {
-    const all = (await shelf.list()).map(({ store: { scope }, skill }) => [skill.name, scope]);
+    const all = (await shelf.list()).skills.map(({ store: { scope }, skill }) => [skill.name, scope]);
     expect(all).toEqual([
       ['tidy', 'own'],
       ['wash', 'shared'],

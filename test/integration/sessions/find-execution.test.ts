@@ -23,6 +23,11 @@ async function record(session: string, executionId: string, program: string, fin
   const start = { executionId, task: null, program, selection, planner: 'none', language: 'typescript' } as const;
   await log.append({ type: 'execution.started', ...start });
   await log.append({ type: 'tool.called', executionId, call: 1, server: 'memory', tool: 'read', arguments: {} });
+  await log.append({ type: 'tool.returned', executionId, call: 1, ok: true, ms: 1 });
+  await log.append({ type: 'tool.called', executionId, call: 2, server: 'memory', tool: 'none', arguments: {} });
+  const error = { code: 'not_in_scope', message: 'no' };
+  await log.append({ type: 'tool.returned', executionId, call: 2, ok: false, ms: 1, error });
+  await log.append({ type: 'tool.called', executionId, call: 3, server: 'memory', tool: 'open', arguments: {} });
   if (!finished) return;
   const end = {
     status: 'completed',
@@ -49,7 +54,10 @@ test('an execution is found in whichever session it is, with what it called and 
     expect(await findExecution(store, id)).toMatchObject({
       session,
       started: { executionId: id, program },
-      calls: [{ server: 'memory', tool: 'read' }],
+      calls: [
+        { server: 'memory', tool: 'read', ok: true },
+        { server: 'memory', tool: 'none', ok: false },
+      ],
       finished: { status: 'completed' },
     });
   }
