@@ -1,4 +1,6 @@
 import type { z } from 'zod';
+import { parseSkillDocument, renderSkillDocument } from '../../src/catalog/skill-document.ts';
+import { parseSkillRecord, renderSkillRecord } from '../../src/catalog/skill-record.ts';
 import { readPythonImports } from '../../src/codegen/python-imports.ts';
 import { pythonTokens } from '../../src/codegen/python-tokens.ts';
 import { isWorkcellError } from '../../src/core/errors.ts';
@@ -98,6 +100,24 @@ const KEY_FILE = {
   ],
 };
 
+const SKILL = Buffer.from(`---
+name: tidy
+description: "Tidies \\u00fcp: all of it"
+license: MIT
+metadata: {author: 'Ann', list: "[a, b]"}
+compatibility: >-
+  many
+  lines
+---
+# Tidy
+`);
+const SKILL_RECORD = {
+  v: 1,
+  execution: 'exe_1',
+  savedAt: '2026-01-01T00:00:00.000Z',
+  tools: [{ server: 'memory', tool: 'read', schemaHash: '0'.repeat(64) }],
+};
+
 const CALLS: readonly [SeedCall, ...SeedCall[]] = [
   { method: 'POST', path: '/v1/sandboxes?start=true&wait_for=running&wait_timeout=1', body: SANDBOX_BODY },
   { method: 'POST', path: '/v1/sandboxes', body: SANDBOX_BODY },
@@ -112,7 +132,7 @@ const CALLS: readonly [SeedCall, ...SeedCall[]] = [
 /** All of them, with what they need open until the stack is disposed of. */
 export async function openTargets(stack: AsyncDisposableStack): Promise<readonly FuzzTarget[]> {
   return [
-    { name: 'agent frames', share: 300, run: agentFrames },
+    { name: 'agent frames', share: 280, run: agentFrames },
     { name: 'agent messages', share: 250, run: agentMessages },
     { name: 'runner lines', share: 100, run: runnerLines },
     { name: 'Python programs', share: 40, run: pythonPrograms },
@@ -122,6 +142,8 @@ export async function openTargets(stack: AsyncDisposableStack): Promise<readonly
     { name: 'body of a new volume', share: 50, run: schema(createVolumeSchema, VOLUME_BODY) },
     { name: 'tokens', share: 60, run: tokens },
     { name: 'key files', share: 26, run: keyFiles },
+    { name: 'documents of skills', share: 12, run: skillDocuments },
+    { name: 'records of skills', share: 8, run: skillRecords },
     { name: 'the HTTP server', share: 14, run: await openServerTarget(CALLS, stack) },
   ];
 }
@@ -194,6 +216,29 @@ function keyFiles(random: Random): void {
   } catch (error) {
     if (!isWorkcellError(error) || error.code !== 'storage_failed') throw error;
   }
+}
+
+/** What is read is read again when it is written, on one line that a terminal shows as it is. */
+function skillDocuments(random: Random): void {
+  try {
+    const document = parseSkillDocument(Buffer.from(mutateBytes(SKILL, random)).toString(), 'tidy');
+    if (/[\p{Cc}\p{Cf}]/u.test(document.description)) throw new Error('The description has control characters');
+    const again = parseSkillDocument(renderSkillDocument(document), 'tidy');
+    if (again.description !== document.description) throw new Error('The description changes when it is written');
+  } catch (error) {
+    if (!isWorkcellError(error) || error.code !== 'invalid_state') throw error;
+  }
+  assertUnpolluted();
+}
+
+function skillRecords(random: Random): void {
+  try {
+    const text = JSON.stringify(mutateJson(SKILL_RECORD, random)) ?? '';
+    parseSkillRecord(renderSkillRecord(parseSkillRecord(text)));
+  } catch (error) {
+    if (!isWorkcellError(error) || error.code !== 'invalid_state') throw error;
+  }
+  assertUnpolluted();
 }
 
 function assertUnpolluted(): void {
