@@ -74,13 +74,15 @@ export class TypeMerger {
     if (depth > MAX_DEPTH || this.#left < 0) return a;
     if (a.kind === 'reference' && b.kind === 'reference' && a.name === b.name) return a;
     for (const [one, other] of [[a, b] as const, [b, a] as const]) {
-      if (one.kind === 'reference' || one.kind === 'intersection')
-        return this.#meet(this.resolved(one, depth + 1), other, depth + 1);
+      // The first stays first, and so do its properties.
+      const meet = (type: Type) =>
+        one === a ? this.#meet(type, other, depth + 1) : this.#meet(other, type, depth + 1);
+      if (one.kind === 'reference' || one.kind === 'intersection') return meet(this.resolved(one, depth + 1));
       if (one.kind === 'literal' && includes(other, one.value)) return one;
       if (one.kind !== 'union') continue;
       const count = one.members.length * (other.kind === 'union' ? other.members.length : 1);
       if (count > MAX_ALTERNATIVES) return one.members.every(({ kind }) => kind === 'literal') ? one : other;
-      return unionOf(one.members.map((member) => this.#meet(member, other, depth + 1)));
+      return unionOf(one.members.map(meet));
     }
     return this.#meetOfKind(a, b, depth);
   }

@@ -13,9 +13,10 @@ export function pythonString(text: string): string {
 export function docstring(paragraphs: readonly string[], indent: string): string {
   const text = paragraphText(paragraphs);
   if (text === '') return '';
-  // A quote at the end, or three of them, would end it.
+  // Three quotes would end it, or one before those at its end.
   const plain = text.replaceAll('\\', '\\\\');
-  const escaped = plain.includes('"""') || plain.endsWith('"') ? plain.replaceAll('"', '\\"') : plain;
+  const isUnsafe = plain.includes('"""') || (plain.endsWith('"') && !plain.includes('\n'));
+  const escaped = isUnsafe ? plain.replaceAll('"', '\\"') : plain;
   const lines = escaped.split('\n').map((line, index) => (index === 0 || line === '' ? line : indent + line));
   return `${indent}"""${lines.join('\n')}${lines.length === 1 ? '' : `\n${indent}`}"""\n`;
 }

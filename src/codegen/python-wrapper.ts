@@ -6,7 +6,7 @@ import { docstring, isPythonName, pythonString } from './python-text.ts';
 import { labelOf, PythonTypes } from './python-types.ts';
 import { readSchema } from './read-schema.ts';
 import { outputDeclarations } from './tool-output.ts';
-import type { Declaration, ObjectType, Property } from './type-model.ts';
+import { type Declaration, type ObjectType, type Property, saysNothing } from './type-model.ts';
 import { GENERATED } from './wrapper.ts';
 
 const HEADER = `# ${GENERATED}\n`;
@@ -25,15 +25,15 @@ const OWN_NAMES: ReadonlySet<string> = new Set([CALL_TOOL, UNSET, INPUT, OTHERS]
  * is no object, takes its whole input as one positional argument.
  */
 export function renderPythonWrapper(tool: ToolDescriptor): string {
-  const { imports, definitions, signature, doc, body } = pythonParts(tool);
+  const { imports, definitions, signature, doc, body } = pythonParts(tool, 'module');
   const blocks = [...definitions, `${signature}:\n${doc}${body}`];
   return `${HEADER}from __future__ import annotations\n\n${imports}\nfrom ..runtime import call_tool as ${CALL_TOOL}\n\n\n${blocks.join('\n\n')}`;
 }
 
-/** What a program needs to know of the tool: its types, and how it is called, without how that is done. */
+/** What a program needs to know of the tool: its types, where there is something to say, and how it is called. */
 export function renderPythonDefinition(tool: ToolDescriptor): string {
-  const { definitions, signature, doc } = pythonParts(tool);
-  return [...definitions.filter((text) => !text.startsWith(UNSET)), `${signature}:\n${doc}    ...\n`].join('\n\n');
+  const { definitions, signature, doc } = pythonParts(tool, 'definition');
+  return [...definitions, `${signature}:\n${doc}    ...\n`].join('\n');
 }
 
 /**
@@ -84,7 +84,7 @@ interface PythonParts {
   readonly body: string;
 }
 
-function pythonParts(tool: ToolDescriptor): PythonParts {
+function pythonParts(tool: ToolDescriptor, purpose: 'module' | 'definition'): PythonParts {
   const name = pythonName(tool);
   const { input, output } = typeNames(tool);
   const taken = new Set([input, output]);
@@ -93,11 +93,17 @@ function pythonParts(tool: ToolDescriptor): PythonParts {
   const types = new PythonTypes([...inputs, ...outputs], [name, input, output]);
   const object = keywordObject(inputs, types);
   const call = object === undefined ? positional(inputs, input, types) : keywords(object, types);
-  for (const declaration of outputs.slice(0, 1)) types.declare(declaration, output);
-  const signature = signatureOf(name, call.parameters, output);
+  const isModule = purpose === 'module';
+  const isWithoutOutput = !isModule && outputs.every(saysNothing);
+  if (!isWithoutOutput) for (const declaration of outputs.slice(0, 1)) types.declare(declaration, output);
+  const parameters = call.parameters.map(({ text, unset }) =>
+    unset === undefined ? text : `${text} = ${unset === UNSET && !isModule ? '...' : unset}`,
+  );
+  const signature = signatureOf(name, parameters, isWithoutOutput ? types.use('Any') : output);
   const doc = docstring([tool.description.slice(0, MAX_DESCRIPTION), call.doc], '    ');
   const body = `${call.prepare}    return ${CALL_TOOL}(${pythonString(tool.server)}, ${pythonString(tool.tool)}, ${call.input})\n`;
-  const unset = call.prepare.includes(`is not ${UNSET}:`) ? [`${UNSET}: ${types.use('Any')} = object()\n`] : [];
+  const isUnsetUsed = isModule && call.parameters.some(({ unset }) => unset === UNSET);
+  const unset = isUnsetUsed ? [`${UNSET}: ${types.use('Any')} = object()\n`] : [];
   const definitions = [...types.definitions(), ...unset];
   return { imports: types.imports(), definitions, signature, doc, body };
 }
@@ -112,7 +118,7 @@ function signatureOf(name: string, parameters: readonly string[], output: string
 }
 
 interface Call {
-  readonly parameters: readonly string[];
+  readonly parameters: readonly Pick<Parameter, 'text' | 'unset'>[];
   readonly doc: string;
   /** Statements that come before the call. */
   readonly prepare: string;
@@ -133,7 +139,9 @@ const MAX_PARAMETERS = 200;
 function keywords({ properties, others }: ObjectType, types: PythonTypes): Call {
   const sorted = [...properties].sort((a, b) => Number(b.required) - Number(a.required));
   const parameters = sorted.map((property) => parameter(property, types));
-  const rest = others === undefined ? [] : [`**${OTHERS}: ${types.annotation(others, 'Other')}`];
+  const star = parameters.length > 0 ? [{ text: '*', unset: undefined }] : [];
+  const rest =
+    others === undefined ? [] : [{ text: `**${OTHERS}: ${types.annotation(others, 'Other')}`, unset: undefined }];
   const always = parameters.flatMap(({ name, unset }) =>
     unset === undefined ? [`${pythonString(name)}: ${name}`] : [],
   );
@@ -143,7 +151,7 @@ function keywords({ properties, others }: ObjectType, types: PythonTypes): Call 
   );
   const isPrepared = optional.length > 0;
   return {
-    parameters: [...(parameters.length > 0 ? ['*'] : []), ...parameters.map(({ text }) => text), ...rest],
+    parameters: [...star, ...parameters, ...rest],
     doc: argumentDocs(sorted),
     prepare: isPrepared
       ? `    ${INPUT}: ${types.use('Dict')}[str, ${types.use('Any')}] = ${given}\n${optional.join('')}`
@@ -154,6 +162,7 @@ function keywords({ properties, others }: ObjectType, types: PythonTypes): Call 
 
 interface Parameter {
   readonly name: string;
+  /** With its type. */
   readonly text: string;
   /** What stands for a value that is not given; undefined for one that is required. */
   readonly unset: string | undefined;
@@ -162,8 +171,8 @@ interface Parameter {
 function parameter({ name, type, required }: Property, types: PythonTypes): Parameter {
   const annotation = types.annotation(type, labelOf(name) || 'Value');
   if (required) return { name, text: `${name}: ${annotation}`, unset: undefined };
-  if (types.merger.allowsNull(type)) return { name, text: `${name}: ${annotation} = ${UNSET}`, unset: UNSET };
-  return { name, text: `${name}: ${types.use('Optional')}[${annotation}] = None`, unset: 'None' };
+  if (types.merger.allowsNull(type)) return { name, text: `${name}: ${annotation}`, unset: UNSET };
+  return { name, text: `${name}: ${types.use('Optional')}[${annotation}]`, unset: 'None' };
 }
 
 function positional([root]: readonly Declaration[], input: string, types: PythonTypes): Call {
@@ -171,9 +180,11 @@ function positional([root]: readonly Declaration[], input: string, types: Python
   types.declare(root, input);
   const object = types.merger.asObject(root.type);
   const isOptional = object === undefined || !object.properties.some(({ required }) => required);
-  const given = isOptional ? `input: ${types.use('Optional')}[${input}] = None` : `input: ${input}`;
+  const given = isOptional
+    ? { text: `input: ${types.use('Optional')}[${input}]`, unset: 'None' }
+    : { text: `input: ${input}`, unset: undefined };
   return {
-    parameters: [given, '/'],
+    parameters: [given, { text: '/', unset: undefined }],
     doc: '',
     prepare: '',
     input: isOptional ? '{} if input is None else input' : 'input',

@@ -56,6 +56,11 @@ export interface Declaration {
   readonly docs: Docs;
 }
 
+/** Whether a declaration says nothing at all, so that whoever reads it can do without. */
+export function saysNothing({ type, docs }: Declaration): boolean {
+  return type.kind === 'unknown' && docs.description === '' && docs.facts.length === 0;
+}
+
 export const UNKNOWN: Type = { kind: 'unknown' };
 export const NEVER: Type = { kind: 'never' };
 export const NULL: Type = { kind: 'null' };
@@ -77,7 +82,7 @@ export function intersectionOf(types: readonly Type[]): Type {
 }
 
 /** An object that names no properties leaves it to the types beside it to name them. */
-function isEmptyList(type: Type): boolean {
+export function isEmptyList(type: Type): boolean {
   return type.kind === 'object' && type.properties.length === 0 && type.others === undefined;
 }
 

@@ -4,12 +4,12 @@ import type { Declaration, ObjectType, Property, TupleType, Type } from './type-
 
 const DEPRECATED = '@deprecated';
 
-/** The declarations as exported type aliases. */
-export function typescriptTypes(declarations: readonly Declaration[]): string {
+/** The declarations as type aliases; `modifier` stands before each, such as `export `. */
+export function typescriptTypes(declarations: readonly Declaration[], modifier = ''): string {
   return declarations
     .map(
       ({ name, type, docs }) =>
-        `${docComment(docParagraphs(docs, DEPRECATED))}export type ${name} = ${textOf(type)};\n`,
+        `${docComment(docParagraphs(docs, DEPRECATED))}${modifier}type ${name} = ${textOf(type)};\n`,
     )
     .join('\n');
 }

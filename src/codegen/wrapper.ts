@@ -4,7 +4,7 @@ import { pascalCase } from './identifiers.ts';
 import { TypeMerger } from './merge-types.ts';
 import { readSchema } from './read-schema.ts';
 import { outputDeclarations } from './tool-output.ts';
-import type { Declaration } from './type-model.ts';
+import { type Declaration, isEmptyList, saysNothing } from './type-model.ts';
 import { typescriptTypes } from './typescript-types.ts';
 
 /** Says of a file that it is not hand-written; its first line, behind the sign of a comment. */
@@ -18,45 +18,42 @@ const MAX_DESCRIPTION = 8_000;
  * may be left out when the tool requires none.
  */
 export function renderWrapper(tool: ToolDescriptor): string {
-  const { types, head, parameter, output, input } = typescriptParts(tool);
+  const { input, output } = typeNames(tool);
+  const { inputs, outputs } = declarationsOf(tool);
+  const isOptional = !requiresInput(inputs);
+  const sent = isOptional ? 'input ?? {}' : 'input';
   return `${HEADER}import { type CallOptions, callTool } from '../runtime.ts';
 
-${types}
-${head}(${parameter}, options?: CallOptions): ${output} {
-  return callTool(${quote(tool.server)}, ${quote(tool.tool)}, ${input}, options);
+${typescriptTypes([...inputs, ...outputs], 'export ')}
+${describe(tool)}export function ${tool.identifier}(input${isOptional ? '?' : ''}: ${input}, options?: CallOptions): Promise<${output}> {
+  return callTool(${quote(tool.server)}, ${quote(tool.tool)}, ${sent}, options);
 }
 `;
 }
 
-/** What a program needs to know of the tool: its types, and how it is called, without how that is done. */
+/** What a program needs to know of the tool: its types, where there is something to say, and how it is called. */
 export function renderDefinition(tool: ToolDescriptor): string {
-  const { types, head, parameter, output } = typescriptParts(tool);
-  return `${types}\n${head}(${parameter}): ${output};\n`;
+  const { input, output } = typeNames(tool);
+  const { inputs, outputs } = declarationsOf(tool);
+  const isWithoutInput = inputs.every(({ type }) => isEmptyList(type));
+  const isWithoutOutput = outputs.every(saysNothing);
+  const types = typescriptTypes([...(isWithoutInput ? [] : inputs), ...(isWithoutOutput ? [] : outputs)]);
+  const parameter = isWithoutInput ? '' : `input${requiresInput(inputs) ? '' : '?'}: ${input}`;
+  const result = isWithoutOutput ? 'unknown' : output;
+  return `${types}${types === '' ? '' : '\n'}${describe(tool)}function ${tool.identifier}(${parameter}): Promise<${result}>;\n`;
 }
 
-interface TypescriptParts {
-  readonly types: string;
-  /** The function up to its parameters, with its documentation. */
-  readonly head: string;
-  readonly parameter: string;
-  readonly output: string;
-  /** The expression of the input that is sent. */
-  readonly input: string;
-}
-
-function typescriptParts(tool: ToolDescriptor): TypescriptParts {
+function declarationsOf(tool: ToolDescriptor): {
+  readonly inputs: readonly Declaration[];
+  readonly outputs: readonly Declaration[];
+} {
   const { input, output } = typeNames(tool);
   const taken = new Set([input, output]);
-  const inputs = readSchema(input, tool.inputSchema, taken);
-  const declarations = [...inputs, ...outputDeclarations(output, tool, taken)];
-  const isOptional = !requiresInput(inputs);
-  return {
-    types: typescriptTypes(declarations),
-    head: `${docComment([tool.description.slice(0, MAX_DESCRIPTION)])}export function ${tool.identifier}`,
-    parameter: `input${isOptional ? '?' : ''}: ${input}`,
-    output: `Promise<${output}>`,
-    input: isOptional ? 'input ?? {}' : 'input',
-  };
+  return { inputs: readSchema(input, tool.inputSchema, taken), outputs: outputDeclarations(output, tool, taken) };
+}
+
+function describe({ description }: ToolDescriptor): string {
+  return docComment([description.slice(0, MAX_DESCRIPTION)]);
 }
 
 /** The module `servers/<server>/index.ts`, which exports the functions and types of all tools of one server. */

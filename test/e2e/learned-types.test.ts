@@ -33,7 +33,7 @@ it('what programs were answered becomes the type of the tool, in both languages'
 });
 
 it.each([
-  [[], 'export function echo(input?: EchoInput): Promise<EchoOutput>;'],
+  [[], 'function echo(input?: EchoInput): Promise<EchoOutput>;'],
   [['--lang', 'py'], 'def echo(input: Optional[EchoInput] = None, /) -> EchoOutput:'],
 ])('`workcell tools show double.echo %s` prints the definition', async (options, signature) => {
   const { code, stdout } = await cli(['tools', 'show', 'double.echo', ...options], { cwd: cell.folder });

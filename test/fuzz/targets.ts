@@ -3,7 +3,10 @@ import { parseSkillDocument, renderSkillDocument } from '../../src/catalog/skill
 import { parseSkillRecord, renderSkillRecord } from '../../src/catalog/skill-record.ts';
 import { readPythonImports } from '../../src/codegen/python-imports.ts';
 import { pythonTokens } from '../../src/codegen/python-tokens.ts';
+import { renderPythonWrapper } from '../../src/codegen/python-wrapper.ts';
+import { renderWrapper } from '../../src/codegen/wrapper.ts';
 import { isWorkcellError } from '../../src/core/errors.ts';
+import type { JsonSchema } from '../../src/core/tool.ts';
 import { runnerFrameSchema } from '../../src/executor/runner-frame-schema.ts';
 import { encodeFrame, FrameDecoder } from '../../src/protocol/agent-frames.ts';
 import { decodeMessage, encodeAnyMessage } from '../../src/protocol/agent-messages.ts';
@@ -18,6 +21,7 @@ import { parseKeyFile } from '../../src/sandbox/key-file.ts';
 import { issueLegacyToken, verifyLegacyToken } from '../../src/sandbox/legacy-token.ts';
 import { parse } from '../../src/sandbox/routes/parse.ts';
 import { Secret } from '../../src/util/secret.ts';
+import { SCHEMA_SAMPLES, type SchemaSample } from '../support/tool-schemas.ts';
 import type { Random } from '../unit/random.ts';
 import { mutateBytes, mutateJson } from './mutate.ts';
 import { openServerTarget, type SeedCall } from './server-target.ts';
@@ -136,6 +140,7 @@ export async function openTargets(stack: AsyncDisposableStack): Promise<readonly
     { name: 'agent messages', share: 250, run: agentMessages },
     { name: 'runner lines', share: 100, run: runnerLines },
     { name: 'Python programs', share: 40, run: pythonPrograms },
+    { name: 'schemas of tools', share: 20, run: toolSchemas },
     { name: 'body of a new sandbox', share: 100, run: schema(createSandboxSchema, SANDBOX_BODY) },
     { name: 'query of a new sandbox', share: 30, run: schema(createSandboxQuerySchema, CREATE_QUERY) },
     { name: 'query of a list', share: 30, run: schema(listQuerySchema, LIST_QUERY) },
@@ -192,6 +197,18 @@ function pythonPrograms(random: Random): void {
     end = token.end;
   }
   if (readPythonImports(source).start > source.length) throw new Error('The program begins behind its end');
+}
+
+/** Whatever a server sends as a schema becomes modules, and small ones. */
+function toolSchemas(random: Random): void {
+  const { schema: seed } = random.pick(SCHEMA_SAMPLES as readonly [SchemaSample, ...SchemaSample[]]);
+  const mutated = mutateJson(seed, random) as JsonSchema;
+  const tool = { kind: 'upstream', server: 's', tool: 't', identifier: 't', pythonIdentifier: 't' } as const;
+  const descriptor = { ...tool, description: '', inputSchema: mutated, outputSchema: mutated };
+  for (const render of [renderWrapper, renderPythonWrapper]) {
+    if (render(descriptor).length > 512 * 1024) throw new Error(`${render.name} gives too much`);
+  }
+  assertUnpolluted();
 }
 
 function schema(of: z.ZodType, seed: unknown): (random: Random) => void {

@@ -36,9 +36,9 @@ test('a summary is one line: the name and the first sentence, cut when it is lon
 test('names are names, and a full definition is what a program has to know', async () => {
   expect((await search(['read file'], { detail: 'names', limit: 1 })).hits[0]?.text).toBe('disk.read_file');
   const [hit] = (await search(['read file'], { detail: 'full', limit: 1 })).hits;
-  expect(hit?.text).toMatch(/^\/\/ import \{ read_file \} from 'servers\/disk'\nexport type /);
+  expect(hit?.text).toMatch(/^\/\/ import \{ read_file \} from 'servers\/disk'\ntype /);
   expect(hit?.text).toContain('path: string;');
-  expect(hit?.text).toMatch(/export function read_file\(input: \w+\): Promise<\w+>;$/);
+  expect(hit?.text).toMatch(/function read_file\(input: \w+\): Promise<\w+>;$/);
   expect(hit?.text).not.toContain('callTool');
 });
 

@@ -78,6 +78,7 @@ describe('the modules of tools, in both languages', () => {
     ]);
   });
 
+  // The variable names a folder with metatool/, seal-tools/, mcpproxy/ and bfcl/, as their projects publish them.
   it.runIf(process.env['WORKCELL_TOOL_DATA'] !== undefined)(
     'compile for every tool of the data sets',
     async () => {

@@ -24,6 +24,32 @@ describe('assignIdentifiers()', () => {
     expect(identifierOf(name)).toBe(identifier);
   });
 
+  test.each([
+    ['createEntities', 'create_entities'],
+    ['create_entities', 'create_entities'],
+    ['get-thing', 'get_thing'],
+    ['a.b', 'a_b'],
+    ['HTTPServer2', 'http_server_2'],
+    ['1st', 'tool_1_st'],
+    ['class', 'class_'],
+    ['None', 'none'],
+    ['print', 'print_'],
+    ['list', 'list_'],
+    ['result', 'result_'],
+    ['emit', 'emit_'],
+    ['callTool', 'call_tool_'],
+    ['match', 'match'],
+    ['__init__', 'init'],
+  ])('calls %j %s in Python', (name, identifier) => {
+    expect(assignIdentifiers([name], 'python').get(name)).toBe(identifier);
+  });
+
+  test('gives every name another one in Python, too', () => {
+    const identifiers = [...assignIdentifiers([...CLASHING, 'get__thing', 'get-thing', 'getThing'], 'python').values()];
+    expect(new Set(identifiers).size).toBe(identifiers.length);
+    for (const identifier of identifiers) expect(identifier).toMatch(/^[a-z][a-z0-9_]*$/);
+  });
+
   test('marks a name that loses letters with its hash', () => {
     expect(identifierOf('日本')).toMatch(/^tool_[0-9a-f]{8}$/);
     expect(identifierOf('')).toMatch(/^tool_[0-9a-f]{8}$/);

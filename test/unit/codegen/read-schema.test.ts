@@ -4,7 +4,7 @@ import { readSchema } from '../../../src/codegen/read-schema.ts';
 import { typescriptTypes } from '../../../src/codegen/typescript-types.ts';
 import type { JsonSchema } from '../../../src/core/tool.ts';
 
-const schemaToType = (name: string, schema: JsonSchema): string => typescriptTypes(readSchema(name, schema));
+const schemaToType = (name: string, schema: JsonSchema): string => typescriptTypes(readSchema(name, schema), 'export ');
 
 /** What is said of `T` beside its type. */
 const factsOf = (schema: JsonSchema): readonly string[] | undefined => readSchema('T', schema)[0]?.docs.facts;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { renderIndex, renderWrapper } from '../../../src/codegen/wrapper.ts';
+import { renderDefinition, renderIndex, renderWrapper } from '../../../src/codegen/wrapper.ts';
 import type { ToolDescriptor } from '../../../src/core/tool.ts';
 
 const createEntities: ToolDescriptor = {
@@ -46,6 +46,23 @@ export function createEntities(input: CreateEntitiesInput, options?: CallOptions
     expect(text).toContain("callTool('memory', 'create_entities', input ?? {}, options);");
     expect(text).toContain('export type CreateEntitiesOutput = unknown;');
   });
+});
+
+test('renderDefinition() gives what a program needs to know, and nothing that says nothing', () => {
+  expect(renderDefinition(createEntities)).toBe(`type CreateEntitiesInput = {
+  /** Their names */
+  names: string[];
+};
+
+type CreateEntitiesOutput = {
+  count: number;
+};
+
+/** Create entities */
+function createEntities(input: CreateEntitiesInput): Promise<CreateEntitiesOutput>;
+`);
+  const { outputSchema: _, ...tool } = { ...createEntities, inputSchema: { type: 'object', properties: {} } };
+  expect(renderDefinition(tool)).toBe('/** Create entities */\nfunction createEntities(): Promise<unknown>;\n');
 });
 
 test('renderIndex() exports the functions and types of all tools, by name', () => {
