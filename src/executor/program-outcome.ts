@@ -30,7 +30,7 @@ export function judge(end: RunnerEnd['end'], stop: HostStop, timeoutMs: number):
     case 'value':
       return { status: 'completed', value: end.value ?? null, error: null, limit: null, exitCode: 0 };
     case 'error': {
-      const limit = LIMITS[end.error.name] ?? null;
+      const limit = LIMITS.get(end.error.name) ?? null;
       return {
         status: limit === null ? 'failed' : 'limit_exceeded',
         value: null,
@@ -47,7 +47,10 @@ export function judge(end: RunnerEnd['end'], stop: HostStop, timeoutMs: number):
 }
 
 /** Errors that say that a limit was met: of a value, and of Python's memory. */
-const LIMITS: { readonly [name: string]: ProgramOutcome['limit'] } = { LimitError: 'output', MemoryError: 'memory' };
+const LIMITS: ReadonlyMap<string, ProgramOutcome['limit']> = new Map([
+  ['LimitError', 'output'],
+  ['MemoryError', 'memory'],
+]);
 
 function judgeExit(end: Extract<RunnerEnd['end'], { kind: 'exit' }>): ProgramOutcome {
   if (end.outOfMemory) {

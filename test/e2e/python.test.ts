@@ -56,6 +56,7 @@ describe('the value of a Python program', () => {
     ['x = [1]\nemit(x)\nx.append(2)', [1]],
     ['result = 2**53 - 1', 2 ** 53 - 1],
     ['result = "12345678901234567890"', '12345678901234567890'],
+    ['result = "\\ud800\\n\\\\"', '\ud800\n\\'],
     ['result = 1\nimport sys\nsys.exit()', 1],
     ['if __name__ == "__main__":\n  result = __file__', '/workspace/program.py'],
     ['import asyncio\nasync def main():\n  return 1\nresult = asyncio.run(main())', 1],
@@ -70,12 +71,13 @@ describe('the value of a Python program', () => {
     ['result = float("-inf")', 'result is -inf'],
     ['result = [2**53]', 'result[0] is an integer beyond 2**53'],
     ['result = {(1, 2): 3}', 'result has a key of type tuple'],
+    ['class D(dict):\n  def items(self): raise LookupError("no items")\nresult = D(a=1)', 'no items', 'LookupError'],
     ['result = []\nresult.append(result)', 'it is nested too deeply, or holds itself'],
     ['import datetime\nresult = datetime.date(2026, 1, 1)', 'result is of type date'],
-  ])('of %j is refused: %s', async (code, reason) => {
+  ])('of %j is refused: %s', async (code, reason, name = 'TypeError') => {
     const { status, error } = await run(code);
     expect(status).toBe('failed');
-    expect(error).toMatchObject({ name: 'TypeError', message: expect.stringContaining(reason) });
+    expect(error).toMatchObject({ name, message: expect.stringContaining(reason) });
   });
 
   it('that JSON has no word for is an error at the line that emits it', async () => {
@@ -198,8 +200,8 @@ except KeyError as error:
   });
 
   it('with what cannot be told is a failure all the same', async () => {
-    const code = 'class E(Exception):\n  def __str__(self): raise self\nraise E()';
-    expect(await run(code)).toMatchObject({ status: 'failed', error: { name: 'E' } });
+    const code = 'class constructor(Exception):\n  def __str__(self): raise self\nraise constructor()';
+    expect(await run(code)).toMatchObject({ status: 'failed', limit: null, error: { name: 'constructor' } });
   });
 });
 
@@ -383,7 +385,7 @@ describe('the language of a program', () => {
     const said = await cli(['run', '--lang', 'py', '-', '--json'], { ...options, input: 'emit(__name__)' });
     expect(JSON.parse(said.stdout)).toMatchObject({ value: '__main__', language: 'python' });
     const unknown = await cli(['run', '--lang', 'rb', '-'], options);
-    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('ts, typescript, py, python') });
+    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('typescript, ts, python, py') });
   });
 });
 
@@ -418,6 +420,7 @@ describe('in a virtual machine', () => {
   let machine: Cell;
   beforeAll(async () => {
     machine = await openCell({ mcpServers: { memory: officialServers(folder.path).memory } });
+    await runThere('result = 0');
   });
   afterAll(() => machine?.[Symbol.asyncDispose]());
 

@@ -77,20 +77,20 @@ function stream(event: ExecutionEvent): void {
   else if (event.type === 'stderr') process.stderr.write(event.text);
 }
 
-const LANGUAGES: { readonly [name: string]: Language } = {
-  ts: 'typescript',
-  typescript: 'typescript',
-  py: 'python',
-  python: 'python',
-};
+const LANGUAGES: ReadonlyMap<string, Language> = new Map([
+  ['typescript', 'typescript'],
+  ['ts', 'typescript'],
+  ['python', 'python'],
+  ['py', 'python'],
+]);
 
 function languageOf({ lang, file = '' }: RunOptions): Language {
   if (lang === undefined) return file.endsWith('.py') ? 'python' : 'typescript';
-  const language = LANGUAGES[lang];
+  const language = LANGUAGES.get(lang);
   if (language !== undefined) return language;
   throw new WorkcellError(
     'invalid_argument',
-    `There are no programs in "${lang}"; --lang is one of ${Object.keys(LANGUAGES).join(', ')}`,
+    `There are no programs in "${lang}"; --lang is one of ${[...LANGUAGES.keys()].join(', ')}`,
   );
 }
 

@@ -16,15 +16,20 @@ sending = _thread.allocate_lock()
 
 
 def send(text):
-    data = memoryview(text.encode() + b"\n")
+    # Halves of characters, which UTF-8 does not have, become escapes of JSON.
+    data = memoryview(encoded(text) + b"\n")
     with sending:
         while data:
             data = data[os.write(CHANNEL, data) :]
 
 
+def encoded(text):
+    return text.encode("utf-8", "backslashreplace")
+
+
 def finish(end):
-    """Reports, and is killed for it: bytes that this process has not read would take the report with them if it left."""
-    send(json.dumps({"t": "end", "end": end}))
+    """Reports JSON, and is killed for it: bytes that this process has not read would take it with them if it left."""
+    send('{"t":"end","end":%s}' % end)
     while True:
         time.sleep(60)
 
@@ -35,7 +40,7 @@ if sys.version_info < OLDEST:
         "set sandbox.image to an image that has it" % (sys.version_info[:2] + OLDEST)
     )
     error = {"name": "PythonUnavailableError", "message": message, "stack": ""}
-    finish({"kind": "error", "error": error})
+    finish(json.dumps({"kind": "error", "error": error}))
 
 import atexit
 import gc
@@ -70,7 +75,7 @@ class NotJson(TypeError):
 def to_json(value, what, name):
     """Strict JSON: tuples are lists, keys become texts. Raises TypeError with the place of what does not fit."""
     try:
-        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         if LONG_NUMBER.search(text):
             check_json(value, name)
         return text
@@ -270,7 +275,7 @@ def flatten(error):
         if fields and len(json.dumps(fields)) <= MAX_TEXT:
             flat["fields"] = fields
         return flat
-    except Exception:
+    except BaseException:
         return {"name": type(error).__name__, "message": "The program raised something that cannot be read", "stack": ""}
 
 
@@ -356,10 +361,10 @@ class Program:
         self._emitted = to_json(value, "The emitted value", "value")
 
     def run(self):
-        """How it ended: an end for the runner, or a number that it wants to exit with."""
+        """How it ended: an error, JSON of its value, or a number that it wants to exit with."""
         sys.modules["__main__"] = self._module
         sys.argv = [PROGRAM]
-        lines = self._code.splitlines(keepends=True)
+        lines = io.StringIO(self._code, newline=None).readlines()
         linecache.cache[PROGRAM] = (len(self._code), None, lines, PROGRAM)
         namespace = self._module.__dict__
         try:
@@ -372,23 +377,21 @@ class Program:
             if status != 0:
                 return status
         except BaseException as error:
-            return {"kind": "error", "error": flatten(error)}
-        return self._value(namespace)
+            return flatten(error)
+        try:
+            return self._value(namespace)
+        except BaseException as error:
+            return flatten(error)
 
     def _value(self, namespace):
         text = self._emitted
-        try:
-            if text is None:
-                text = to_json(namespace.get("result"), "The value of the program", "result")
-            value = json.loads(text)
-        except TypeError as error:
-            return {"kind": "error", "error": {"name": "TypeError", "message": str(error), "stack": ""}}
-        size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+        if text is None:
+            text = to_json(namespace.get("result"), "The value of the program", "result")
+        size = len(encoded(text))
         if size <= self._value_bytes:
-            return {"kind": "value", "value": value}
+            return text
         message = "The value is %d bytes of JSON, over the limit of %d; write it to a file and give the path"
-        error = {"name": "LimitError", "message": message % (size, self._value_bytes), "stack": ""}
-        return {"kind": "error", "error": error}
+        return {"name": "LimitError", "message": message % (size, self._value_bytes), "stack": ""}
 
 
 def exit_status(code):
@@ -452,16 +455,19 @@ def main():
         leave_fork(end)
     if isinstance(end, int):
         os._exit(end)
-    finish(end)
+    if isinstance(end, str):
+        finish('{"kind":"value","value":%s}' % end)
+    finish('{"kind":"error","error":%s}' % json.dumps(end))
 
 
 def leave_fork(end):
     """The end of a process that the program has forked is not the end of the program."""
     if isinstance(end, int):
         os._exit(end)
-    if end["kind"] == "error":
-        print(end["error"]["stack"] or end["error"]["message"], file=sys.stderr, flush=True)
-    os._exit(0 if end["kind"] == "value" else 1)
+    if isinstance(end, str):
+        os._exit(0)
+    print(end["stack"] or end["message"], file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 main()
