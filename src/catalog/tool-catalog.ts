@@ -1,13 +1,25 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { joinObserved, type ObservedSchema, observe } from '../codegen/observed-schema.ts';
+import { publicNames } from '../codegen/public-names.ts';
+import { renderWrapper } from '../codegen/wrapper.ts';
 import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 import type { ToolFailure } from '../core/tool-error.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { nearest } from '../util/nearest.ts';
-import { descriptorsOf, readManifest, type ToolManifest } from './tool-manifest.ts';
-import { type ServerChanges, type ServerListing, writeServer } from './write-server.ts';
+import { NONE_OBSERVED, readObserved } from './observed-outputs.ts';
+import { descriptorsOf } from './tool-descriptors.ts';
+import { readManifest, type ToolManifest } from './tool-manifest.ts';
+import {
+  GENERATOR,
+  listingOf,
+  type ServerChanges,
+  type ServerListing,
+  writeObserved,
+  writeServer,
+} from './write-server.ts';
 
 /** One server's folder: its tools, or why they cannot be read. */
 export type CatalogServer =
@@ -24,7 +36,10 @@ export type CatalogServer =
 export type Refusal = (tool: ToolDescriptor) => ToolFailure | undefined;
 
 export interface ToolCatalogOptions {
+  /** The folder of the servers' folders. */
   readonly servers: string;
+  /** Whether types of results are learned where a server promises none. Default true. */
+  readonly observed?: boolean;
   /** Decides which upstream tools are hidden. Default: none. */
   readonly refusal?: Refusal;
 }
@@ -46,20 +61,25 @@ export class ToolCatalog {
   readonly #files: GatedFiles;
   readonly #servers: Map<string, CatalogServer>;
   readonly #refusal: Refusal;
+  readonly #observed: boolean;
+  /** Of each server, by its name, until its tools change. */
+  readonly #publicNames = new Map<string, (name: string) => boolean>();
   #visible: readonly ToolDescriptor[] | undefined;
 
   /** A folder whose manifest is broken is kept as such and does no harm to the others; no `servers` folder is an empty catalog. */
   static async open(options: ToolCatalogOptions): Promise<ToolCatalog> {
-    const names = await foldersIn(options.servers);
-    const read = await Promise.all(names.map((name) => readServer(options.servers, name)));
+    const { servers, observed = true } = options;
+    const names = await foldersIn(servers);
+    const read = await Promise.all(names.map((name) => readServer(servers, name, observed)));
     return new ToolCatalog(
-      options,
+      { ...options, observed },
       read.filter((server) => server !== undefined),
     );
   }
 
-  private constructor(options: ToolCatalogOptions, servers: readonly CatalogServer[]) {
+  private constructor(options: ToolCatalogOptions & { readonly observed: boolean }, servers: readonly CatalogServer[]) {
     this.#folder = options.servers;
+    this.#observed = options.observed;
     this.#files = new GatedFiles(options.servers);
     this.#refusal = options.refusal ?? (() => undefined);
     this.#servers = new Map(servers.map((server) => [server.name, server]));
@@ -100,7 +120,7 @@ export class ToolCatalog {
     this.#visible = undefined;
   }
 
-  /** The tool that `server.tool` names, by its original name or by its identifier. */
+  /** The tool that `server.tool` names, by its original name or by one of its identifiers. */
   find(name: string): ToolDescriptor | undefined {
     const tool = this.#named(name);
     return tool === undefined || this.#refuse(tool) !== undefined ? undefined : tool;
@@ -122,8 +142,9 @@ export class ToolCatalog {
 
   /** Writes a server's folder anew and holds its tools from then on. Throws as {@link writeServer} does. */
   async writeServer(listing: ServerListing): Promise<ServerChanges> {
-    const { manifest, changes } = await writeServer(this.#folder, listing);
-    this.#servers.set(manifest.server, readyServer(manifest));
+    const { manifest, tools, changes } = await writeServer(this.#folder, listing, { observed: this.#observed });
+    this.#servers.set(manifest.server, readyServer(manifest, tools));
+    this.#publicNames.delete(manifest.server);
     this.review();
     return changes;
   }
@@ -132,11 +153,62 @@ export class ToolCatalog {
     const [server = ''] = name.split('.', 1);
     const tools = toolsOf(this.#servers.get(server));
     const rest = name.slice(server.length + 1);
-    return tools.find(({ tool }) => tool === rest) ?? tools.find(({ identifier }) => identifier === rest);
+    return (
+      tools.find(({ tool }) => tool === rest) ??
+      tools.find(({ identifier, pythonIdentifier }) => identifier === rest || pythonIdentifier === rest)
+    );
   }
 
   #refuse(tool: ToolDescriptor): ToolFailure | undefined {
     return tool.kind === 'upstream' ? this.#refusal(tool) : undefined;
+  }
+
+  /**
+   * Writes the folders anew that an earlier version of Workcell has generated, from what they say themselves. Gives the
+   * servers with which that failed, and why; they keep the files that they have.
+   */
+  async bringForward(): Promise<readonly { readonly server: string; readonly error: unknown }[]> {
+    const failed: { server: string; error: unknown }[] = [];
+    for (const { name, status } of this.servers()) {
+      if (status !== 'ready') continue;
+      try {
+        const manifest = await readManifest(join(this.#folder, name), name);
+        if (manifest?.kind !== 'upstream' || (manifest.generator ?? 0) >= GENERATOR) continue;
+        await this.writeServer(listingOf(manifest));
+      } catch (error) {
+        failed.push({ server: name, error });
+      }
+    }
+    return failed;
+  }
+
+  /**
+   * The structure of a result of the tool, as far as it may be shared with everybody who reads the tools; undefined for a
+   * tool whose results are not learned.
+   */
+  observe({ server, tool }: Pick<ToolDescriptor, 'server' | 'tool'>, result: unknown): ObservedSchema | undefined {
+    const known = this.#servers.get(server);
+    const descriptor = toolsOf(known).find((entry) => entry.tool === tool);
+    if (!this.#observed || descriptor?.kind !== 'upstream' || descriptor.outputSchema !== undefined) return undefined;
+    const isPublic = this.#publicNames.get(server) ?? publicNames(toolsOf(known));
+    this.#publicNames.set(server, isPublic);
+    return observe(result, isPublic);
+  }
+
+  /** Keeps what was learned of results, by the names of the tools, and rewrites the wrappers that it makes wider. */
+  async learn(server: string, results: ReadonlyMap<string, ObservedSchema>): Promise<void> {
+    const news = new Map([...results].filter(([tool, seen]) => this.#isNew(server, tool, seen)));
+    const tools = news.size === 0 ? undefined : await writeObserved(this.#folder, server, news);
+    const known = this.#servers.get(server);
+    if (tools === undefined || known?.status !== 'ready') return;
+    this.#servers.set(server, { ...known, tools });
+    this.review();
+  }
+
+  #isNew(server: string, tool: string, seen: ObservedSchema): boolean {
+    const known = toolsOf(this.#servers.get(server)).find((entry) => entry.tool === tool)?.observedOutput;
+    if (typeof known !== 'object') return true;
+    return JSON.stringify(joinObserved(known, seen)) !== JSON.stringify(known);
   }
 
   /**
@@ -151,6 +223,18 @@ export class ToolCatalog {
       throw error;
     }
   }
+
+  /**
+   * As {@link load}, for a check before anything runs: it holds only what servers promise. What was observed so far is no
+   * reason to refuse a program.
+   */
+  async loadPromised(path: string): Promise<string | undefined> {
+    const [server = '', file] = path.split('/');
+    const tool = toolsOf(this.#servers.get(server)).find(({ identifier }) => file === `${identifier}.ts`);
+    if (tool?.observedOutput === undefined) return await this.load(path);
+    const { observedOutput: _, ...promised } = tool;
+    return renderWrapper(promised);
+  }
 }
 
 async function foldersIn(servers: string): Promise<readonly string[]> {
@@ -163,21 +247,22 @@ async function foldersIn(servers: string): Promise<readonly string[]> {
   }
 }
 
-async function readServer(servers: string, name: string): Promise<CatalogServer | undefined> {
+async function readServer(servers: string, name: string, observed: boolean): Promise<CatalogServer | undefined> {
   try {
     const manifest = await readManifest(join(servers, name), name);
     if (manifest === undefined) return undefined;
     const problem = serverNameProblem(name);
     if (problem !== undefined) throw new WorkcellError('invalid_state', `${JSON.stringify(name)} ${problem}`);
-    return readyServer(manifest);
+    const learned = observed ? await readObserved(join(servers, name)) : NONE_OBSERVED;
+    return readyServer(manifest, descriptorsOf(manifest, learned));
   } catch (error) {
     return { status: 'broken', name, problem: messageOf(error) };
   }
 }
 
-function readyServer(manifest: ToolManifest): CatalogServer {
+function readyServer(manifest: ToolManifest, tools: readonly ToolDescriptor[]): CatalogServer {
   const { server, kind, description = '' } = manifest;
-  return { status: 'ready', name: server, kind, description, tools: descriptorsOf(manifest) };
+  return { status: 'ready', name: server, kind, description, tools };
 }
 
 function toolsOf(server: CatalogServer | undefined): readonly ToolDescriptor[] {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
-import { HELPER_METHODS, type ToolDescriptor } from '../core/tool.ts';
+import { HELPER_METHODS } from '../core/tool.ts';
 import { readTextIfExists } from '../util/atomic-file.ts';
 
 const schema = z.union([z.boolean(), z.record(z.string(), z.unknown())]);
@@ -51,8 +51,8 @@ export async function readManifest(folder: string, server: string): Promise<Tool
   if (text === undefined) return undefined;
   const manifest = parse(text, server);
   if (manifest.server !== server) throw broken(server, `it names the server ${JSON.stringify(manifest.server)}`);
-  for (const key of ['tool', 'identifier'] as const) {
-    const values = manifest.tools.map((entry) => entry[key]);
+  for (const key of ['tool', 'identifier', 'pythonIdentifier'] as const) {
+    const values = manifest.tools.map((entry) => entry[key]).filter((value) => value !== undefined);
     const twice = values.find((value, index) => values.indexOf(value) !== index);
     if (twice !== undefined) throw broken(server, `the ${key} ${JSON.stringify(twice)} is there twice`);
   }
@@ -62,12 +62,6 @@ export async function readManifest(folder: string, server: string): Promise<Tool
 /** The same manifest is always the same text. */
 export function renderManifest(manifest: ToolManifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
-}
-
-/** The tools of a manifest as the rest of Workcell knows them. */
-export function descriptorsOf(manifest: ToolManifest): readonly ToolDescriptor[] {
-  const { kind, server } = manifest;
-  return manifest.tools.map(({ schemaHash: _, ...entry }) => ({ kind, server, ...entry }));
 }
 
 function parse(text: string, server: string): ToolManifest {

@@ -1,17 +1,25 @@
-import { rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assignIdentifiers } from '../codegen/identifiers.ts';
+import type { ObservedSchema } from '../codegen/observed-schema.ts';
+import { renderPythonPackage, renderPythonWrapper } from '../codegen/python-wrapper.ts';
 import { renderIndex, renderWrapper } from '../codegen/wrapper.ts';
 import { WorkcellError } from '../core/errors.ts';
+import { pythonPackage } from '../core/python-package.ts';
 import { schemaHash } from '../core/schema-hash.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
-import { readTextIfExists, writeFileIfChanged } from '../util/atomic-file.ts';
-import { descriptorsOf, readManifest, renderManifest, type ToolManifest } from './tool-manifest.ts';
+import { readTextIfExists, writeFileAtomic, writeFileIfChanged } from '../util/atomic-file.ts';
+import { Deadline } from '../util/deadline.ts';
+import { FileLock } from '../util/file-lock.ts';
+import { NONE_OBSERVED, OBSERVED_FILE, readObserved, renderObserved, widened } from './observed-outputs.ts';
+import { descriptorsOf } from './tool-descriptors.ts';
+import { readManifest, renderManifest, type ToolManifest } from './tool-manifest.ts';
 
 /** Grows when the generated files look different for the same tools. */
-const GENERATOR = 1;
+export const GENERATOR = 2;
 const INDEX = 'index.ts';
+const PACKAGE = '__init__.py';
 
 export interface ServerListing {
   readonly server: string;
@@ -20,7 +28,7 @@ export interface ServerListing {
 }
 
 /** One tool as its server lists it. */
-export type ListedTool = Omit<ToolDescriptor, 'kind' | 'server' | 'identifier'>;
+export type ListedTool = Omit<ToolDescriptor, 'kind' | 'server' | 'identifier' | 'pythonIdentifier' | 'observedOutput'>;
 
 /** Names of the tools, as the server spells them. */
 export interface ServerChanges {
@@ -30,42 +38,109 @@ export interface ServerChanges {
   readonly unchanged: readonly string[];
 }
 
+export interface WriteServerOptions {
+  /** Whether types of results are learned where a server promises none. */
+  readonly observed: boolean;
+}
+
 /**
- * Brings `<servers>/<server>/` in line with what the server lists: a wrapper for each tool, an index, and a manifest.
+ * Brings `<servers>/<server>/` in line with what the server lists: a wrapper for each tool in each language, an index, and
+ * a manifest.
  *
  * The same listing always gives the same files, and a file that would not change is not touched. The wrapper of a tool
  * that is gone goes with it; files that were not generated stay. Throws `invalid_argument` for a name that is none,
- * `invalid_state` for a folder whose manifest is hand-written or broken, and `already_exists` when a hand-written file
- * is in the way of a wrapper; nothing has been written then.
+ * `invalid_state` for a folder whose manifest is hand-written or broken, `already_exists` when a hand-written file is in
+ * the way of a wrapper, or a server that Python could not tell from this one; nothing has been written then. Throws
+ * `deadline_exceeded` when another process writes the folder and does not end.
  */
 export async function writeServer(
   servers: string,
   listing: ServerListing,
-): Promise<{ manifest: ToolManifest; changes: ServerChanges }> {
+  options: WriteServerOptions,
+): Promise<{ tools: readonly ToolDescriptor[]; manifest: ToolManifest; changes: ServerChanges }> {
   const { server } = listing;
   const problem = serverNameProblem(server);
   if (problem !== undefined) throw new WorkcellError('invalid_argument', `${JSON.stringify(server)} ${problem}`);
+  await using _lock = await lockServer(servers, server);
   const folder = join(servers, server);
   const previous = await readManifest(folder, server);
   if (previous?.kind === 'module') {
     const message = `servers/${server} is hand-written and is not overwritten; give the MCP server another name`;
     throw new WorkcellError('invalid_state', message);
   }
+  await refuseSamePackage(servers, server);
   const manifest = manifestOf(listing);
-  const files = render(manifest);
+  const tools = descriptorsOf(manifest, options.observed ? await readObserved(folder) : NONE_OBSERVED);
+  const files = render(tools);
   await refuseForeignFiles(folder, server, files, generatedNames(previous));
 
   // The manifest comes last: until then the old one owns the files, so that a run that was cut off can be repeated.
   for (const [name, content] of files) await writeFileIfChanged(join(folder, name), content);
   await writeFileIfChanged(join(folder, 'manifest.json'), renderManifest(manifest));
   for (const name of generatedNames(previous)) if (!files.has(name)) await rm(join(folder, name), { force: true });
-  return { manifest, changes: compare(previous, manifest) };
+  return { tools, manifest, changes: compare(previous, manifest) };
+}
+
+/**
+ * Adds what was learned of the results of a server's tools, by their names, to what was known, and writes the wrappers
+ * whose types become wider by it. Gives the server's tools as they are then; undefined when nothing is new, or the folder
+ * is none that was generated. Throws as {@link writeServer} does for a lock.
+ */
+export async function writeObserved(
+  servers: string,
+  server: string,
+  results: ReadonlyMap<string, ObservedSchema>,
+): Promise<readonly ToolDescriptor[] | undefined> {
+  await using _lock = await lockServer(servers, server);
+  const folder = join(servers, server);
+  const manifest = await readManifest(folder, server);
+  if (manifest?.kind !== 'upstream' || manifest.generator !== GENERATOR) return undefined;
+  const before = await readObserved(folder);
+  const now = widened(before, manifest, results);
+  if (now === before) return undefined;
+  await writeFileAtomic(join(folder, OBSERVED_FILE), renderObserved(now));
+  const tools = descriptorsOf(manifest, now);
+  const files = [...render(tools.filter(({ tool }) => results.has(tool)))];
+  for (const [name, content] of files.filter(([name]) => name !== INDEX && name !== PACKAGE))
+    await writeFileIfChanged(join(folder, name), content);
+  return tools;
+}
+
+const LOCK_TIMEOUT_MS = 10_000;
+
+/** One process at a time writes a server's folder. */
+async function lockServer(servers: string, server: string): Promise<AsyncDisposable> {
+  await mkdir(servers, { recursive: true });
+  const what = `The folder servers/${server}`;
+  using deadline = new Deadline(`Waiting for ${what}`, LOCK_TIMEOUT_MS);
+  return await FileLock.wait({ path: join(servers, `.${server}.lock`), what }, deadline);
+}
+
+async function refuseSamePackage(servers: string, server: string): Promise<void> {
+  const name = pythonPackage(server);
+  for (const other of await readdir(servers)) {
+    if (other === server || pythonPackage(other) !== name) continue;
+    if ((await readTextIfExists(join(servers, other, 'manifest.json'))) === undefined) continue;
+    const message = `servers/${server} and servers/${other} would both be "servers.${name}" in Python; rename one of the MCP servers and remove the folder of the old name`;
+    throw new WorkcellError('already_exists', message);
+  }
+}
+
+/** What a server listed when the manifest was written. */
+export function listingOf({ server, description, tools }: ToolManifest): ServerListing {
+  return {
+    server,
+    ...(description === undefined ? {} : { description }),
+    tools: tools.map(({ identifier: _, pythonIdentifier: __, schemaHash: ___, ...tool }) => tool),
+  };
 }
 
 /** Tools in the order of their names, because a server may list them in any. */
 function manifestOf({ server, description, tools }: ServerListing): ToolManifest {
   const sorted = tools.toSorted((a, b) => (a.tool < b.tool ? -1 : 1));
-  const identifiers = assignIdentifiers(sorted.map(({ tool }) => tool));
+  const names = sorted.map(({ tool }) => tool);
+  const identifiers = assignIdentifiers(names);
+  const pythonIdentifiers = assignIdentifiers(names, 'python');
   return {
     server,
     kind: 'upstream',
@@ -74,6 +149,7 @@ function manifestOf({ server, description, tools }: ServerListing): ToolManifest
     tools: sorted.map(({ tool, ...rest }) => ({
       tool,
       identifier: identifierOf(tool, identifiers),
+      pythonIdentifier: identifierOf(tool, pythonIdentifiers),
       ...rest,
       schemaHash: schemaHash({ tool, ...rest }),
     })),
@@ -86,15 +162,25 @@ function identifierOf(tool: string, identifiers: ReadonlyMap<string, string>): s
   return identifier;
 }
 
-function render(manifest: ToolManifest): ReadonlyMap<string, string> {
-  const tools = descriptorsOf(manifest);
-  const wrappers = tools.map((tool) => [`${tool.identifier}.ts`, renderWrapper(tool)] as const);
-  return new Map([...wrappers, [INDEX, renderIndex(tools)]]);
+function render(tools: readonly ToolDescriptor[]): ReadonlyMap<string, string> {
+  return new Map([
+    ...tools.map((tool) => [`${tool.identifier}.ts`, renderWrapper(tool)] as const),
+    [INDEX, renderIndex(tools)],
+    ...tools.map((tool) => [`${tool.pythonIdentifier}.py`, renderPythonWrapper(tool)] as const),
+    [PACKAGE, renderPythonPackage(tools)],
+  ]);
 }
 
 /** The files that a manifest accounts for, other than itself. */
 function generatedNames(manifest: ToolManifest | undefined): ReadonlySet<string> {
-  return new Set(manifest === undefined ? [] : [...manifest.tools.map(({ identifier }) => `${identifier}.ts`), INDEX]);
+  if (manifest === undefined) return new Set();
+  const python = manifest.tools.flatMap(({ pythonIdentifier: name }) => (name === undefined ? [] : [`${name}.py`]));
+  return new Set([
+    ...manifest.tools.map(({ identifier }) => `${identifier}.ts`),
+    INDEX,
+    ...python,
+    ...(python.length > 0 ? [PACKAGE] : []),
+  ]);
 }
 
 async function refuseForeignFiles(

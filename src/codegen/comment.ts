@@ -4,7 +4,11 @@
 /** A doc comment with these paragraphs, indented; empty ones are left out, and nothing is left of none. */
 export function docComment(paragraphs: readonly string[], indent = ''): string {
   const lines = paragraphs
-    .map(commentText)
+    .map((text) =>
+      commentText(text)
+        .replaceAll('*/', '*\\/')
+        .replace(/@(?=ts-)/gi, '@ '),
+    )
     .filter((text) => text !== '')
     .join('\n\n')
     .split('\n');
@@ -20,14 +24,13 @@ export function quote(text: string): string {
 }
 
 /** Control, format (such as those that reverse the direction of text) and separator characters, and lone surrogates. */
-const NOT_PRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+export const NOT_PRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 
-function commentText(text: string): string {
+/** Lines of printable characters, without those that are empty in a row. */
+export function commentText(text: string): string {
   return text
     .replace(/\r\n?|[\u2028\u2029]/g, '\n')
     .replace(NOT_PRINTABLE, (character) => (character === '\n' ? '\n' : character === '\t' ? '  ' : ''))
-    .replaceAll('*/', '*\\/')
-    .replace(/@(?=ts-)/gi, '@ ')
     .replace(/\n{3,}/g, '\n\n')
     .trim();
 }

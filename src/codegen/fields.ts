@@ -18,3 +18,12 @@ export function stringsOf(value: unknown): string[] {
 export function isString(value: unknown): value is string {
   return typeof value === 'string';
 }
+
+/** The value as JSON; undefined when it has none, also because it is nested too deep. */
+export function jsonOf(value: unknown): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
+}

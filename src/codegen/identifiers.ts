@@ -1,16 +1,28 @@
 import { createHash } from 'node:crypto';
+import type { Language } from '../core/execution.ts';
+import { PYTHON_KEYWORDS } from '../core/python-package.ts';
 
 /**
- * A TypeScript identifier in camelCase for each tool name of one server.
+ * An identifier for each tool name of one server: in camelCase for TypeScript, in snake_case for Python.
  *
  * Identifiers also name files and types, so they differ from one another in more than case, and none is a word or a
  * global that a program needs. Of names that would share one, the name that is spelled exactly so keeps it and the others
  * carry a hash of their name: whatever is added, removed or reordered, an identifier never comes to mean another tool.
  */
-export function assignIdentifiers(names: readonly string[]): Map<string, string> {
-  const drafts = [...new Set(names)].map((name) => ({ name, identifier: camelCase(name) }));
+export function assignIdentifiers(
+  names: readonly string[],
+  language: Language = 'typescript',
+): ReadonlyMap<string, string> {
+  const style = STYLES[language];
+  const drafts = [...new Set(names)].map((name) => ({ name, identifier: identifierOf(name, style) }));
   const assigned = withHashes(drafts, 8);
   return isUnique(assigned) ? assigned : withHashes(drafts, 64);
+}
+
+/** The words of a name in whatever case, in lower case. */
+export function wordsOf(name: string): string[] {
+  const words = name.match(/[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+/g) ?? [];
+  return words.map((word) => word.toLowerCase());
 }
 
 /** The name of a type that belongs to `identifier`. */
@@ -36,6 +48,26 @@ const RESERVED = new Set(
   performance process queueMicrotask require setImmediate setInterval setTimeout structuredClone unescape
   callTool index then`.split(/\s+/),
 );
+
+/** Keywords, built-in functions that programs use, and what a program of Workcell gives its value with. */
+const PYTHON_RESERVED = new Set([
+  ...PYTHON_KEYWORDS,
+  ...`abs aiter all anext any ascii bin bool breakpoint bytearray bytes callable chr classmethod compile complex delattr
+  dict dir divmod enumerate eval exec exit filter float format frozenset getattr globals hasattr hash help hex id input
+  int isinstance issubclass iter len list locals map max memoryview min next object oct open ord pow print property quit
+  range repr reversed round set setattr slice sorted staticmethod str sum super tuple type vars zip
+  annotations call_tool emit importlib result self servers sys`.split(/\s+/),
+]);
+
+interface Style {
+  readonly join: (words: readonly string[]) => string;
+  readonly reserved: ReadonlySet<string>;
+}
+
+const STYLES: Readonly<Record<Language, Style>> = {
+  typescript: { join: camelCase, reserved: RESERVED },
+  python: { join: (words) => words.join('_'), reserved: PYTHON_RESERVED },
+};
 
 function withHashes(drafts: readonly Draft[], digits: number): Map<string, string> {
   const sharing = Map.groupBy(drafts, ({ identifier }) => identifier.toLowerCase());
@@ -69,11 +101,14 @@ function isUnique(identifiers: ReadonlyMap<string, string>): boolean {
   return new Set([...identifiers.values()].map((identifier) => identifier.toLowerCase())).size === identifiers.size;
 }
 
-function camelCase(name: string): string {
+function identifierOf(name: string, { join, reserved }: Style): string {
   const plain = name.slice(0, MAX_LENGTH).normalize('NFKD').replace(/\p{M}/gu, '');
-  const words = plain.match(/[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+/g) ?? [];
-  const [first = '', ...rest] = words.map((word) => word.toLowerCase());
-  const joined = first + rest.map(pascalCase).join('');
-  const identifier = /^[a-z]/.test(joined) ? joined : `tool${joined}`;
-  return RESERVED.has(identifier) ? `${identifier}_` : identifier;
+  const words = wordsOf(plain);
+  const joined = join(words);
+  const identifier = /^[a-z]/.test(joined) ? joined : join(['tool', ...words]);
+  return reserved.has(identifier) ? `${identifier}_` : identifier;
+}
+
+function camelCase([first = '', ...rest]: readonly string[]): string {
+  return first + rest.map(pascalCase).join('');
 }

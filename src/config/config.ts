@@ -9,6 +9,7 @@ export interface Config {
   readonly sandbox: SandboxConfig;
   readonly workspace: WorkspaceConfig;
   readonly server: ServerConfig;
+  readonly tools: ToolsConfig;
   readonly selector: SelectorConfig;
   readonly limits: ExecutionLimits;
   readonly log: { readonly level: LogLevel };
@@ -99,6 +100,11 @@ export interface ServerConfig {
   /** Names under which clients reach it, besides `localhost` and its address. */
   readonly hosts: readonly string[];
   readonly apiKey: Secret | undefined;
+}
+
+export interface ToolsConfig {
+  /** Whether the types of results are learned from those that were seen, where a server publishes none. */
+  readonly observed: boolean;
 }
 
 export interface SelectorConfig {

@@ -26,6 +26,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       descriptors: 4096,
     },
     server: { host: '127.0.0.1', port: 5555 },
+    tools: { observed: true },
     selector: { limit: 5, usage: true },
     limits: {
       timeout: DEFAULT_LIMITS.timeoutMs,

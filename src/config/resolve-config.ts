@@ -5,7 +5,7 @@ import type { FileConfig } from './schema.ts';
 
 /** What was parsed, with its units in the names of its fields; `folder` is where the file is. */
 export async function resolveConfig(parsed: FileConfig, folder: string): Promise<Config> {
-  const { paths, sandbox, workspace, server, selector, limits, log } = parsed;
+  const { paths, sandbox, workspace, server, tools, selector, limits, log } = parsed;
   const servers = Object.entries(parsed.mcpServers).map(async ([name, entry]) => [name, await toServer(entry, folder)]);
   return {
     paths,
@@ -31,6 +31,7 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
     },
     workspace: { capacityBytes: workspace.capacity, inodes: workspace.inodes },
     server: { host: server.host, port: server.port, hosts: server.hosts, apiKey: server.apiKey },
+    tools: { observed: tools.observed },
     selector: {
       limit: selector.limit,
       threshold: selector.threshold,

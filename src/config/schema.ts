@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pythonPackage } from '../core/python-package.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import { customerValuesIn } from '../util/customer-value.ts';
 import { DRIVERS, EMBEDDING_MODES, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
@@ -29,7 +30,9 @@ const mcpServer = section({
  */
 export const fileSchema = section({
   paths: section({ workspaces: text, servers: text, skills: text, cache: text }),
-  mcpServers: z.record(z.string().check(checkServerName), mcpServer, { error: EXPECTS_KEYS }),
+  mcpServers: z
+    .record(z.string().check(checkServerName), mcpServer, { error: EXPECTS_KEYS })
+    .check(checkPythonPackages),
   sandbox: section({
     driver: choice(DRIVERS),
     url: url.optional(),
@@ -51,6 +54,7 @@ export const fileSchema = section({
   }),
   workspace: section({ capacity: size.optional(), inodes: whole(16, 2_000_000_000).optional() }),
   server: section({ host: text, port: whole(0, 65_535), hosts: z.array(text), apiKey: secret.optional() }),
+  tools: section({ observed: switchValue }),
   selector: section({
     limit: whole(1, 1000),
     threshold: share.optional(),
@@ -106,6 +110,15 @@ function checkNoCredential(payload: z.core.ParsePayload<string>): void {
   if (!customerValuesIn(payload.value).some(({ kind }) => kind === 'credential')) return;
   const message = 'must not hold a customer\'s credential: every user of this machine sees it; put it into "env"';
   payload.issues.push({ code: 'custom', input: payload.value, message });
+}
+
+function checkPythonPackages(payload: z.core.ParsePayload<Readonly<Record<string, unknown>>>): void {
+  const servers = Map.groupBy(Object.keys(payload.value), pythonPackage);
+  for (const [name, [first, second]] of servers) {
+    if (second === undefined) continue;
+    const message = `"${first}" and "${second}" would both be "servers.${name}" in Python; rename one of them`;
+    payload.issues.push({ code: 'custom', input: payload.value, message });
+  }
 }
 
 type Keyed = Readonly<Record<string, unknown>>;

@@ -29,6 +29,8 @@ export interface ToolDescriptor {
   readonly description: string;
   readonly inputSchema: JsonSchema;
   readonly outputSchema?: JsonSchema;
+  /** The structure of the results so far, where the server promises none; never a value. */
+  readonly observedOutput?: JsonSchema;
   readonly annotations?: ToolAnnotations;
   /** The MCP request that performs it; default `tools/call`. */
   readonly method?: ToolMethod;

@@ -140,14 +140,10 @@ async function toVolumeMount(mount: MountRequest, orgId: string, context: GuestS
         target,
         options,
       };
-    case 'bind':
-      return {
-        kind: 'directory',
-        path: await allowedPath(mount.host, context),
-        target,
-        options,
-        ...toQuota(mount.quota_mib, context.driver),
-      };
+    case 'bind': {
+      const quota = toQuota(mount.quota_mib, context.driver);
+      return { kind: 'directory', path: await allowedPath(mount.host, context), target, options, ...quota };
+    }
     case 'disk_image':
       throw unsupported('a mount of type "disk_image"', 'mount a directory or a named volume');
     default:

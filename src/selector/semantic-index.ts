@@ -16,28 +16,45 @@ const MAX_QUERY = 3_000;
 
 /** Finds tools whose meaning is near that of a query. Looks at every one: some milliseconds for ten thousand. */
 export class SemanticIndex implements Retriever {
-  readonly #tools: readonly EmbeddedTool[];
+  readonly #tools: readonly ToolDescriptor[];
+  /** The vectors of the tools, one behind the other. */
+  readonly #vectors: Float32Array;
   readonly #embedder: Embedder;
 
   constructor(tools: readonly EmbeddedTool[], embedder: Embedder) {
-    this.#tools = tools.toSorted((a, b) => (toolName(a.tool) < toolName(b.tool) ? -1 : 1));
+    const sorted = tools.toSorted((a, b) => (toolName(a.tool) < toolName(b.tool) ? -1 : 1));
+    this.#tools = sorted.map(({ tool }) => tool);
     this.#embedder = embedder;
+    const length = sorted[0]?.vector.length ?? 0;
+    this.#vectors = new Float32Array(sorted.length * length);
+    for (const [index, { vector }] of sorted.entries()) this.#vectors.set(vector, index * length);
   }
 
   /** Scores are cosine similarities; tools below {@link LEAST_SIMILARITY} are left out. Rejects when the embedder fails. */
   async rank(query: string, limit: number): Promise<readonly RankedTool[]> {
-    const wanted = await this.#embedder.embed(query.slice(0, MAX_QUERY));
+    const similarities = this.#compare(await this.#embedder.embed(query.slice(0, MAX_QUERY)));
+    // Sorting numbers alone is fast, and leaves few tools to sort.
+    const least = Math.max(LEAST_SIMILARITY, similarities.toSorted().at(-limit) ?? 0);
     return this.#tools
-      .map(({ tool, vector }) => ({ tool, score: Math.min(1, product(wanted, vector)) }))
-      .filter(({ score }) => score >= LEAST_SIMILARITY)
+      .flatMap((tool, index) => {
+        const score = similarities[index] as number;
+        return score >= least
+          ? [{ tool, score: Math.min(1, score), reasons: [`meaning: ${score.toFixed(2)} similar`] }]
+          : [];
+      })
       .sort((a, b) => b.score - a.score)
-      .slice(0, limit)
-      .map(({ tool, score }) => ({ tool, score, reasons: [`meaning: ${score.toFixed(2)} similar`] }));
+      .slice(0, limit);
   }
-}
 
-function product(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i += 1) sum += (a[i] as number) * (b[i] as number);
-  return sum;
+  #compare(wanted: Float32Array): Float64Array {
+    const vectors = this.#vectors;
+    const { length } = wanted;
+    return Float64Array.from(this.#tools, (_, index) => {
+      let sum = 0;
+      const start = index * length;
+      for (let place = 0; place < length; place += 1)
+        sum += (wanted[place] as number) * (vectors[start + place] as number);
+      return sum;
+    });
+  }
 }

@@ -7,7 +7,7 @@ import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
 import { findExecution, type RecordedExecution } from '../sessions/find-execution.ts';
 import { SessionStore } from '../sessions/session-store.ts';
-import { type SessionView, viewSession } from '../sessions/session-view.ts';
+import { type SessionView, type TaskView, viewSession } from '../sessions/session-view.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { CustomerUsage } from './customer-usage.ts';
 import { type ExecuteRequest, type ExecutionContext, execute } from './execute.ts';
@@ -90,6 +90,14 @@ export class Customer {
       () => [],
     );
     return viewSession({ sessionId, customer: this.id, events, running: this.#running, stateFiles });
+  }
+
+  /** One execution as its session shows it. Throws `not_found`. */
+  async execution(id: string): Promise<{ readonly session: SessionId; readonly task: TaskView }> {
+    const { session } = await this.recordedExecution(id);
+    const task = (await this.session(session)).tasks.find(({ task_id }) => task_id === id);
+    if (task === undefined) throw new WorkcellError('not_found', `Session "${session}" has lost the execution "${id}"`);
+    return { session, task };
   }
 
   /** What its sessions tell of one execution. Throws `not_found`. */

@@ -18,6 +18,7 @@ import { chooseTools } from './choose-tools.ts';
 import { customerMounts } from './customer-mounts.ts';
 import { ExecutionLog } from './execution-log.ts';
 import { importedSkills, staleWarnings } from './imported-skills.ts';
+import { LearnedResults } from './learned-results.ts';
 import { planProgram } from './plan-program.ts';
 import { prepareProgram } from './prepare-program.ts';
 import { Stopwatch } from './stopwatch.ts';
@@ -57,6 +58,8 @@ export interface ExecutionContext {
   /** The servers that cannot be called at the moment, and why. */
   readonly unavailable: ReadonlyMap<string, string>;
   readonly executor: () => Promise<ProgramExecutor>;
+  /** Told of the structure of the results that the program's calls gave; never rejects. */
+  readonly learn: (results: LearnedResults) => Promise<void>;
   /** Ids of this customer's executions that are under way. */
   readonly running: Set<string>;
 }
@@ -108,10 +111,11 @@ export async function execute(
       );
     const executor = await context.executor();
     const waitMs = watch.lap();
+    const learned = new LearnedResults(catalog);
     await using broker = new Broker({
       tools,
       limits: config.limits,
-      hub: log.recordCalls(hub),
+      hub: learned.observeCalls(log.recordCalls(hub)),
       customer: workspace.customer,
       refusal: (tool) => catalog.refusal(tool),
       ...log.brokerHooks,
@@ -149,7 +153,9 @@ export async function execute(
       runMs: run.runMs,
       totalMs: watch.total(),
     };
-    return await log.finish(assembleResult({ facts, run: { ...run, error }, calls: broker.records, timing }));
+    const result = await log.finish(assembleResult({ facts, run: { ...run, error }, calls: broker.records, timing }));
+    await context.learn(learned);
+    return result;
   } catch (error) {
     throw await log.interrupt(error);
   } finally {

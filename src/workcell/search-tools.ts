@@ -2,6 +2,7 @@ import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import { toolDefinition } from '../codegen/tool-definition.ts';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
+import { pythonPackage } from '../core/python-package.ts';
 import type { HiddenServer, SearchMode, SelectedTool } from '../core/selection.ts';
 import { estimateTokens } from '../core/token-estimate.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
@@ -46,7 +47,7 @@ export interface ToolSearchResult {
 
 /** Where to search, and what is known beside the tools. */
 export interface ToolSearchSources extends Pick<SearchOptions, 'unavailable' | 'history'> {
-  readonly catalog: ToolCatalog;
+  readonly catalog: Pick<ToolCatalog, 'list' | 'get'>;
   readonly selector: ToolSelector;
 }
 
@@ -101,7 +102,7 @@ function definitionOf(tool: ToolDescriptor, language: Language): string | undefi
 }
 
 function importOf({ server, identifier, pythonIdentifier }: ToolDescriptor, language: Language): string {
-  if (language === 'python') return `# from servers.${server} import ${pythonIdentifier}`;
+  if (language === 'python') return `# from servers.${pythonPackage(server)} import ${pythonIdentifier}`;
   return `// import { ${identifier} } from 'servers/${server}'`;
 }
 

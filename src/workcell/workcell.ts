@@ -1,30 +1,36 @@
 import { mkdir } from 'node:fs/promises';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import { SkillStore } from '../catalog/skill-store.ts';
-import { type CatalogServer, ToolCatalog } from '../catalog/tool-catalog.ts';
+import type { CatalogServer, HiddenTool } from '../catalog/tool-catalog.ts';
 import { CodeGenerator } from '../codegen/program.ts';
+import { toolDefinition } from '../codegen/tool-definition.ts';
 import { TypeChecker } from '../codegen/type-checker.ts';
 import type { WorkspaceConfig } from '../config/config.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import { processEnvironment } from '../config/process-environment.ts';
-import { WorkcellError } from '../core/errors.ts';
-import type { ToolDescriptor } from '../core/tool.ts';
+import { messageOf, WorkcellError } from '../core/errors.ts';
+import type { Language } from '../core/execution.ts';
+import { parseCustomerId } from '../core/ids.ts';
+import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
+import type { ToolOutcome } from '../core/tool-error.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
-import { UpstreamHub } from '../upstream/upstream-hub.ts';
+import { readServerLog } from '../upstream/server-log.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { Customer, type CustomerContext } from './customer.ts';
+import type { LearnedResults } from './learned-results.ts';
 import { createExecutor, openBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
 import { type SaveSkill, Skills } from './skills.ts';
-import { type SyncReport, syncTools } from './sync-tools.ts';
+import type { SyncReport } from './sync-tools.ts';
 import { unavailableServers } from './unavailable-servers.ts';
+import { type ServerReport, UpstreamTools } from './upstream-tools.ts';
 
 export interface WorkcellOptions {
   /** A configuration file, or one that is loaded already. Default `config.yaml` in the current folder. */
@@ -35,7 +41,20 @@ export interface WorkcellOptions {
   readonly onProgress?: (text: string) => void;
 }
 
-const SYNC_TIMEOUT_MS = 60_000;
+export interface ServerLogOptions {
+  readonly customer?: string | undefined;
+  /** Default 100. */
+  readonly lines?: number | undefined;
+}
+
+/** One of a server's helper tools, called by the operator. */
+export interface ServerCall {
+  readonly server: string;
+  readonly tool: string;
+  readonly method: ToolMethod;
+  readonly arguments: Readonly<Record<string, unknown>>;
+  readonly customer?: string | undefined;
+}
 
 /** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
 export async function createWorkcell(options: WorkcellOptions = {}): Promise<Workcell> {
@@ -50,8 +69,8 @@ export class Workcell implements AsyncDisposable {
   readonly loaded: LoadedConfig;
   /** Those that all customers share; `save` takes the program of a customer. */
   readonly skills: Skills<SaveSkill & { readonly customer: string }>;
-  readonly #catalog: ToolCatalog;
-  readonly #hub: UpstreamHub;
+  readonly #log: Logger;
+  readonly #tools: UpstreamTools;
   readonly #typeChecker: TypeChecker;
   readonly #onProgress: (text: string) => void;
   readonly #customers = new Map<string, Customer>();
@@ -64,18 +83,18 @@ export class Workcell implements AsyncDisposable {
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(loaded: LoadedConfig, catalog: ToolCatalog, onProgress: (text: string) => void) {
+  private constructor(loaded: LoadedConfig, log: Logger, tools: UpstreamTools, onProgress: (text: string) => void) {
     const { config } = loaded;
-    const log = pino({ level: config.log.level }, pino.destination(2));
     this.loaded = loaded;
-    this.#catalog = catalog;
+    this.#log = log;
+    this.#tools = tools;
     this.#onProgress = onProgress;
     this.#semantic =
       config.selector.embeddings.mode === 'off' ? undefined : new SemanticSearch({ settings: config, onProgress });
     this.#cleanup.add(async () => this.#semantic?.[Symbol.asyncDispose]());
     this.#selector = new ToolSelector([], { semantic: this.#semantic });
     this.#indexTools();
-    this.#onUsageProblem = (customer, error) => log.warn({ customer, code: error.code }, error.message);
+    this.#onUsageProblem = (customer, error) => this.#log.warn({ customer, code: error.code }, error.message);
     this.#workspaces = new WorkspaceStore({
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
@@ -86,26 +105,28 @@ export class Workcell implements AsyncDisposable {
     this.skills = new Skills({
       shelf: async () => shelf,
       scope: 'shared',
-      tools: () => this.#catalog.all(),
+      tools: () => this.#tools.catalog.all(),
       recorded: ({ customer, execution }) => this.customer(customer).recordedExecution(execution),
     });
-    this.#hub = new UpstreamHub({
-      servers: config.mcpServers,
-      onProblem: (server, error) => log.warn({ server, code: error.code }, error.message),
-    });
-    this.#cleanup.add(() => this.#hub.close());
-    this.#typeChecker = new TypeChecker(catalog);
+    this.#cleanup.add(() => this.#tools.close());
+    this.#typeChecker = new TypeChecker({ load: (path) => tools.catalog.loadPromised(path) });
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
   }
 
   static async open(loaded: LoadedConfig, onProgress: (text: string) => void): Promise<Workcell> {
-    const { workspaces, servers, skills } = loaded.config.paths;
+    const { config } = loaded;
+    const { workspaces, servers, skills } = config.paths;
     for (const folder of [workspaces, skills]) await mkdir(folder, { recursive: true });
     await reapCapacityMounts(workspaces);
     await seedServers(servers);
-    const cell = new Workcell(loaded, await ToolCatalog.open({ servers }), onProgress);
+    const log = pino({ level: config.log.level }, pino.destination(2));
+    let onChanged = () => {};
+    const tools = await UpstreamTools.open({ config, log, onChanged: () => onChanged() });
+    const cell = new Workcell(loaded, log, tools, onProgress);
+    onChanged = () => cell.#indexTools();
     try {
-      await cell.#syncUnknown();
+      await cell.#bringForward();
+      await tools.syncUnknown(onProgress);
       return cell;
     } catch (error) {
       await cell.close();
@@ -121,12 +142,12 @@ export class Workcell implements AsyncDisposable {
   }
 
   listTools(): readonly ToolDescriptor[] {
-    return this.#catalog.list();
+    return this.#tools.catalog.list();
   }
 
   /** Also those whose manifest cannot be read, and why. */
   listServers(): readonly CatalogServer[] {
-    return this.#catalog.servers();
+    return this.#tools.catalog.servers();
   }
 
   /** Tools for one query, or for each step of a task, with what a model needs to read of them. */
@@ -145,11 +166,54 @@ export class Workcell implements AsyncDisposable {
     await this.#semantic.prepare();
   }
 
+  /**
+   * The definition of a tool as a program uses it: its types, and the function that calls it. Throws `not_found` for a tool
+   * that there is none of, and `unsupported` for one that the language cannot call.
+   */
+  showTool(
+    name: string,
+    language: Language = 'typescript',
+  ): { readonly tool: ToolDescriptor; readonly definition: string } {
+    const tool = this.#tools.catalog.get(name);
+    return { tool, definition: toolDefinition(tool, language) };
+  }
+
+  /** Tools that are known and cannot be called: left out by a filter, in quarantine, or of a server that is not configured. */
+  hiddenTools(): readonly HiddenTool[] {
+    return this.#tools.catalog.hidden();
+  }
+
   /** Writes the tools of the configured MCP servers as modules. A server that is down is in the reports; it stops no other. */
-  async syncTools(servers?: readonly string[]): Promise<readonly SyncReport[]> {
-    const reports = await syncTools({ hub: this.#hub, catalog: this.#catalog, servers, deadlineMs: SYNC_TIMEOUT_MS });
-    this.#indexTools();
-    return reports;
+  syncTools(servers?: readonly string[]): Promise<readonly SyncReport[]> {
+    return this.#tools.sync(servers);
+  }
+
+  /** Asks the configured MCP servers how they are. Throws `not_found` for a name that none has. */
+  serverStatus(servers?: readonly string[]): Promise<readonly ServerReport[]> {
+    return this.#tools.status(servers);
+  }
+
+  /** Takes a server's tools, or one as `server.tool`, out of quarantine; gives their names. Throws `not_found`. */
+  approveTools(name: string): Promise<readonly string[]> {
+    return this.#tools.approve(name);
+  }
+
+  /**
+   * What the process of a server wrote to stderr lately; undefined when nothing is kept. `customer`: of the process of that customer,
+   * for a server with one for each. Throws `not_found`.
+   */
+  async serverLog(server: string, options: ServerLogOptions = {}): Promise<string | undefined> {
+    const { customer, lines = 100 } = options;
+    const path = this.#tools.hub.logPath(server, customer === undefined ? undefined : parseCustomerId(customer));
+    return path === undefined ? undefined : await readServerLog(path, lines);
+  }
+
+  /** A server's resources and prompts, as programs reach them through its helper tools. */
+  async callServer(call: ServerCall): Promise<ToolOutcome> {
+    const { server, customer } = call;
+    this.#tools.hub.status(server);
+    const id = customer === undefined ? undefined : parseCustomerId(customer);
+    return await this.#tools.hub.callTool({ ...call, customer: id, idempotent: true });
   }
 
   /** Opens what sandboxes need now instead of with the first program. */
@@ -168,7 +232,7 @@ export class Workcell implements AsyncDisposable {
   }
 
   #indexTools(): void {
-    const tools = this.#catalog.list();
+    const tools = this.#tools.catalog.list();
     this.#semantic?.setTools(tools);
     this.#selector.update(tools);
   }
@@ -176,26 +240,33 @@ export class Workcell implements AsyncDisposable {
   #context(): CustomerContext {
     return {
       config: this.loaded.config,
-      catalog: this.#catalog,
+      catalog: this.#tools.catalog,
       selector: this.#selector,
       generator: new CodeGenerator(),
       typeChecker: this.#typeChecker,
-      hub: this.#hub,
+      hub: this.#tools.hub,
       sharedSkills: this.#sharedSkills,
-      unavailable: unavailableServers(this.#hub),
+      learn: (results) => this.#learn(results),
+      unavailable: unavailableServers(this.#tools.hub),
       onUsageProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
     };
   }
 
-  /** Servers that were configured and never synced would look as if they had no tools. */
-  async #syncUnknown(): Promise<void> {
-    const known = new Set(this.#catalog.servers().map(({ name }) => name));
-    const unknown = this.#hub.servers.filter((server) => !known.has(server));
-    if (unknown.length === 0) return;
-    this.#onProgress(`reading the tools of ${unknown.join(', ')}`);
-    for (const report of await this.syncTools(unknown)) {
-      if (!report.ok) this.#onProgress(`${report.server} is not available: ${report.error.message}`);
+  /** What an earlier version has generated is still read, but lacks what this one generates. */
+  async #bringForward(): Promise<void> {
+    for (const { server, error } of await this.#tools.catalog.bringForward())
+      this.#onProgress(`the modules of ${server} are those of an earlier version: ${messageOf(error)}`);
+  }
+
+  /** No program fails because what it has shown could not be kept. */
+  async #learn(results: LearnedResults): Promise<void> {
+    for (const [server, tools] of results.byServer) {
+      try {
+        await this.#tools.catalog.learn(server, tools);
+      } catch (error) {
+        this.#log.warn({ server }, `The types of results could not be kept: ${messageOf(error)}`);
+      }
     }
   }
 

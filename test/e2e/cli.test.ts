@@ -57,6 +57,7 @@ describe('workcell run', () => {
       'error',
       'executionId',
       'exitCode',
+      'language',
       'limit',
       'output',
       'planner',

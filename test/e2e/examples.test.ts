@@ -18,6 +18,7 @@ const LINES: Readonly<Record<string, RegExp>> = {
   '05-state': /^On the host {5}\{"done":\["collect","clean","report"\],"next":null\}$/m,
   '06-skill': /: imported it; each of three people pays 33$/m,
   '07-files': /^ {2}\+soup 5$/m,
+  '08-python': /^Value {5}\{"warmest":"south","mean":8\.2\}$/m,
 };
 
 describe('the examples', () => {

@@ -6,6 +6,13 @@ import { AgentClient } from '../support/agent-client.ts';
 import { eventually } from '../support/processes.ts';
 import { API_KEY, openServer, sandboxSpec, type TestServer } from '../support/sandbox-server.ts';
 
+const SECRET = {
+  env_var: 'KEY',
+  value: 'x',
+  placeholder: '$MSB_KEY',
+  allowed_hosts: [{ type: 'exact', value: 'api.example.com' }],
+};
+
 let server: TestServer;
 
 beforeAll(async () => {
@@ -142,7 +149,8 @@ describe('a request that cannot be honoured', () => {
   });
 
   it.each([
-    ['secrets', { network: { secrets: { entries: [{ env: 'KEY', value: 'x' }] } } }],
+    ['secrets', { network: { secrets: { entries: [SECRET] } } }],
+    ['strict', { network: { strict: true } }],
     ['disk_size_mib', { resources: { disk_size_mib: 100 } }],
     ['patches', { patches: [{ type: 'copy_file', src: '/etc/passwd', dst: '/x', replace: false }] }],
     ['init', { init: { command: 'x' } }],

@@ -34,8 +34,8 @@ export class ScriptedDriver implements SandboxDriver {
       images: ['host', 'directory'],
       network: 'none',
       mounts: ['directory', 'tmpfs'],
-      quotas: false,
-      secrets: false,
+      quotas: true,
+      secrets: true,
       adopts,
     };
   }

@@ -26,7 +26,7 @@ export async function writeTinyModel(folder: string, meanings: Meanings): Promis
   await writeFile(join(folder, 'onnx/model_quantized.onnx'), onnxModel(rows));
 }
 
-const TOKENIZER_CONFIG = { tokenizer_class: 'PreTrainedTokenizerFast', model_max_length: 512, pad_token: '[PAD]' };
+const TOKENIZER_CONFIG = { tokenizer_class: 'BertTokenizer', model_max_length: 512, pad_token: '[PAD]' };
 
 function unitVector(axis: number): Float32Array {
   const vector = new Float32Array(DIMENSIONS);
@@ -74,6 +74,7 @@ function onnxModel(rows: readonly Float32Array[]): Buffer {
     message(5, initializer),
     message(11, tensor('input_ids', INT64, ['batch', 'sequence'])),
     message(11, tensor('attention_mask', INT64, ['batch', 'sequence'])),
+    message(11, tensor('token_type_ids', INT64, ['batch', 'sequence'])),
     message(12, tensor('last_hidden_state', FLOAT, ['batch', 'sequence', DIMENSIONS])),
   ];
   return Buffer.concat([number(1, 8), text(2, 'workcell'), message(7, graph), message(8, [number(2, 13)])]);

@@ -1,7 +1,8 @@
 // `npm run testbed`: real microVMs of libkrun, in a host whose processor is emulated with virtualisation. Prints what it
 // does, ends with `N passed, M failed`, and with an exit code that says the same. `-- --only GROUP` runs one group of checks:
-// doctor, driver, clients or run; or conformance, which is not among the others because it takes a quarter of an hour, and
-// which renews what docs/COMPATIBILITY.md says of this driver. `-- --keep` leaves you a shell in the nested host afterwards.
+// doctor, driver, network, clients or run; or conformance, which is not among the others because it takes a quarter of an
+// hour, and which renews what docs/COMPATIBILITY.md says of this driver. `-- --keep` leaves you a shell in the nested host
+// afterwards.
 import { realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -18,7 +19,7 @@ import { parseReport } from './report.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 const DRIVER = 'microsandbox';
-const GROUPS = ['doctor', 'driver', 'clients', 'run', 'conformance'];
+const GROUPS = ['doctor', 'driver', 'network', 'clients', 'run', 'conformance'];
 
 const { values } = parseArgs({ options: { only: { type: 'string' }, keep: { type: 'boolean' } } });
 const { only, keep = false } = values;

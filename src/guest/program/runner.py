@@ -3,12 +3,31 @@
 Descriptors 1 and 2 belong to the program alone. What is said on descriptor 3 is one JSON object a line, as in
 `src/protocol/runner-frames.ts`. Nothing but the standard library is used: this runs on the Python of any image.
 """
+import _thread
 import json
 import os
 import sys
+import time
 
 CHANNEL = 3
 OLDEST = (3, 9)
+
+sending = _thread.allocate_lock()
+
+
+def send(text):
+    data = memoryview(text.encode() + b"\n")
+    with sending:
+        while data:
+            data = data[os.write(CHANNEL, data) :]
+
+
+def finish(end):
+    """Reports, and is killed for it: bytes that this process has not read would take the report with them if it left."""
+    send(json.dumps({"t": "end", "end": end}))
+    while True:
+        time.sleep(60)
+
 
 if sys.version_info < OLDEST:
     message = (
@@ -16,16 +35,15 @@ if sys.version_info < OLDEST:
         "set sandbox.image to an image that has it" % (sys.version_info[:2] + OLDEST)
     )
     error = {"name": "PythonUnavailableError", "message": message, "stack": ""}
-    os.write(CHANNEL, (json.dumps({"t": "end", "end": {"kind": "error", "error": error}}) + "\n").encode())
-    os._exit(127)
+    finish({"kind": "error", "error": error})
 
-import _thread
 import atexit
 import gc
 import io
 import keyword
 import linecache
 import re
+import select
 import stat
 import types
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -102,12 +120,6 @@ class Calls:
         self._last = 0
         self._buffered = b""
 
-    def send(self, text):
-        data = memoryview(text.encode() + b"\n")
-        with self._lock:
-            while data:
-                data = data[os.write(CHANNEL, data) :]
-
     def receive(self):
         """The next frame, or None when there is nobody any more."""
         chunks = [self._buffered]
@@ -134,7 +146,7 @@ class Calls:
             if number == 1:
                 _thread.start_new_thread(self._listen, ())
         head = json.dumps({"t": "call", "run": "", "call": number, "server": server, "tool": tool})
-        self.send('%s,"input":%s}' % (head[:-1], text))
+        send('%s,"input":%s}' % (head[:-1], text))
         answered.acquire()
         return waiting[1]
 
@@ -407,12 +419,21 @@ def flush():
             pass
 
 
+def prepare():
+    """Loads what wrappers and errors need, as long as nobody waits for a program."""
+    for name in ("typing", "threading", "traceback"):
+        if select.select([CHANNEL], [], [], 0)[0]:
+            return
+        __import__(name)
+
+
 def main():
     os.set_inheritable(CHANNEL, False)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)
     sys.modules["_workcell"] = sys.modules["__main__"]
-    calls.send('{"t":"waiting"}')
+    send('{"t":"waiting"}')
+    prepare()
     frame = calls.receive()
     if frame is None:
         os._exit(0)
@@ -431,8 +452,7 @@ def main():
         leave_fork(end)
     if isinstance(end, int):
         os._exit(end)
-    calls.send(json.dumps({"t": "end", "end": end}))
-    os._exit(0)
+    finish(end)
 
 
 def leave_fork(end):

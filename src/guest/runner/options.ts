@@ -38,6 +38,8 @@ export function pythonCommand(shell: readonly string[], file: string): readonly 
     "The sandbox's image has no python3; set sandbox.image to one that has Python 3.9 or later, or write the program in TypeScript";
   const error = { name: 'PythonUnavailableError', message, stack: '' };
   const end = JSON.stringify({ t: 'end', end: { kind: 'error', error } });
-  const script = 'command -v python3 >/dev/null && exec python3 "$@"; printf "%s\\n" "$0" >&3';
+  // It waits for its end: bytes that it has not read would take what it says with them if it left.
+  const script =
+    'command -v python3 >/dev/null && exec python3 "$@"; printf "%s\\n" "$0" >&3; while read -r x <&3; do :; done';
   return [...shell, '-c', script, end, '-I', '-B', '-X', 'utf8', file];
 }

@@ -89,6 +89,7 @@ describe('finding', () => {
   it('takes original names and identifiers', () => {
     expect(catalog.find('srv.create_entities')?.identifier).toBe('createEntities');
     expect(catalog.find('srv.createEntities')?.tool).toBe('create_entities');
+    expect(catalog.find('srv.odd_name_1')?.tool).toBe('odd.name/1');
     expect(catalog.find('srv.odd.name/1')?.tool).toBe('odd.name/1');
   });
 
@@ -122,7 +123,15 @@ describe('writing a server', () => {
     const changes = await catalog.writeServer(listing(annotated, listed('a_tool', 'A')));
     expect(changes).toEqual({ added: ['a_tool', 'b-tool'], changed: [], removed: [], unchanged: [] });
     const files = await snapshot();
-    expect(Object.keys(files)).toEqual(['aTool.ts', 'bTool.ts', 'index.ts', 'manifest.json']);
+    expect(Object.keys(files)).toEqual([
+      '__init__.py',
+      'aTool.ts',
+      'a_tool.py',
+      'bTool.ts',
+      'b_tool.py',
+      'index.ts',
+      'manifest.json',
+    ]);
     expect(files['aTool.ts']).toContain("callTool('srv', 'a_tool', input");
     expect((await open()).list()).toEqual(catalog.list());
     expect((await open()).servers()).toMatchObject([{ name: 'srv', kind: 'upstream', description: 'A server' }]);
@@ -147,11 +156,15 @@ describe('writing a server', () => {
     const changes = await catalog.writeServer(listing(listed('same'), listed('changes', 'new'), listed('comes')));
     expect(changes).toEqual({ added: ['comes'], changed: ['changes'], removed: ['goes'], unchanged: ['same'] });
     expect(Object.keys(await snapshot())).toEqual([
+      '__init__.py',
+      'changes.py',
       'changes.ts',
+      'comes.py',
       'comes.ts',
       'index.ts',
       'manifest.json',
       'mine.ts',
+      'same.py',
       'same.ts',
     ]);
     expect(catalog.find('srv.goes')).toBeUndefined();
@@ -163,7 +176,7 @@ describe('writing a server', () => {
     await catalog.writeServer(listing(listed('a')));
     await put('srv/mine.ts', '// by hand');
     expect(await catalog.writeServer(listing())).toMatchObject({ removed: ['a'] });
-    expect(Object.keys(await snapshot())).toEqual(['index.ts', 'manifest.json', 'mine.ts']);
+    expect(Object.keys(await snapshot())).toEqual(['__init__.py', 'index.ts', 'manifest.json', 'mine.ts']);
   });
 
   it('gives tools whose names collide a file each, also the ones called index and manifest', async () => {
@@ -171,7 +184,7 @@ describe('writing a server', () => {
     const catalog = await open();
     await catalog.writeServer(listing(...names.filter((name) => name !== '').map((name) => listed(name))));
     const files = Object.keys(await snapshot());
-    expect(new Set(files.map((name) => name.toLowerCase())).size).toBe(names.length - 1 + 2);
+    expect(new Set(files.map((name) => name.toLowerCase())).size).toBe(2 * (names.length - 1) + 3);
     expect(
       catalog
         .list()
@@ -196,6 +209,8 @@ describe('writing a server', () => {
   it.each([
     ['a wrapper', 'a.ts'],
     ['the index', 'index.ts'],
+    ['a Python wrapper', 'a.py'],
+    ['the Python package', '__init__.py'],
   ])('refuses a hand-written file in the way of %s, and writes nothing', async (_what, name) => {
     await put(`srv/${name}`, '// by hand');
     await expect((await open()).writeServer(listing(listed('a'), listed('b')))).rejects.toMatchObject({
@@ -213,6 +228,26 @@ describe('writing a server', () => {
     await put('srv/index.ts', '');
     expect(await catalog.writeServer(listing(listed('a')))).toMatchObject({ unchanged: ['a'] });
     expect(await snapshot()).toEqual(before);
+  });
+
+  it('refuses a server that Python could not tell from another', async () => {
+    const catalog = await open();
+    await catalog.writeServer({ server: 'my-server', tools: [listed('a')] });
+    await expect(catalog.writeServer({ server: 'my_server', tools: [listed('a')] })).rejects.toMatchObject({
+      code: 'already_exists',
+      message: expect.stringMatching(/^servers\/my_server and servers\/my-server would both be "servers\.my_server"/),
+    });
+    expect(await readdir(folder.path)).toEqual(['my-server']);
+    await catalog.writeServer({ server: 'my-server', tools: [listed('b')] });
+  });
+
+  it('by several at once leaves one of the results, whole', async () => {
+    const catalogs = await Promise.all([1, 2, 3, 4].map(open));
+    await Promise.all(catalogs.map((catalog, index) => catalog.writeServer(listing(listed(`tool${index}`)))));
+    const [tool] = (await open()).list();
+    expect(Object.keys(await snapshot()).sort()).toEqual(
+      ['__init__.py', 'index.ts', 'manifest.json', `${tool?.identifier}.ts`, `${tool?.pythonIdentifier}.py`].sort(),
+    );
   });
 
   it('takes up a run that was cut off before its manifest', async () => {
@@ -238,6 +273,128 @@ describe('writing a server', () => {
       expect(await readdir(folder.path)).toEqual([]);
     },
   );
+});
+
+describe('bringing folders forward', () => {
+  const old = {
+    server: 'srv',
+    kind: 'upstream',
+    generator: 1,
+    tools: [{ tool: 'a-b', identifier: 'aB', description: 'A', inputSchema: { type: 'object' }, schemaHash: 'x' }],
+  };
+
+  it('writes what an earlier version did not, without asking the server', async () => {
+    await put('srv/manifest.json', old);
+    await put('hand/manifest.json', handWritten('hand'));
+    const catalog = await open();
+    expect(catalog.get('srv.a-b').pythonIdentifier).toBeUndefined();
+    expect(await catalog.bringForward()).toEqual([]);
+    expect(Object.keys(await snapshot())).toEqual(['__init__.py', 'aB.ts', 'a_b.py', 'index.ts', 'manifest.json']);
+    expect(catalog.get('srv.a-b').pythonIdentifier).toBe('a_b');
+    expect((await open()).list()).toEqual(catalog.list());
+    expect(await snapshot('hand')).toEqual({ 'manifest.json': JSON.stringify(handWritten('hand')) });
+  });
+
+  it('tells of a folder with which that fails, and does the others', async () => {
+    await put('srv/manifest.json', old);
+    await put('srv/a_b.py', '# by hand');
+    await put('two/manifest.json', { ...old, server: 'two' });
+    const failed = await (await open()).bringForward();
+    expect(failed).toEqual([{ server: 'srv', error: expect.objectContaining({ code: 'already_exists' }) }]);
+    expect(Object.keys(await snapshot('two'))).toContain('a_b.py');
+  });
+});
+
+describe('learning types from results', () => {
+  const result = { temperature: 21.5, city: 'Oslo', alarms: [], 'anna@example.com': 1 };
+  const observed = async (catalog: ToolCatalog, value: unknown = result) => {
+    const seen = catalog.observe({ server: 'srv', tool: 'weather' }, value);
+    if (seen !== undefined) await catalog.learn('srv', new Map([['weather', seen]]));
+    return seen;
+  };
+
+  it('gives the wrappers a type that says where it comes from, and keeps no value', async () => {
+    const catalog = await open();
+    await catalog.writeServer(listing(listed('weather', 'The weather of a city'), listed('other')));
+    const before = await snapshot();
+    await observed(catalog);
+    const after = await snapshot();
+    const changed = Object.keys(after).filter((name) => after[name] !== before[name]);
+    expect(changed).toEqual(['observed.json', 'weather.py', 'weather.ts']);
+    expect(after['weather.ts']).toContain(`/** Learned from results that were observed; the server promises nothing */
+export type WeatherOutput = {
+  city: string;
+  temperature: number;
+  [key: string]: unknown;
+};`);
+    expect(after['weather.py']).toContain('class WeatherOutput(TypedDict):');
+    expect(changed.map((name) => after[name]).join()).not.toMatch(/Oslo|21\.5|anna|example/);
+    expect((await open()).list()).toEqual(catalog.list());
+  });
+
+  it('widens them with what comes later, and writes nothing when nothing is new', async () => {
+    const catalog = await open();
+    await catalog.writeServer(listing(listed('weather', 'The weather of a city')));
+    await observed(catalog);
+    const { ino } = await stat(join(folder.path, 'srv/observed.json'));
+    await observed(catalog, { ...result, temperature: -3, city: 'Rome' });
+    expect((await stat(join(folder.path, 'srv/observed.json'))).ino).toBe(ino);
+    await observed(catalog, { city: null });
+    expect((await snapshot())['weather.ts']).toContain('  city: string | null;\n  temperature?: number;\n');
+  });
+
+  it('joins what several processes learn at the same time', async () => {
+    await (await open()).writeServer(listing(listed('weather', 'The weather of a city')));
+    const catalogs = await Promise.all([1, 2, 3, 4].map(open));
+    const values = [{ city: 1 }, { city: 'a' }, { city: null }, { city: true }];
+    await Promise.all(catalogs.map((catalog, index) => observed(catalog, values[index])));
+    expect((await snapshot())['weather.ts']).toMatch(/city: (?=.*null)(?=.*boolean)(?=.*number)(?=.*string).*;/);
+  });
+
+  it('is no reason for a check to refuse a program', async () => {
+    const catalog = await open();
+    await catalog.writeServer(listing(listed('weather', 'The weather of a city'), listed('other')));
+    await observed(catalog);
+    expect(await catalog.load('srv/weather.ts')).toContain('  city: string;');
+    expect(await catalog.loadPromised('srv/weather.ts')).toContain('WeatherOutput = unknown;');
+    expect(await catalog.loadPromised('srv/other.ts')).toBe(await catalog.load('srv/other.ts'));
+    expect(await catalog.loadPromised('srv/index.ts')).toBe(await catalog.load('srv/index.ts'));
+  });
+
+  it('forgets what it knew of a tool that has changed', async () => {
+    const catalog = await open();
+    await catalog.writeServer(listing(listed('weather', 'The weather of a city')));
+    await observed(catalog);
+    await catalog.writeServer(listing(listed('weather', 'Other weather of a city')));
+    expect((await snapshot())['weather.ts']).toContain('WeatherOutput = unknown;');
+    await observed(catalog, { city: 1 });
+    expect((await snapshot())['weather.ts']).not.toContain('temperature');
+  });
+
+  it('does not learn what a server promises, what a hand-written tool gives, and anything when it is off', async () => {
+    const catalog = await open();
+    await catalog.writeServer(listing({ ...listed('weather'), outputSchema: { type: 'object' } }));
+    expect(await observed(catalog)).toBeUndefined();
+    await put('hand/manifest.json', handWritten('hand'));
+    expect((await open()).observe({ server: 'hand', tool: 'add' }, 1)).toBeUndefined();
+    expect(catalog.observe({ server: 'nobody', tool: 'x' }, 1)).toBeUndefined();
+
+    await catalog.writeServer(listing(listed('weather', 'The weather of a city')));
+    await observed(catalog);
+    const off = await ToolCatalog.open({ servers: folder.path, observed: false });
+    expect(await observed(off)).toBeUndefined();
+    expect(off.get('srv.weather').observedOutput).toBeUndefined();
+    await off.writeServer(listing(listed('weather', 'The weather of a city')));
+    expect((await snapshot())['weather.ts']).toContain('WeatherOutput = unknown;');
+  });
+
+  it('begins anew when its file is broken', async () => {
+    const catalog = await open();
+    await catalog.writeServer(listing(listed('weather', 'The weather of a city')));
+    await put('srv/observed.json', '{ "tools": { "weather": 3 } }');
+    await observed(await open(), { city: 'a' });
+    expect(JSON.parse((await snapshot())['observed.json'] ?? '')).toMatchObject({ tools: { weather: {} } });
+  });
 });
 
 describe('loading a module', () => {

@@ -72,6 +72,7 @@ describe('without a file', () => {
       },
       workspace: { capacityBytes: undefined, inodes: undefined },
       server: { host: '127.0.0.1', port: 5555, hosts: [], apiKey: undefined },
+      tools: { observed: true },
       selector: {
         limit: 5,
         threshold: undefined,
@@ -303,6 +304,11 @@ describe('strictness', () => {
     ],
     ['sandbox: { network: { allow: ["x:0"] } }', 'sandbox.network.allow[0]: "x:0" is not a destination'],
     ['sandbox: { network: { allow: [443] } }', 'sandbox.network.allow[0]: must be text; put it in quotes'],
+    [
+      'mcpServers: { my-x: { command: a }, my_x: { command: a } }',
+      'mcpServers: "my-x" and "my_x" would both be "servers.my_x" in Python; rename one of them',
+    ],
+    ['tools: { observed: maybe }', 'must be true or false'],
     ['selector: { threshold: 1.1 }', 'must be a number from 0 to 1'],
     ['limits: { value: -1M }', 'is not a size'],
     ['limits: { toolCalls: "" }', 'must be text or a number, and not empty'],

@@ -162,3 +162,26 @@ const backdate = async (id: string, change: object) => {
   const path = join(state, 'sandboxes', `${id}.json`);
   await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, 'utf8')), ...change }));
 };
+
+it('the value of a secret is in memory only: the guest gets it, no file has it, and the next server asks for it', async () => {
+  const driver = new ScriptedDriver();
+  const secret = {
+    env_var: 'TOKEN',
+    value: 'value-of-the-secret',
+    placeholder: '$MSB_TOKEN',
+    allowed_hosts: [{ type: 'exact', value: 'api.example.com' }],
+  };
+  const first = await open(driver);
+  const { id, status } = await create(first, 'one', { network: { secrets: { entries: [secret] } } });
+  expect(status).toBe('running');
+  expect(driver.specs[0]?.secrets?.entries[0]?.value.reveal()).toBe(secret.value);
+  await first.call('POST', `/v1/sandboxes/${id}/stop`);
+  const again = await first.call('POST', `/v1/sandboxes/${id}/start?wait_for=running`);
+  expect(again.body).toMatchObject({ status: 'running' });
+  await first[Symbol.asyncDispose]();
+  for (const name of await readdir(state, { recursive: true, withFileTypes: true }))
+    if (name.isFile()) expect(await readFile(join(name.parentPath, name.name), 'utf8')).not.toContain(secret.value);
+  const second = await open(new ScriptedDriver());
+  const { body } = await second.call('POST', `/v1/sandboxes/${id}/start?wait_for=running`);
+  expect(body).toMatchObject({ status: 'failed', last_failure_message: expect.stringContaining('"TOKEN"') });
+});

@@ -1,5 +1,5 @@
 import { cp, mkdir, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import { messageOf } from '../../../src/core/errors.ts';
 import { writeConfig } from '../../support/cell-config.ts';
@@ -15,18 +15,21 @@ export interface Bench {
   readonly programs: string;
   /** The stock clients; see `stockClients`. */
   readonly clients: { readonly msb: string; readonly folder: string };
+  readonly busybox: string;
   readonly configPath: string;
   /** The one group of checks that is wanted. */
   readonly only: string | undefined;
 }
 
 const DOUBLE: DoubleSpec = { tools: [{ name: 'echo', inputSchema: { type: 'object' } }] };
+/** What the clients of this machine trust. */
+export const CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt';
 export const IMAGE = 'tiny';
 const APPLETS =
   'sh cat echo env head id ln ls mkdir mknod mount printf ps pwd readlink rm sleep stat true uname wc'.split(' ');
 
 /** Lays out a configuration whose one image is busybox. */
-export async function openBench(options: Omit<Bench, 'configPath'> & { readonly busybox: string }): Promise<Bench> {
+export async function openBench(options: Omit<Bench, 'configPath'>): Promise<Bench> {
   const { folder, programs } = options;
   await mkdir(folder, { recursive: true });
   const image = join(folder, 'image');
@@ -42,8 +45,8 @@ export async function openBench(options: Omit<Bench, 'configPath'> & { readonly 
 
 /** The stock command wants certificates, whatever it talks to, and reads all there are: each of its starts is quick with one. */
 async function writeCertificate(): Promise<void> {
-  await mkdir('/etc/ssl/certs', { recursive: true });
-  await writeFile('/etc/ssl/certs/ca-certificates.crt', rootCertificates.slice(0, 1).join());
+  await mkdir(dirname(CERTIFICATES), { recursive: true });
+  await writeFile(CERTIFICATES, `${rootCertificates[0]}\n`);
 }
 
 async function makeImage(image: string, busybox: string): Promise<void> {

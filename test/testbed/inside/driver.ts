@@ -4,28 +4,21 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Guest, GuestSpec } from '../../../src/sandbox/driver.ts';
+import type { GuestSpec } from '../../../src/sandbox/driver.ts';
 import { MicrosandboxDriver } from '../../../src/sandbox/drivers/microsandbox/driver.ts';
 import { Deadline } from '../../../src/util/deadline.ts';
 import { eventually } from '../../support/processes.ts';
 import { type Bench, check } from './bench.ts';
+import { BOOT_MS, booter, OPTIONS } from './boot.ts';
 import { checkContainment } from './containment.ts';
-import { exec, type Shell } from './exec.ts';
+import { exec } from './exec.ts';
 import { monitorOf, monitors } from './monitors.ts';
-import { loadOciImage } from './oci-image.ts';
+import { serveImage } from './registry.ts';
 
 const run = promisify(execFile);
-const BOOT_MS = 180_000;
-
-const OPTIONS = { readonly: false, noexec: false, nosuid: true, nodev: true };
 
 /** Which the runtime's own configuration would take for a variable. */
 const VALUE = '$'.concat('{HOME} "c"');
-
-interface BootedGuest {
-  readonly guest: Guest;
-  readonly sh: Shell;
-}
 
 /** The driver by itself: what its port promises, and what keeps its guests apart. */
 export async function checkDriver(bench: Bench): Promise<void> {
@@ -35,12 +28,7 @@ export async function checkDriver(bench: Bench): Promise<void> {
   const [mine, others] = [join(customers, "mi'ne, inc $x"), join(customers, 'others')];
   for (const path of [mine, others]) await mkdir(path, { recursive: true });
   await using driver = new MicrosandboxDriver({ cache });
-  const boot = async (spec: GuestSpec): Promise<BootedGuest> => {
-    using deadline = new Deadline('Booting', BOOT_MS);
-    const guest = await driver.boot(spec, deadline);
-    const stream = await guest.connectAgent(deadline);
-    return { guest, sh: (script, more) => exec(stream, { cmd: 'sh', args: ['-c', script], ...more }) };
-  };
+  const boot = booter(driver);
   const guests = async () => (await readdir(join(cache, 'microsandbox/guests'))).length;
 
   // Two at a time: there are two processors.
@@ -112,8 +100,8 @@ export async function checkDriver(bench: Bench): Promise<void> {
     });
   });
 
-  const reference = 'tiny:1';
-  await loadOciImage(bench, reference, join(cache, 'microsandbox/images'));
+  await using registry = await serveImage(join(folder, 'image'), join(folder, 'registry'));
+  const { reference } = registry;
   const disk = join(folder, 'disk.raw');
   await run('mke2fs', ['-q', '-t', 'ext4', '-d', join(folder, 'image'), disk, '32M']);
   const before = await digestOf(disk);
@@ -123,11 +111,12 @@ export async function checkDriver(bench: Bench): Promise<void> {
   ]);
 
   await refused;
-  await check('a disk image boots from a copy, and an OCI image from its layers', async () => {
+  await check('a disk image boots from a copy, and an OCI image of a registry from its layers', async () => {
     for (const { sh } of [onDisk, onLayers])
       assert.deepEqual(await sh('echo x > /etc/new; cat /etc/new; pwd'), { stdout: 'x\n/workspace\n', code: 0 });
     await onDisk.guest.stop(0);
     assert.equal(await digestOf(disk), before);
+    assert.ok(registry.asked.includes('/v2/tiny/manifests/1'), registry.asked.join(' '));
   });
 
   await check('a guest that survives is adopted by the next process, once', async () => {

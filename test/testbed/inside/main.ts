@@ -6,6 +6,7 @@ import { checkClients } from './clients.ts';
 import { checkDoctor, checkRun } from './commands.ts';
 import { reportConformance } from './conformance.ts';
 import { checkDriver } from './driver.ts';
+import { checkNetwork } from './network.ts';
 
 const { values } = parseArgs({
   options: {
@@ -22,6 +23,7 @@ writeReport({ kind: 'progress', text: 'the nested host runs' });
 const bench = await openBench({ folder: '/root/testbed', programs, clients: { folder: clients, msb }, busybox, only });
 await group(bench, 'doctor', () => checkDoctor(bench));
 await group(bench, 'driver', () => checkDriver(bench));
+await group(bench, 'network', () => checkNetwork(bench));
 await group(bench, 'clients', () => checkClients(bench));
 await group(bench, 'run', () => checkRun(bench));
 // Only when it is asked for: it takes long.

@@ -45,6 +45,11 @@ describe('the policy of the server and that of a sandbox', () => {
     ]);
   });
 
+  it('are that policy when they are the same', () => {
+    const list = parseAllowList(['a.example', '93.0.0.0/8', '*']);
+    expect(mergePolicies([list, { ...list, maxConnections: 5 }])).toEqual(list.rules);
+  });
+
   it('are refused when a name in the one meets public addresses in the other', () => {
     const [named, block] = [policy(rule('allow', domain('a.example'))), policy(rule('allow', cidr('93.0.0.0/8')))];
     for (const both of [

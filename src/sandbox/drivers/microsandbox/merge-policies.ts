@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { liesIn, publicShare, rangesOf } from '../../../core/address-group.ts';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { NetworkDestination, NetworkPolicy, NetworkRule, PortRange } from '../../../core/network-policy.ts';
@@ -13,7 +14,9 @@ export type PlainRules = readonly NetworkRule[];
  * pair of rules that has no rule for what they have in common: a name in the one, a block of public addresses in the other.
  */
 export function mergePolicies(policies: readonly NetworkPolicy[]): PlainRules {
-  return policies.map(toPlainRules).reduce(both);
+  return policies
+    .map(toPlainRules)
+    .reduce((first, second) => (isDeepStrictEqual(first, second) ? first : both(first, second)));
 }
 
 function toPlainRules({ rules, defaultEgress }: NetworkPolicy): PlainRules {

@@ -1,0 +1,129 @@
+// What a model must read to find and use tools: all definitions in its context, against a search and the chosen few.
+//   node test/bench/tokens.ts [<data folder>]
+// Starts the official MCP servers; with the data folder (see selector.ts) 1,000 tools of Seal-Tools are measured, too.
+// Tokens are those of o200k_base.
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { countTokens } from 'gpt-tokenizer/encoding/o200k_base';
+import { type ToolDescriptor, toolName } from '../../src/core/tool.ts';
+import { ToolSelector } from '../../src/selector/tool-selector.ts';
+import { searchTools, type ToolSearchOptions, type ToolSearchResult } from '../../src/workcell/search-tools.ts';
+import { createWorkcell } from '../../src/workcell/workcell.ts';
+import { writeConfig } from '../support/cell-config.ts';
+import { officialServers } from '../support/mcp-servers.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+import { type Query, sealTools } from './tool-retrieval-data.ts';
+
+/** Anthropic's figure for its example, 150,000 tokens that become 2,000. */
+const AIM = 0.987;
+const POOL = 1_000;
+const LIMIT = 5;
+
+interface Requests {
+  readonly tools: readonly ToolDescriptor[];
+  readonly queries: readonly Query[];
+}
+
+const official = { tools: await officialTools(), queries: officialQueries() };
+await report('Official servers', official);
+const [data] = process.argv.slice(2);
+if (data !== undefined) {
+  const seal = pool(sealTools(data, 'dev'));
+  await report('Seal-Tools', seal);
+  await report('Official servers among Seal-Tools', { ...official, tools: [...official.tools, ...seal.tools] });
+}
+
+async function officialTools(): Promise<readonly ToolDescriptor[]> {
+  await using folder = await tempFolder();
+  const mcpServers = officialServers(folder.path);
+  await using cell = await createWorkcell({ config: await writeConfig(folder.path, { mcpServers }) });
+  return cell.listTools().filter(({ kind }) => kind === 'upstream');
+}
+
+async function report(name: string, { tools, queries }: Requests): Promise<void> {
+  const selector = new ToolSelector(tools);
+  const byName = new Map(tools.map((tool) => [toolName(tool), tool]));
+  const catalog = { list: () => tools, get: (each: string) => byName.get(each) as ToolDescriptor };
+  const search = (query: string, options: ToolSearchOptions) => searchTools([query], options, { catalog, selector });
+  const all = countTokens(JSON.stringify(tools.map(asDefinition)));
+  const help = countTokens(searchHelp());
+  const sum = { recall: 0, summaries: 0, chosen: 0, full: 0 };
+  for (const { text, gold } of queries) {
+    const found = await search(text, { limit: LIMIT });
+    const right = found.hits.filter((hit) => gold.has(toolName(hit)));
+    sum.recall += right.length / gold.size;
+    sum.summaries += tokensOf(found);
+    for (const hit of right) sum.chosen += tokensOf(await search(toolName(hit), { limit: 1, detail: 'full' }));
+    sum.full += tokensOf(await search(text, { limit: LIMIT, detail: 'full' }));
+  }
+  const mean = (total: number) => total / queries.length;
+  console.log(`\n${name}: ${tools.length} tools, ${queries.length} requests`);
+  console.log(`  all definitions in context                        ${tokens(all)}`);
+  console.log(`  how to search (its help)                          ${tokens(help)}`);
+  console.log(`  search, ${LIMIT} summaries                               ${tokens(mean(sum.summaries))}`);
+  console.log(`  full definitions of those of them that are right  ${tokens(mean(sum.chosen))}`);
+  console.log(`  or: search, ${LIMIT} full definitions                    ${tokens(mean(sum.full))}`);
+  console.log(
+    `  right tools among the ${LIMIT}                           ${(100 * mean(sum.recall)).toFixed(1).padStart(9)} %`,
+  );
+  printSaving('summaries, then the right ones', all, help + mean(sum.summaries) + mean(sum.chosen));
+  printSaving(`${LIMIT} full definitions at once`, all, help + mean(sum.full));
+}
+
+function printSaving(way: string, all: number, read: number): void {
+  const saved = 1 - read / all;
+  const verdict = saved >= AIM ? 'reached' : 'not reached';
+  const ratio = `${(all / read).toFixed(1)} times`;
+  console.log(
+    `  => ${way}: ${Math.round(read)} tokens, ${(100 * saved).toFixed(2)} % fewer (${ratio}); ${100 * AIM} % is ${verdict}`,
+  );
+}
+
+/** As clients put a tool into a model's context. */
+function asDefinition({ server, tool, description, inputSchema }: ToolDescriptor): object {
+  return { name: `${server}__${tool}`, description, input_schema: inputSchema };
+}
+
+function tokensOf({ hits }: ToolSearchResult): number {
+  return hits.reduce((sum, { text }) => sum + countTokens(text), 0);
+}
+
+function searchHelp(): string {
+  const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+  return execFileSync(process.execPath, [main, 'tools', 'search', '--help'], { encoding: 'utf8' });
+}
+
+/** The tools that the first requests need, filled up to 1,000, and all requests that they can serve. */
+function pool({ tools, queries }: Requests): Requests {
+  const needed = new Set(queries.flatMap(({ gold }) => [...gold]));
+  const ordered = [
+    ...tools.filter((tool) => needed.has(toolName(tool))),
+    ...tools.filter((tool) => !needed.has(toolName(tool))),
+  ];
+  const chosen = ordered.slice(0, POOL);
+  const names = new Set(chosen.map(toolName));
+  return { tools: chosen, queries: queries.filter(({ gold }) => [...gold].every((name) => names.has(name))) };
+}
+
+function tokens(count: number): string {
+  return `${Math.round(count).toLocaleString('en')} tokens`.padStart(16);
+}
+
+/** One request for each kind of tool that the official servers have. */
+function officialQueries(): readonly Query[] {
+  const requests: readonly (readonly [string, ...string[]])[] = [
+    ['Remember that Alice works at Acme', 'memory.create_entities', 'memory.create_relations'],
+    ['Create entities for the people in my notes in the knowledge graph', 'memory.create_entities'],
+    ['What is in the knowledge graph? Read all of it', 'memory.read_graph'],
+    ['Find the nodes about Alice', 'memory.search_nodes'],
+    ['Read the text file notes.txt', 'filesystem.read_text_file'],
+    ['Write the report into a file', 'filesystem.write_file'],
+    ['List the files in a directory', 'filesystem.list_directory'],
+    ['Find all files that match *.ts', 'filesystem.search_files'],
+    ['Rename a file', 'filesystem.move_file'],
+    ['Replace a line in a text file', 'filesystem.edit_file'],
+    ['Echo a message back', 'everything.echo'],
+    ['Show the environment variables', 'everything.get-env'],
+  ];
+  return requests.map(([text, ...gold]) => ({ text, gold: new Set(gold) }));
+}
