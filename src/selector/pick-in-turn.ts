@@ -27,6 +27,11 @@ const OTHER_SENTENCES = 0.6;
 const COVERED_TERM = 0.93;
 const SERVED_SENTENCE = 0.8;
 
+interface Scored<C extends Candidate> extends Pick<C> {
+  /** The sentence that it serves best. */
+  readonly sentence: number;
+}
+
 /** The best candidates, best first. Each pick makes what it serves count less, so that the request's other intents get their turn. */
 export function pickInTurn<C extends Candidate>(
   candidates: readonly C[],
@@ -35,21 +40,21 @@ export function pickInTurn<C extends Candidate>(
 ): Pick<C>[] {
   const left = new Map<QueryTerm, number>(terms.map((term) => [term, 1]));
   const discount = (term: QueryTerm, factor: number) => left.set(term, (left.get(term) ?? 1) * factor);
+  const score = (candidate: C): Scored<C> => ({ candidate, ...scoreOf(candidate, left, sentences) });
+  const queue = candidates.map(score).sort((a, b) => (isBetter(a, b) ? -1 : 1));
   const picks: Pick<C>[] = [];
-  const rest = new Set(candidates);
-  while (picks.length < limit) {
-    let best: (Pick<C> & { readonly sentence: number }) | undefined;
-    for (const candidate of rest) {
-      const scored = { candidate, ...scoreOf(candidate, left, sentences) };
-      if (best === undefined || isBetter(scored, best)) best = scored;
+  for (let head = queue.shift(); head !== undefined && picks.length < limit; head = queue.shift()) {
+    // Scores only fall, so that one that still beats what the next one had is the best there is.
+    const best = score(head.candidate);
+    const place = queue.findIndex((other) => isBetter(best, other));
+    if (place > 0 || (place < 0 && queue.length > 0)) {
+      queue.splice(place < 0 ? queue.length : place, 0, best);
+      continue;
     }
-    if (best === undefined) break;
-    const { candidate, score, sentence } = best;
-    picks.push({ candidate, score });
-    rest.delete(candidate);
-    for (const { term } of candidate.matches) discount(term, COVERED_TERM);
+    picks.push({ candidate: best.candidate, score: best.score });
+    for (const { term } of best.candidate.matches) discount(term, COVERED_TERM);
     if (sentences === 1) continue;
-    for (const term of terms) if (isIn(sentence, term)) discount(term, SERVED_SENTENCE);
+    for (const term of terms) if (isIn(best.sentence, term)) discount(term, SERVED_SENTENCE);
   }
   return picks;
 }

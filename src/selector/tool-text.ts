@@ -8,8 +8,8 @@ export const FIELDS = [
   { name: 'name', weight: 2, lengthLoss: 0.75 },
   { name: 'server', weight: 1, lengthLoss: 0.75 },
   { name: 'description', weight: 1, lengthLoss: 0.4 },
-  { name: 'parameters', weight: 0.5, lengthLoss: 0.75 },
-  { name: 'results', weight: 0.25, lengthLoss: 0.75 },
+  { name: 'parameters', weight: 0.75, lengthLoss: 0.75 },
+  { name: 'results', weight: 0.5, lengthLoss: 0.75 },
 ] as const;
 
 /** Places in {@link FIELDS}. */

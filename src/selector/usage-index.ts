@@ -11,6 +11,7 @@ const HALF_RELIABLE = 6;
 
 interface Entry {
   readonly tool: ToolDescriptor;
+  readonly name: string;
   readonly tasks: number;
   /** Tasks that a word is in, the older ones counting less. */
   readonly words: ReadonlyMap<string, number>;
@@ -53,22 +54,24 @@ export class UsageIndex implements Retriever {
     );
     const scores = new Map<Entry, { score: number; said: string[] }>();
     for (const [term, word] of words) {
+      const rarity = this.#rarity(term);
       for (const entry of this.#holders.get(term) ?? []) {
         const found = scores.get(entry) ?? { score: 0, said: [] };
-        found.score += this.#rarity(term) * saturated(entry, term, this.#average);
+        found.score += rarity * saturated(entry, term, this.#average);
         found.said.push(word);
         scores.set(entry, found);
       }
     }
     const asked = 2 * this.#rarity('') + sum([...words.keys()].map((term) => this.#rarity(term))) / 2;
     return [...scores]
-      .map(([{ tool, tasks, reliability }, { score, said }]) => ({
+      .map(([entry, { score, said }]) => ({ entry, score: (entry.reliability * score) / asked, said }))
+      .sort((a, b) => b.score - a.score || (a.entry.name < b.entry.name ? -1 : 1))
+      .slice(0, limit)
+      .map(({ entry: { tool, tasks }, score, said }) => ({
         tool,
-        score: (reliability * score) / asked,
+        score,
         reasons: [`used for ${tasks} similar ${tasks === 1 ? 'task' : 'tasks'}: ${said.join(', ')}`],
-      }))
-      .sort((a, b) => b.score - a.score || (toolName(a.tool) < toolName(b.tool) ? -1 : 1))
-      .slice(0, limit);
+      }));
   }
 
   #rarity(term: string): number {
@@ -86,7 +89,7 @@ function entryOf(tool: ToolDescriptor, tasks: UsageMemory[number]['tasks'], now:
   }
   const support = sum(tasks.map((task) => weightAt(task, now)));
   const reliability = support / (support + HALF_RELIABLE);
-  return { tool, tasks: tasks.length, words, length: sum([...words.values()]), reliability };
+  return { tool, name: toolName(tool), tasks: tasks.length, words, length: sum([...words.values()]), reliability };
 }
 
 function saturated({ words, length }: Entry, term: string, average: number): number {

@@ -23,6 +23,7 @@ import {
   metaToolSingle,
   type Query,
   sealTools,
+  shuffled,
 } from './tool-retrieval-data.ts';
 
 const { values: flags, positionals } = parseArgs({
@@ -154,7 +155,8 @@ function memoryOf({ tools, queries }: DataSet, cap: number): UsageMemory {
   const known = new Map(tools.map((tool) => [toolName(tool), tool]));
   const left = new Map(tools.map((tool) => [tool, cap]));
   let memory: UsageMemory = [];
-  for (const { text, gold } of queries) {
+  // The files hold similar queries side by side; a memory holds what came, not a block of one kind.
+  for (const { text, gold } of shuffled(queries)) {
     const used = [...gold].flatMap((name) => known.get(name) ?? []).filter((tool) => (left.get(tool) ?? 0) > 0);
     for (const tool of used) left.set(tool, (left.get(tool) ?? 0) - 1);
     const tools = used.map((tool) => ({ server: tool.server, tool: tool.tool, schemaHash: schemaHash(tool) }));

@@ -34,6 +34,15 @@ export interface Choice {
 
 const Parameters = z.record(z.string(), z.unknown());
 
+/** In an order that has nothing to do with that of the file, and is always the same. */
+export function shuffled(queries: readonly Query[]): readonly Query[] {
+  const placeOf = ({ text }: Query) => createHash('sha256').update(`order ${text}`).digest('hex');
+  return queries
+    .map((query) => ({ query, place: placeOf(query) }))
+    .sort((a, b) => (a.place < b.place ? -1 : 1))
+    .map(({ query }) => query);
+}
+
 /** MetaTool: 199 plugins with one line each, and what users asked of one of them. */
 export function metaToolSingle(folder: string, half: Half): DataSet {
   const rows = parseCsv(readFileSync(join(folder, 'metatool/all_clean_data.csv'), 'utf8')).slice(1);
