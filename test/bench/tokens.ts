@@ -19,6 +19,16 @@ const AIM = 0.987;
 const POOL = 1_000;
 const LIMIT = 5;
 
+/** Seal-Tools names types as Python does, which no MCP server would. */
+const JSON_TYPES = new Map([
+  ['str', 'string'],
+  ['int', 'integer'],
+  ['float', 'number'],
+  ['bool', 'boolean'],
+  ['list', 'array'],
+  ['dict', 'object'],
+]);
+
 interface Requests {
   readonly tools: readonly ToolDescriptor[];
   readonly queries: readonly Query[];
@@ -100,9 +110,14 @@ function pool({ tools, queries }: Requests): Requests {
     ...tools.filter((tool) => needed.has(toolName(tool))),
     ...tools.filter((tool) => !needed.has(toolName(tool))),
   ];
-  const chosen = ordered.slice(0, POOL);
+  const chosen = ordered.slice(0, POOL).map(withJsonTypes);
   const names = new Set(chosen.map(toolName));
   return { tools: chosen, queries: queries.filter(({ gold }) => [...gold].every((name) => names.has(name))) };
+}
+
+function withJsonTypes(tool: ToolDescriptor): ToolDescriptor {
+  const revive = (key: string, value: unknown) => (key === 'type' ? (JSON_TYPES.get(String(value)) ?? value) : value);
+  return JSON.parse(JSON.stringify(tool), revive) as ToolDescriptor;
 }
 
 function tokens(count: number): string {
