@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { joinObserved, type ObservedSchema, observe } from '../codegen/observed-schema.ts';
 import { publicNames } from '../codegen/public-names.ts';
+import { renderWrapper } from '../codegen/wrapper.ts';
 import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
@@ -221,6 +222,18 @@ export class ToolCatalog {
       if (isWorkcellError(error) && error.code === 'not_found') return undefined;
       throw error;
     }
+  }
+
+  /**
+   * As {@link load}, for a check before anything runs: it holds only what servers promise. What was observed so far is no
+   * reason to refuse a program.
+   */
+  async loadPromised(path: string): Promise<string | undefined> {
+    const [server = '', file] = path.split('/');
+    const tool = toolsOf(this.#servers.get(server)).find(({ identifier }) => file === `${identifier}.ts`);
+    if (tool?.observedOutput === undefined) return await this.load(path);
+    const { observedOutput: _, ...promised } = tool;
+    return renderWrapper(promised);
   }
 }
 

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { ERRORS, type ExitCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import { configCommand } from './commands/config.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { keyCommand } from './commands/key.ts';
+import { mcpCommand } from './commands/mcp.ts';
 import { quickstartCommand } from './commands/quickstart.ts';
 import { runCommand } from './commands/run.ts';
 import { serveCommand } from './commands/serve.ts';
@@ -12,6 +12,7 @@ import { setupCommand } from './commands/setup.ts';
 import { skillCommand } from './commands/skill.ts';
 import { toolsCommand } from './commands/tools.ts';
 import { printJson, say } from './output.ts';
+import { packageVersion } from './package-version.ts';
 
 /** Runs the command line; gives the exit code. stdout is data, stderr is talk. */
 export async function main(args: readonly string[]): Promise<ExitCode> {
@@ -36,6 +37,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     sessionCommand(),
     skillCommand(),
     serveCommand(),
+    mcpCommand(),
     keyCommand(),
     configCommand(),
   ];
@@ -69,11 +71,4 @@ function usageError(cause: CommanderError): WorkcellError {
 function everywhere(command: Command, apply: (command: Command) => void): void {
   apply(command);
   for (const sub of command.commands) everywhere(sub, apply);
-}
-
-function packageVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  return version;
 }

@@ -42,7 +42,7 @@ export function renderResult(result: ExecutionResult): string {
       `select ${formatDuration(selectMs)}, generate ${formatDuration(generateMs)}, sandbox ${formatDuration(acquireMs)}, run ${formatDuration(runMs)}`,
     ),
   );
-  lines.push(row('session', `${result.sessionId} of customer ${result.customer}`));
+  lines.push(row('session', `${result.sessionId} of customer ${result.customer}, execution ${result.executionId}`));
   return lines.join('\n');
 }
 

@@ -31,13 +31,19 @@ export function importedPythonTools(body: string, known: readonly ToolDescriptor
 }
 
 function importedBy(imports: readonly PythonImport[], known: readonly ToolDescriptor[]): ToolDescriptor[] {
-  return [...new Set(imports.flatMap((statement) => toolsOf(statement, known)))];
+  const packages = Map.groupBy(
+    known.filter(({ pythonIdentifier }) => pythonIdentifier !== undefined),
+    ({ server }) => pythonPackage(server),
+  );
+  // A program may say the same a thousand times.
+  const paths = new Set(imports.map(({ module, name }) => (name === undefined ? module : `${module}.${name}`)));
+  return [...new Set([...paths].flatMap((path) => toolsAt(path, packages)))];
 }
 
-function toolsOf({ module, name }: PythonImport, known: readonly ToolDescriptor[]): readonly ToolDescriptor[] {
-  const [root, server, tool, ...rest] = name === undefined ? module.split('.') : [...module.split('.'), name];
-  if (root !== 'servers' || server === undefined) return [];
-  const tools = known.filter((each) => pythonPackage(each.server) === server && each.pythonIdentifier !== undefined);
+/** The tools at a path such as `servers.memory`, `servers.memory.*` or `servers.memory.read_graph`. */
+function toolsAt(path: string, packages: ReadonlyMap<string, readonly ToolDescriptor[]>): readonly ToolDescriptor[] {
+  const [root, server = '', tool, ...rest] = path.split('.');
+  const tools = root === 'servers' ? (packages.get(server) ?? []) : [];
   if (tool === undefined || tool === '*') return tools;
   // `servers.memory.create_entities.create_entities` is what the module of one tool holds.
   return rest.length > 1 ? [] : tools.filter(({ pythonIdentifier }) => pythonIdentifier === tool);

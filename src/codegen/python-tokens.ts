@@ -13,7 +13,7 @@ export interface PythonToken {
 export function* pythonTokens(source: string): Generator<PythonToken> {
   let depth = 0;
   for (let at = 0; at < source.length; ) {
-    const end = endOfPiece(source, at);
+    const end = endOfPiece(source, at, 0);
     const text = source.slice(at, end);
     if (CLOSING.has(text)) depth = Math.max(0, depth - 1);
     const kind = kindOf(text);
@@ -38,10 +38,13 @@ function kindOf(text: string): PythonToken['kind'] | undefined {
   return matches(NAME, text, 0) > 0 ? 'name' : 'other';
 }
 
+/** Replacement fields within one another that are followed; Python itself allows fewer. */
+const MAX_NESTING = 200;
+
 /** Where the blank, line end, string, name or other piece that begins at `at` ends; always behind `at`. */
-function endOfPiece(source: string, at: number): number {
+function endOfPiece(source: string, at: number, nesting: number): number {
   const quote = matches(PREFIXED_STRING, source, at);
-  if (quote > 0) return endOfString(source, at, at + quote);
+  if (quote > 0) return endOfString(source, at, at + quote, nesting);
   for (const pattern of [BLANK, LINE_END, NUMBER, NAME]) {
     const length = matches(pattern, source, at);
     if (length > 0) return at + length;
@@ -50,7 +53,7 @@ function endOfPiece(source: string, at: number): number {
 }
 
 /** `from` is behind the opening quote. A string that is not closed ends with its line, or with the source. */
-function endOfString(source: string, start: number, from: number): number {
+function endOfString(source: string, start: number, from: number, nesting: number): number {
   const opening = source.slice(start, from);
   const quote = /['"]+$/.exec(opening)?.[0] ?? '';
   const isFormatted = /[ft]/i.test(opening.slice(0, -quote.length));
@@ -60,20 +63,21 @@ function endOfString(source: string, start: number, from: number): number {
     if (char === '\n' && quote.length === 1) return at;
     if (char === '\\') at += source.startsWith('\r\n', at + 1) ? 3 : 2;
     else if (isFormatted && source.startsWith('{{', at)) at += 2;
-    else if (isFormatted && char === '{') at = endOfReplacement(source, at + 1);
+    else if (isFormatted && char === '{') at = endOfReplacement(source, at + 1, nesting + 1);
     else at += 1;
   }
   return source.length;
 }
 
 /** Behind the brace that closes a replacement field, which may hold strings with the quotes of the one around it. */
-function endOfReplacement(source: string, from: number): number {
+function endOfReplacement(source: string, from: number, nesting: number): number {
+  if (nesting > MAX_NESTING) return source.length;
   let depth = 0;
   for (let at = from; at < source.length; ) {
-    const end = endOfPiece(source, at);
+    const end = endOfPiece(source, at, nesting);
     const text = source.slice(at, end);
     if (depth === 0 && text === '}') return end;
-    if (depth === 0 && text === ':') return endOfFormat(source, end);
+    if (depth === 0 && text === ':') return endOfFormat(source, end, nesting);
     if (OPENING.has(text)) depth += 1;
     if (CLOSING.has(text)) depth -= 1;
     at = end;
@@ -82,10 +86,10 @@ function endOfReplacement(source: string, from: number): number {
 }
 
 /** As {@link endOfReplacement}, from the colon on, behind which quotes are characters like others. */
-function endOfFormat(source: string, from: number): number {
+function endOfFormat(source: string, from: number, nesting: number): number {
   for (let at = from; at < source.length; ) {
     if (source[at] === '}') return at + 1;
-    at = source[at] === '{' ? endOfReplacement(source, at + 1) : at + 1;
+    at = source[at] === '{' ? endOfReplacement(source, at + 1, nesting + 1) : at + 1;
   }
   return source.length;
 }

@@ -18,19 +18,33 @@ const MAX_DESCRIPTION = 8_000;
  * may be left out when the tool requires none.
  */
 export function renderWrapper(tool: ToolDescriptor): string {
-  const { types, doc, signature, input } = typescriptParts(tool);
-  const body = `  return callTool(${quote(tool.server)}, ${quote(tool.tool)}, ${input});`;
-  return `${HEADER}import { callTool } from '../runtime.ts';\n\n${types}\n${doc}${signature} {\n${body}\n}\n`;
+  const { types, head, parameter, output, input } = typescriptParts(tool);
+  return `${HEADER}import { type CallOptions, callTool } from '../runtime.ts';
+
+${types}
+${head}(${parameter}, options?: CallOptions): ${output} {
+  return callTool(${quote(tool.server)}, ${quote(tool.tool)}, ${input}, options);
+}
+`;
 }
 
 /** What a program needs to know of the tool: its types, and how it is called, without how that is done. */
 export function renderDefinition(tool: ToolDescriptor): string {
-  const { types, doc, signature } = typescriptParts(tool);
-  return `${types}\n${doc}${signature};\n`;
+  const { types, head, parameter, output } = typescriptParts(tool);
+  return `${types}\n${head}(${parameter}): ${output};\n`;
 }
 
-function typescriptParts(tool: ToolDescriptor): { types: string; doc: string; signature: string; input: string } {
-  const { identifier } = tool;
+interface TypescriptParts {
+  readonly types: string;
+  /** The function up to its parameters, with its documentation. */
+  readonly head: string;
+  readonly parameter: string;
+  readonly output: string;
+  /** The expression of the input that is sent. */
+  readonly input: string;
+}
+
+function typescriptParts(tool: ToolDescriptor): TypescriptParts {
   const { input, output } = typeNames(tool);
   const taken = new Set([input, output]);
   const inputs = readSchema(input, tool.inputSchema, taken);
@@ -38,8 +52,9 @@ function typescriptParts(tool: ToolDescriptor): { types: string; doc: string; si
   const isOptional = !requiresInput(inputs);
   return {
     types: typescriptTypes(declarations),
-    doc: docComment([tool.description.slice(0, MAX_DESCRIPTION)]),
-    signature: `export function ${identifier}(input${isOptional ? '?' : ''}: ${input}): Promise<${output}>`,
+    head: `${docComment([tool.description.slice(0, MAX_DESCRIPTION)])}export function ${tool.identifier}`,
+    parameter: `input${isOptional ? '?' : ''}: ${input}`,
+    output: `Promise<${output}>`,
     input: isOptional ? 'input ?? {}' : 'input',
   };
 }

@@ -112,6 +112,8 @@ export interface SelectorConfig {
   readonly limit: number;
   /** The lowest score of a selected tool, 0 to 1; undefined leaves it to the selector. */
   readonly threshold: number | undefined;
+  /** Whether tools are also found by the tasks that they have served for the customer. */
+  readonly usage: boolean;
   readonly embeddings: EmbeddingsConfig;
 }
 

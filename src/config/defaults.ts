@@ -27,7 +27,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
     },
     server: { host: '127.0.0.1', port: 5555 },
     tools: { observed: true },
-    selector: { limit: 5 },
+    selector: { limit: 5, usage: true },
     limits: {
       timeout: DEFAULT_LIMITS.timeoutMs,
       output: DEFAULT_LIMITS.outputBytes,

@@ -35,6 +35,7 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
     selector: {
       limit: selector.limit,
       threshold: selector.threshold,
+      usage: selector.usage,
       embeddings: {
         mode: selector.embeddings.mode,
         offline: selector.embeddings.offline,

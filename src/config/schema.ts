@@ -58,6 +58,7 @@ export const fileSchema = section({
   selector: section({
     limit: whole(1, 1000),
     threshold: share.optional(),
+    usage: switchValue,
     embeddings: section({ mode: choice(EMBEDDING_MODES), offline: switchValue, modelPath: text.optional() }),
   }),
   limits: section({ timeout: duration, output: size, toolCalls: whole(0, 1_000_000), code: size, value: size }),

@@ -6,17 +6,15 @@ export class ExactNames {
   readonly #tools = new Map<string, readonly ToolDescriptor[]>();
   readonly #servers = new Map<string, readonly ToolDescriptor[]>();
 
-  constructor(tools: readonly ToolDescriptor[]) {
-    for (const [server, own] of Map.groupBy(tools, (tool) => tool.server)) this.replaceServer(server, own);
-  }
-
+  /** From now on the server has these tools and no others. */
   replaceServer(server: string, tools: readonly ToolDescriptor[]): void {
     for (const key of new Set((this.#servers.get(server) ?? []).flatMap(keysOf))) {
       const others = (this.#tools.get(key) ?? []).filter((tool) => tool.server !== server);
       if (others.length > 0) this.#tools.set(key, others);
       else this.#tools.delete(key);
     }
-    this.#servers.set(server, tools);
+    if (tools.length > 0) this.#servers.set(server, tools);
+    else this.#servers.delete(server);
     for (const tool of tools) {
       for (const key of keysOf(tool)) this.#tools.set(key, [...(this.#tools.get(key) ?? []), tool]);
     }

@@ -1,3 +1,5 @@
+import { splitIdentifier } from './tokenize.ts';
+
 /** Characters of a remembered task: what it is about is said at its beginning. */
 const MAX_LENGTH = 240;
 
@@ -23,10 +25,11 @@ const VALUES = [
 
 const LONGEST_WORD = 24;
 
-/** Ids, numbers, keys: with a digit, longer than words are, or changing case as `rOBhSVKGVKe` does. */
+/** Ids, numbers, keys: with a digit, longer than words are, or of many pieces as `rOBhSVKGVKe` is. */
 function isOdd(word: string): boolean {
-  const changes = word.match(/\p{Ll}\p{Lu}/gu)?.length ?? 0;
-  return /\p{N}/u.test(word) || word.length > LONGEST_WORD || changes > 2;
+  const pieces = splitIdentifier(word).length;
+  const isRandom = pieces > 2 && word.length < 3 * pieces;
+  return /\p{N}/u.test(word) || word.length > LONGEST_WORD || isRandom;
 }
 
 function cut(text: string): string {

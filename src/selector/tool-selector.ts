@@ -55,25 +55,27 @@ type Ranking = Omit<Finding, 'tools' | 'hidden'> & { readonly ranked: readonly R
 
 /** Chooses the few tools that fit a task, or says that none does. The same tools, history and task give the same answer. */
 export class ToolSelector {
-  readonly #servers = new Map<string, number>();
-  readonly #names: ExactNames;
+  readonly #servers = new Map<string, readonly ToolDescriptor[]>();
+  readonly #names = new ExactNames();
   readonly #lexical: LexicalIndex | undefined;
   readonly #retriever: Retriever;
   readonly #semantic: SemanticSource | undefined;
 
   constructor(tools: readonly ToolDescriptor[], { retriever, semantic }: ToolSelectorOptions = {}) {
-    for (const { server } of tools) this.#servers.set(server, (this.#servers.get(server) ?? 0) + 1);
-    this.#names = new ExactNames(tools);
-    this.#lexical = retriever === undefined ? new LexicalIndex(tools) : undefined;
-    this.#retriever = retriever ?? this.#lexical ?? new LexicalIndex(tools);
+    this.#lexical = retriever === undefined ? new LexicalIndex() : undefined;
+    this.#retriever = retriever ?? this.#lexical ?? new LexicalIndex();
     this.#semantic = semantic;
+    this.update(tools);
   }
 
-  /** From now on the server has these tools and no others, at a cost that does not grow with the other servers' tools. */
-  replaceServer(server: string, tools: readonly ToolDescriptor[]): void {
-    this.#servers.set(server, tools.length);
-    this.#names.replaceServer(server, tools);
-    this.#lexical?.replaceServer(server, tools);
+  /** From now on chooses among these. Only servers with other tools than before, or other objects for them, are indexed anew. */
+  update(tools: readonly ToolDescriptor[]): void {
+    const servers = Map.groupBy(tools, ({ server }) => server);
+    for (const server of [...this.#servers.keys()]) if (!servers.has(server)) this.#replaceServer(server, []);
+    for (const [server, own] of servers) {
+      const before = this.#servers.get(server) ?? [];
+      if (own.length !== before.length || own.some((tool, i) => tool !== before[i])) this.#replaceServer(server, own);
+    }
   }
 
   /**
@@ -114,7 +116,14 @@ export class ToolSelector {
   }
 
   get #count(): number {
-    return [...this.#servers.values()].reduce((sum, count) => sum + count, 0);
+    return [...this.#servers.values()].reduce((sum, own) => sum + own.length, 0);
+  }
+
+  #replaceServer(server: string, tools: readonly ToolDescriptor[]): void {
+    if (tools.length > 0) this.#servers.set(server, tools);
+    else this.#servers.delete(server);
+    this.#names.replaceServer(server, tools);
+    this.#lexical?.replaceServer(server, tools);
   }
 
   /** Each query's ranking: enough of it to fill `limit` places also when some of its tools are left out. */
@@ -155,7 +164,7 @@ export class ToolSelector {
     const all = inTurns(lists);
     const first = all.slice(0, limit);
     const hidden = [...unavailable]
-      .filter(([server]) => (this.#servers.get(server) ?? 0) > 0)
+      .filter(([server]) => this.#servers.has(server))
       .map(([server, reason]) => ({
         server,
         reason,

@@ -6,7 +6,7 @@ import { WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
 import type { Selection } from '../core/selection.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
-import type { ToolSelector } from '../selector/tool-selector.ts';
+import type { SearchOptions, ToolSelector } from '../selector/tool-selector.ts';
 import type { ImportedSkill } from './imported-skills.ts';
 
 interface Wish {
@@ -17,7 +17,7 @@ interface Wish {
   readonly language: Language;
 }
 
-interface Sources {
+interface Sources extends Pick<SearchOptions, 'history' | 'unavailable'> {
   readonly catalog: ToolCatalog;
   readonly selector: ToolSelector;
   readonly config: Pick<Config, 'selector'>;
@@ -38,7 +38,8 @@ export interface ChosenTools {
  * those that have no Python module are left out. Throws `not_found` for a name that no tool has, and `unsupported` for a named
  * tool without such a module.
  */
-export async function chooseTools(wish: Wish, { catalog, selector, config, skills }: Sources): Promise<ChosenTools> {
+export async function chooseTools(wish: Wish, sources: Sources): Promise<ChosenTools> {
+  const { catalog, selector, config, skills, history, unavailable = new Map() } = sources;
   if (wish.task === undefined && wish.code === undefined) {
     throw new WorkcellError('invalid_argument', 'There is nothing to run: give a task, a program, or both');
   }
@@ -56,7 +57,8 @@ export async function chooseTools(wish: Wish, { catalog, selector, config, skill
   if (all.length === 0 && wish.task === undefined) return named('none', [], known.length);
   if (all.length > 0) return { ...named('imports', all, known.length), offered: imported };
   const { limit, threshold } = config.selector;
-  const selection = await selector.select(wish.task ?? '', threshold === undefined ? { limit } : { limit, threshold });
+  const options = { limit, history, unavailable, ...(threshold === undefined ? {} : { threshold }) };
+  const selection = await selector.select(wish.task ?? '', options);
   const chosen = selection.tools.map((selected) => ({ selected, tool: catalog.get(toolName(selected)) }));
   const callable = chosen.filter(({ tool }) => isCallable(tool, language));
   const tools = callable.map(({ tool }) => tool);

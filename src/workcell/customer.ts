@@ -1,24 +1,32 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import { SkillStore } from '../catalog/skill-store.ts';
-import { WorkcellError } from '../core/errors.ts';
+import { toWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { ExecutionResult } from '../core/execution.ts';
 import { type CustomerId, parseCustomerId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
+import type { Retriever } from '../selector/retriever.ts';
+import type { UsageMemory } from '../selector/usage-memory.ts';
 import { findExecution, type RecordedExecution } from '../sessions/find-execution.ts';
 import { SessionStore } from '../sessions/session-store.ts';
-import { type SessionView, viewSession } from '../sessions/session-view.ts';
+import { type SessionView, type TaskView, viewSession } from '../sessions/session-view.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
+import { CustomerUsage } from './customer-usage.ts';
 import { type ExecuteRequest, type ExecutionContext, execute } from './execute.ts';
+import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
+import { servedTools } from './served-tools.ts';
 import { Skills } from './skills.ts';
 
 /** What all customers share. */
-export interface CustomerContext extends Omit<ExecutionContext, 'running' | 'skills'> {
+export interface CustomerContext extends Omit<ExecutionContext, 'running' | 'skills' | 'history'> {
   readonly sharedSkills: SkillStore;
+  /** Told why what tools were used for could not be read or written: nothing fails for that. */
+  readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
 }
 
 interface Opened {
   readonly workspace: Workspace;
   readonly sessions: SessionStore;
   readonly skills: SkillStore;
+  readonly usage: CustomerUsage;
 }
 
 /** One tenant: its programs, its files, its sessions. */
@@ -84,12 +92,37 @@ export class Customer {
     return viewSession({ sessionId, customer: this.id, events, running: this.#running, stateFiles });
   }
 
+  /** One execution as its session shows it. Throws `not_found`. */
+  async execution(id: string): Promise<{ readonly session: SessionId; readonly task: TaskView }> {
+    const { session } = await this.recordedExecution(id);
+    const task = (await this.session(session)).tasks.find(({ task_id }) => task_id === id);
+    if (task === undefined) throw new WorkcellError('not_found', `Session "${session}" has lost the execution "${id}"`);
+    return { session, task };
+  }
+
   /** What its sessions tell of one execution. Throws `not_found`. */
   async recordedExecution(id: string): Promise<RecordedExecution> {
     const executionId = parseExecutionId(id);
     const found = await this.#find();
     if (found !== undefined) return await findExecution(found.sessions, executionId);
     throw new WorkcellError('not_found', `There is no customer "${this.id}" with the execution "${executionId}"`);
+  }
+
+  /** As `Workcell.searchTools`, and by what tools were used for by this customer. */
+  async searchTools(queries: string | readonly string[], options: ToolSearchOptions = {}): Promise<ToolSearchResult> {
+    const context = this.#context();
+    const usage = (await this.#find())?.usage;
+    return searchTools([queries].flat(), options, { ...context, history: await this.#history(usage, context) });
+  }
+
+  /** What is remembered of the tasks that tools have served, redacted. Throws `storage_failed` when it cannot be read. */
+  async toolUsage(): Promise<UsageMemory> {
+    return (await (await this.#find())?.usage.memory()) ?? [];
+  }
+
+  /** Forgets which tools have served which tasks. */
+  async clearToolUsage(): Promise<void> {
+    await (await this.#find())?.usage.clear();
   }
 
   async #shelf(): Promise<SkillShelf> {
@@ -99,17 +132,44 @@ export class Customer {
   }
 
   async #execute(request: ExecuteRequest): Promise<ExecutionResult> {
-    const { workspace, sessions, skills } = await this.#open();
+    const { workspace, sessions, skills, usage } = await this.#open();
     await using session =
       request.session === undefined
         ? await sessions.create()
         : await sessions.openOrCreate(parseSessionId(request.session));
     const context = this.#context();
-    return await execute(request, workspace, session, {
+    const result = await execute(request, workspace, session, {
       ...context,
       running: this.#running,
       skills: new SkillShelf([skills, context.sharedSkills]),
+      history: await this.#history(usage, context),
     });
+    await this.#remember(usage, request, result, context);
+    return result;
+  }
+
+  async #history(usage: CustomerUsage | undefined, context: CustomerContext): Promise<Retriever | undefined> {
+    if (!context.config.selector.usage) return undefined;
+    try {
+      return await usage?.history(context.catalog.list());
+    } catch (error) {
+      context.onUsageProblem(this.id, toWorkcellError(error));
+      return undefined;
+    }
+  }
+
+  async #remember(
+    usage: CustomerUsage,
+    { task }: ExecuteRequest,
+    result: ExecutionResult,
+    context: CustomerContext,
+  ): Promise<void> {
+    if (!context.config.selector.usage || task === undefined) return;
+    try {
+      await usage.record({ task, tools: servedTools(result, context.catalog), at: new Date() });
+    } catch (error) {
+      context.onUsageProblem(this.id, toWorkcellError(error));
+    }
   }
 
   /** Looking at a customer must not make one. */
@@ -124,6 +184,7 @@ export class Customer {
       workspace,
       sessions: new SessionStore(workspace),
       skills: new SkillStore(workspace.skills, 'own'),
+      usage: new CustomerUsage(workspace.usagePath),
     }));
     this.#opened.catch(() => {
       this.#opened = undefined;

@@ -8,6 +8,7 @@ import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionEvent, ExecutionResult, Language, SandboxInfo } from '../core/execution.ts';
 import { newExecutionId } from '../core/ids.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
+import type { Retriever } from '../selector/retriever.ts';
 import type { ToolSelector } from '../selector/tool-selector.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
@@ -52,6 +53,10 @@ export interface ExecutionContext {
   readonly hub: UpstreamHub;
   /** Those that this customer sees. */
   readonly skills: SkillShelf;
+  /** Finds tools by what they were used for by this customer; absent when nothing is remembered. */
+  readonly history?: Retriever | undefined;
+  /** The servers that cannot be called at the moment, and why. */
+  readonly unavailable: ReadonlyMap<string, string>;
   readonly executor: () => Promise<ProgramExecutor>;
   /** Told of the structure of the results that the program's calls gave; never rejects. */
   readonly learn: (results: LearnedResults) => Promise<void>;

@@ -6,7 +6,7 @@ import { pythonPackage } from '../core/python-package.ts';
 import type { HiddenServer, SearchMode, SelectedTool } from '../core/selection.ts';
 import { estimateTokens } from '../core/token-estimate.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
-import type { ToolSelector } from '../selector/tool-selector.ts';
+import type { SearchOptions, ToolSelector } from '../selector/tool-selector.ts';
 
 /** How much is told of a tool: `server.tool`; that and what it does, in a line; its types and the function that calls it. */
 export const DETAILS = ['names', 'summaries', 'full'] as const;
@@ -45,6 +45,12 @@ export interface ToolSearchResult {
   readonly leftOut: readonly string[];
 }
 
+/** Where to search, and what is known beside the tools. */
+export interface ToolSearchSources extends Pick<SearchOptions, 'unavailable' | 'history'> {
+  readonly catalog: Pick<ToolCatalog, 'list' | 'get'>;
+  readonly selector: ToolSelector;
+}
+
 export const DEFAULT_TOKENS: Readonly<Record<Detail, number>> = { names: 500, summaries: 1_500, full: 4_000 };
 
 const MOST_QUERIES = 20;
@@ -57,12 +63,12 @@ const LINE_LENGTH = 120;
 export async function searchTools(
   queries: readonly string[],
   options: ToolSearchOptions,
-  { catalog, selector }: { readonly catalog: Pick<ToolCatalog, 'list' | 'get'>; readonly selector: ToolSelector },
+  { catalog, selector, ...known }: ToolSearchSources,
 ): Promise<ToolSearchResult> {
   const { limit = 10, detail = 'summaries', maxTokens = DEFAULT_TOKENS[detail], language = 'typescript' } = options;
   if (queries.length === 0 || queries.length > MOST_QUERIES)
     throw new WorkcellError('invalid_argument', `${queries.length} queries were given; give 1 to ${MOST_QUERIES}`);
-  const { tools: found, ...how } = await selector.find(queries, { limit });
+  const { tools: found, ...how } = await selector.find(queries, { limit, ...known });
   const hits: ToolHit[] = [];
   let tokens = 0;
   for (const selected of found) {

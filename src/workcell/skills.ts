@@ -2,6 +2,7 @@ import { renderSkillDocument, toDescription } from '../catalog/skill-document.ts
 import { renderSkillRecord, skillRecord } from '../catalog/skill-record.ts';
 import type { ShelvedSkill, SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillFile } from '../catalog/skill-store.ts';
+import { readModuleSyntax } from '../codegen/module-syntax.ts';
 import { importedPythonTools } from '../codegen/python-program.ts';
 import { skillModule } from '../codegen/skill-module.ts';
 import { skillPackage } from '../codegen/skill-package.ts';
@@ -61,7 +62,7 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
   /**
    * Makes a skill of the program of a completed execution: a module, with the tools that it uses as they are now.
    *
-   * Throws `not_found` when there is no such execution, `invalid_state` unless it completed, `invalid_argument` for a name or
+   * Throws `not_found` when there is no such execution, `invalid_state` unless it completed and needs no file of the workspace, `invalid_argument` for a name or
    * description that is not allowed, and `already_exists` without `force` when there is one of that name.
    */
   async save(request: Request): Promise<ReadySkill> {
@@ -69,7 +70,7 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
     const { shelf, scope, tools, recorded } = this.#options;
     assertSkillName(name);
     const execution = await recorded(request);
-    assertCompleted(execution);
+    assertSavable(execution);
     const { program, task, language } = execution.started;
     const description = request.description ?? toDescription(task ?? '');
     const code = MODULES[language](program, toDescription(description));
@@ -130,7 +131,8 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
 const MODULES = { typescript: skillModule, python: skillPackage };
 const IMPORTED = { typescript: importedTools, python: importedPythonTools };
 
-function assertCompleted({ started, finished }: RecordedExecution): void {
+/** Throws `invalid_state` unless the program completed, is known whole, and can stand in another place. */
+function assertSavable({ started, finished }: RecordedExecution): void {
   const { executionId: id } = started;
   const refuse = (why: string) =>
     new WorkcellError('invalid_state', `Cannot save the execution "${id}" as a skill: ${why}`);
@@ -140,6 +142,12 @@ function assertCompleted({ started, finished }: RecordedExecution): void {
     throw refuse(`it ended as ${finished.status}${error}; save one that completed`);
   }
   if (started.truncated?.includes('program')) throw refuse('its program is too long to have been kept whole');
+  const specifiers = started.language === 'typescript' ? readModuleSyntax(started.program)?.specifiers : [];
+  const local = specifiers?.find((specifier) => /^\.{0,2}\//.test(specifier));
+  if (local !== undefined)
+    throw refuse(
+      `it imports ${JSON.stringify(local)} from the workspace, which a skill does not have beside it; put that code into the program`,
+    );
 }
 
 /** The tools that the program imports or called, as they are now. */

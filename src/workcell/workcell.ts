@@ -27,6 +27,7 @@ import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
 import { type SaveSkill, Skills } from './skills.ts';
 import { type SyncReport, syncTools } from './sync-tools.ts';
+import { unavailableServers } from './unavailable-servers.ts';
 
 export interface WorkcellOptions {
   /** A configuration file, or one that is loaded already. Default `config.yaml` in the current folder. */
@@ -62,7 +63,8 @@ export class Workcell implements AsyncDisposable {
   readonly #cleanup = new Cleanup();
   readonly #sharedSkills: SkillStore;
   readonly #semantic: SemanticSearch | undefined;
-  #selector: ToolSelector;
+  readonly #selector: ToolSelector;
+  readonly #onUsageProblem: CustomerContext['onUsageProblem'];
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
 
@@ -75,7 +77,9 @@ export class Workcell implements AsyncDisposable {
     this.#semantic =
       config.selector.embeddings.mode === 'off' ? undefined : new SemanticSearch({ settings: config, onProgress });
     this.#cleanup.add(async () => this.#semantic?.[Symbol.asyncDispose]());
-    this.#selector = this.#indexTools();
+    this.#selector = new ToolSelector([], { semantic: this.#semantic });
+    this.#indexTools();
+    this.#onUsageProblem = (customer, error) => this.#log.warn({ customer, code: error.code }, error.message);
     this.#workspaces = new WorkspaceStore({
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
@@ -94,7 +98,7 @@ export class Workcell implements AsyncDisposable {
       onProblem: (server, error) => this.#log.warn({ server, code: error.code }, error.message),
     });
     this.#cleanup.add(() => this.#hub.close());
-    this.#typeChecker = new TypeChecker(catalog);
+    this.#typeChecker = new TypeChecker({ load: (path) => catalog.loadPromised(path) });
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
   }
 
@@ -134,7 +138,7 @@ export class Workcell implements AsyncDisposable {
   /** Tools for one query, or for each step of a task, with what a model needs to read of them. */
   searchTools(queries: string | readonly string[], options: ToolSearchOptions = {}): Promise<ToolSearchResult> {
     const list = typeof queries === 'string' ? [queries] : queries;
-    return searchTools(list, options, { catalog: this.#catalog, selector: this.#selector });
+    return searchTools(list, options, this.#context());
   }
 
   /**
@@ -162,7 +166,7 @@ export class Workcell implements AsyncDisposable {
   /** Writes the tools of the configured MCP servers as modules. A server that is down is in the reports; it stops no other. */
   async syncTools(servers?: readonly string[]): Promise<readonly SyncReport[]> {
     const reports = await syncTools({ hub: this.#hub, catalog: this.#catalog, servers, deadlineMs: SYNC_TIMEOUT_MS });
-    this.#selector = this.#indexTools();
+    this.#indexTools();
     return reports;
   }
 
@@ -181,10 +185,10 @@ export class Workcell implements AsyncDisposable {
     return this.close();
   }
 
-  #indexTools(): ToolSelector {
+  #indexTools(): void {
     const tools = this.#catalog.list();
     this.#semantic?.setTools(tools);
-    return new ToolSelector(tools, { semantic: this.#semantic });
+    this.#selector.update(tools);
   }
 
   #context(): CustomerContext {
@@ -197,6 +201,8 @@ export class Workcell implements AsyncDisposable {
       hub: this.#hub,
       sharedSkills: this.#sharedSkills,
       learn: (results) => this.#learn(results),
+      unavailable: unavailableServers(this.#hub),
+      onUsageProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
     };
   }

@@ -19,6 +19,8 @@ export interface Workspace {
   readonly filesPath: string;
   /** Only the host writes here. */
   readonly sessionsPath: string;
+  /** A file that only the host sees: what tools were used for. */
+  readonly usagePath: string;
   readonly skillsPath: string;
   readonly files: GatedFiles;
   readonly skills: GatedFiles;
@@ -101,6 +103,7 @@ export class WorkspaceStore implements AsyncDisposable {
       customer,
       filesPath: join(this.#root, ...home, 'files'),
       sessionsPath: join(this.#root, customer, 'sessions'),
+      usagePath: join(this.#root, customer, 'usage.json'),
       skillsPath: join(this.#root, ...home, 'skills'),
       files: new GatedFiles(this.#root, [...home, 'files']),
       skills: new GatedFiles(this.#root, [...home, 'skills']),

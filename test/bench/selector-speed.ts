@@ -30,8 +30,8 @@ export async function measureSpeed({ tools, queries }: DataSet): Promise<Speed> 
   for (let i = 0; i < REPEATS; i++) {
     const server = `added ${i}`;
     const own = many.slice(i * SERVER_TOOLS, (i + 1) * SERVER_TOOLS).map((tool) => ({ ...tool, server }));
-    added.push(await timed(() => selector.replaceServer(server, own)));
-    removed.push(await timed(() => selector.replaceServer(server, [])));
+    added.push(await timed(() => selector.update([...many, ...own])));
+    removed.push(await timed(() => selector.update(many)));
   }
   return {
     ...{ tools: TOOLS, indexMs, p50Ms: percentile(times, 0.5), p95Ms: percentile(times, 0.95) },

@@ -8,7 +8,8 @@ import { cli } from '../support/cli.ts';
 import { doubleServer } from '../support/mcp-servers.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 
-const TOOLS = ['echo', 'other'].map((name) => ({ name, description: 'Says it back', inputSchema: { type: 'object' } }));
+const INPUT = { type: 'object', properties: { n: { type: 'number' } } };
+const TOOLS = ['echo', 'other'].map((name) => ({ name, description: 'Says it back', inputSchema: INPUT }));
 
 let cell: Cell;
 let folder: TempFolder;
@@ -87,7 +88,7 @@ describe('a program that was saved as a skill', () => {
   });
 
   it('is imported in Python, under the name that Python has for it', async () => {
-    const code = "from servers.double import echo\nn = 5\nresult = echo({'n': n})['arguments']";
+    const code = "from servers.double import echo\nn = 5\nresult = echo(n=n)['arguments']";
     const { executionId } = await completed('ann', code, 'python');
     const saved = await customer('ann').skills.save({
       name: 'py-echo',
@@ -119,6 +120,12 @@ describe('a program that was saved as a skill', () => {
     await expect(skills.save({ name: 'bad', execution: executionId })).rejects.toMatchObject({
       code: 'invalid_state',
       message: expect.stringMatching(/ended as failed with TypeError; save one that completed/),
+    });
+    await completed('ann', "require('node:fs').writeFileSync('/workspace/help.ts', 'export const a = 1;');");
+    const { executionId: local } = await completed('ann', "import { a } from './help.ts';\nreturn a;");
+    await expect(skills.save({ name: 'bad', execution: local, description: 'x' })).rejects.toMatchObject({
+      code: 'invalid_state',
+      message: expect.stringContaining('it imports "./help.ts" from the workspace'),
     });
     const { executionId: good } = await completed('ann', 'return 1');
     await expect(skills.save({ name: 'bad', execution: good })).rejects.toMatchObject({
@@ -203,13 +210,15 @@ describe('what a guest writes as a skill', () => {
       'ours',
       'yaml',
     ]);
-    expect(await customer('ann').skills.search('echo a number')).toMatchObject([{ skill: { name: 'echo-five' } }, {}]);
+    const hits = await customer('ann').skills.search('echo a number');
+    expect(hits[0]).toMatchObject({ skill: { name: 'echo-five' } });
+    expect(hits.map(({ skill }) => skill.name)).not.toContain('yaml');
   });
 });
 
 it('a skill whose tools have changed is told as stale, and still runs', async () => {
   const config = JSON.parse(await readFile(cell.configPath, 'utf8'));
-  const changed = [{ name: 'echo', description: 'Says it back, twice', inputSchema: { type: 'object' } }];
+  const changed = [{ name: 'echo', description: 'Says it back, twice', inputSchema: INPUT }];
   config.mcpServers.double.args = doubleServer({ tools: changed, log: join(folder.path, 'log') }).args;
   await writeFile(cell.configPath, JSON.stringify(config));
   await using workcell = await createWorkcell({ config: cell.configPath });
@@ -227,7 +236,7 @@ it('a skill whose tools have changed is told as stale, and still runs', async ()
   });
 });
 
-it('the command line saves, lists, shows, finds and removes skills', async () => {
+it('the command line saves, lists, shows, finds and removes skills', { timeout: 120_000 }, async () => {
   const workcell = (...args: string[]) => cli(['--config', cell.configPath, ...args], { cwd: cell.folder });
   const { executionId } = await completed('cli', 'return 7');
   const save = ['skill', 'save', 'seven', '--customer', 'cli', '--from-execution', executionId];
@@ -244,10 +253,9 @@ it('the command line saves, lists, shows, finds and removes skills', async () =>
   expect(show.stdout).toMatch(/^seven \(own\): Gives [\s\S]*saved from exe_[\s\S]*skills\/seven[\s\S]*return 7/);
   const search = await workcell('skill', 'search', 'gives seven', '--customer', 'cli', '--json');
   expect(JSON.parse(search.stdout)).toMatchObject([{ skill: { name: 'seven' } }]);
-  expect(await workcell('skill', 'show', 'sever', '--customer', 'cli')).toMatchObject({
-    code: 2,
-    stderr: expect.stringContaining('did you mean seven?'),
-  });
   expect(await workcell('skill', 'remove', 'seven', '--customer', 'cli')).toMatchObject({ code: 0, stdout: '' });
-  expect(await workcell('skill', 'list', '--customer', 'cli', '--json')).toMatchObject({ code: 0, stdout: '[]\n' });
+  expect(await workcell('skill', 'show', 'seven', '--customer', 'cli')).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('There is no skill "seven"; see `workcell skill list`'),
+  });
 });

@@ -150,3 +150,32 @@ describe('the budget of calls', () => {
     expect((await run(caught('echo({ fresh: 1 })'))).value).toMatchObject({ arguments: { fresh: 1 } });
   });
 });
+
+describe('what a tool was used for', () => {
+  const ask = (customer: string) => cell.workcell.customer(customer).searchTools('weigh a cat');
+
+  it('is remembered for the customer whose run succeeded with it, without values, and finds it again', async () => {
+    const program = "import { typed } from 'servers/double'; return await typed({ n: 1 });";
+    const ann = cell.workcell.customer('ann');
+    await ann.execute({ task: 'Weigh the cat called "Tom" 2 times', code: program });
+    expect(await ann.toolUsage()).toMatchObject([
+      { server: 'double', tool: 'typed', tasks: [{ text: 'Weigh the cat called times' }] },
+    ]);
+    expect((await ask('ann')).hits[0]).toMatchObject({
+      tool: 'typed',
+      reasons: ['used for 1 similar task: weigh, cat'],
+    });
+    expect((await ask('bob')).hits).toEqual([]);
+  });
+
+  it('is not remembered of a run that failed, and can be forgotten', async () => {
+    const bob = cell.workcell.customer('bob');
+    const program = "import { typed } from 'servers/double'; await typed({ n: 1 }); throw new Error('no');";
+    await bob.execute({ task: 'Weigh the cat', code: program });
+    expect(await bob.toolUsage()).toEqual([]);
+    const ann = cell.workcell.customer('ann');
+    await ann.clearToolUsage();
+    expect(await ann.toolUsage()).toEqual([]);
+    expect((await ask('ann')).hits).toEqual([]);
+  });
+});

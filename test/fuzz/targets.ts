@@ -1,4 +1,8 @@
 import type { z } from 'zod';
+import { parseSkillDocument, renderSkillDocument } from '../../src/catalog/skill-document.ts';
+import { parseSkillRecord, renderSkillRecord } from '../../src/catalog/skill-record.ts';
+import { readPythonImports } from '../../src/codegen/python-imports.ts';
+import { pythonTokens } from '../../src/codegen/python-tokens.ts';
 import { isWorkcellError } from '../../src/core/errors.ts';
 import { runnerFrameSchema } from '../../src/executor/runner-frame-schema.ts';
 import { encodeFrame, FrameDecoder } from '../../src/protocol/agent-frames.ts';
@@ -49,6 +53,14 @@ const LINES = [
   }),
 ] as const;
 
+const PYTHON = Buffer.from(`"""Doc."""
+from __future__ import annotations
+import a.b as c; from d import (e, f as g,)  # why
+x = rb'\\'' + f"{d['k']:>{w}} {{}} {f"{1}"}" if 'ü' else \\
+  '''
+'''
+`);
+
 const SANDBOX_BODY = {
   name: 'a',
   image: { type: 'oci', reference: 'host' },
@@ -88,6 +100,24 @@ const KEY_FILE = {
   ],
 };
 
+const SKILL = Buffer.from(`---
+name: tidy
+description: "Tidies \\u00fcp: all of it"
+license: MIT
+metadata: {author: 'Ann', list: "[a, b]"}
+compatibility: >-
+  many
+  lines
+---
+# Tidy
+`);
+const SKILL_RECORD = {
+  v: 1,
+  execution: 'exe_1',
+  savedAt: '2026-01-01T00:00:00.000Z',
+  tools: [{ server: 'memory', tool: 'read', schemaHash: '0'.repeat(64) }],
+};
+
 const CALLS: readonly [SeedCall, ...SeedCall[]] = [
   { method: 'POST', path: '/v1/sandboxes?start=true&wait_for=running&wait_timeout=1', body: SANDBOX_BODY },
   { method: 'POST', path: '/v1/sandboxes', body: SANDBOX_BODY },
@@ -102,15 +132,18 @@ const CALLS: readonly [SeedCall, ...SeedCall[]] = [
 /** All of them, with what they need open until the stack is disposed of. */
 export async function openTargets(stack: AsyncDisposableStack): Promise<readonly FuzzTarget[]> {
   return [
-    { name: 'agent frames', share: 340, run: agentFrames },
+    { name: 'agent frames', share: 280, run: agentFrames },
     { name: 'agent messages', share: 250, run: agentMessages },
     { name: 'runner lines', share: 100, run: runnerLines },
+    { name: 'Python programs', share: 40, run: pythonPrograms },
     { name: 'body of a new sandbox', share: 100, run: schema(createSandboxSchema, SANDBOX_BODY) },
     { name: 'query of a new sandbox', share: 30, run: schema(createSandboxQuerySchema, CREATE_QUERY) },
     { name: 'query of a list', share: 30, run: schema(listQuerySchema, LIST_QUERY) },
     { name: 'body of a new volume', share: 50, run: schema(createVolumeSchema, VOLUME_BODY) },
     { name: 'tokens', share: 60, run: tokens },
     { name: 'key files', share: 26, run: keyFiles },
+    { name: 'documents of skills', share: 12, run: skillDocuments },
+    { name: 'records of skills', share: 8, run: skillRecords },
     { name: 'the HTTP server', share: 14, run: await openServerTarget(CALLS, stack) },
   ];
 }
@@ -150,6 +183,17 @@ function runnerLines(random: Random): void {
   assertUnpolluted();
 }
 
+/** Whatever is no program is cut into tokens all the same, in order and without overlap. */
+function pythonPrograms(random: Random): void {
+  const source = Buffer.from(mutateBytes(PYTHON, random)).toString();
+  let end = 0;
+  for (const token of pythonTokens(source)) {
+    if (token.start < end || token.end <= token.start) throw new Error('The tokens overlap');
+    end = token.end;
+  }
+  if (readPythonImports(source).start > source.length) throw new Error('The program begins behind its end');
+}
+
 function schema(of: z.ZodType, seed: unknown): (random: Random) => void {
   return (random) => {
     try {
@@ -172,6 +216,29 @@ function keyFiles(random: Random): void {
   } catch (error) {
     if (!isWorkcellError(error) || error.code !== 'storage_failed') throw error;
   }
+}
+
+/** What is read is read again when it is written, on one line that a terminal shows as it is. */
+function skillDocuments(random: Random): void {
+  try {
+    const document = parseSkillDocument(Buffer.from(mutateBytes(SKILL, random)).toString(), 'tidy');
+    if (/[\p{Cc}\p{Cf}]/u.test(document.description)) throw new Error('The description has control characters');
+    const again = parseSkillDocument(renderSkillDocument(document), 'tidy');
+    if (again.description !== document.description) throw new Error('The description changes when it is written');
+  } catch (error) {
+    if (!isWorkcellError(error) || error.code !== 'invalid_state') throw error;
+  }
+  assertUnpolluted();
+}
+
+function skillRecords(random: Random): void {
+  try {
+    const text = JSON.stringify(mutateJson(SKILL_RECORD, random)) ?? '';
+    parseSkillRecord(renderSkillRecord(parseSkillRecord(text)));
+  } catch (error) {
+    if (!isWorkcellError(error) || error.code !== 'invalid_state') throw error;
+  }
+  assertUnpolluted();
 }
 
 function assertUnpolluted(): void {

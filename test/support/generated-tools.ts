@@ -38,7 +38,7 @@ export class GeneratedTools implements AsyncDisposable {
 
   /** What the compiler of TypeScript says of everything, under the strict settings of this project. */
   async typeErrors(): Promise<string[]> {
-    const compilerOptions = { types: [], skipLibCheck: true };
+    const compilerOptions = { types: ['node'], typeRoots: [join(ROOT, 'node_modules/@types')], skipLibCheck: true };
     const config = { extends: join(ROOT, 'tsconfig.json'), compilerOptions, include: ['.'] };
     await this.put('tsconfig.json', JSON.stringify(config));
     const tsc = join(ROOT, 'node_modules/typescript/bin/tsc');

@@ -40,14 +40,36 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
     .addOption(new Option('--detail <level>', 'how much to tell of each').choices(DETAILS).default('summaries'))
     .option('--max-tokens <n>', `what a model may have to read: ${budgets()} unless told`, parseLimit)
     .addOption(new Option('--lang <language>', 'the language of full definitions').choices(['ts', 'py']).default('ts'))
+    .option('--customer <id>', 'also by what this customer has used tools for')
     .option('--json', 'print everything that was found, and how, as JSON')
     .action(async (query: string, options: SearchFlags, command: Command) => {
       await using cell = await openCell(command);
       const { limit, detail, maxTokens, lang } = options;
       const language = lang === 'py' ? 'python' : 'typescript';
-      const result = await cell.searchTools([query, ...(options.query ?? [])], { limit, detail, maxTokens, language });
+      const searcher = options.customer === undefined ? cell : cell.customer(options.customer);
+      const result = await searcher.searchTools([query, ...(options.query ?? [])], {
+        limit,
+        detail,
+        maxTokens,
+        language,
+      });
       if (options.json === true) printJson(result);
       else printFound(result, detail);
+    });
+  tools
+    .command('usage')
+    .description('which tasks the tools have served for a customer, without the values in them')
+    .option('--customer <id>', 'whose', 'default')
+    .option('--clear', 'forget them')
+    .option('--json', 'print them as JSON')
+    .action(async (options: { customer: string; clear?: true; json?: true }, command: Command) => {
+      await using cell = await openCell(command);
+      const customer = cell.customer(options.customer);
+      if (options.clear === true) await customer.clearToolUsage();
+      const usage = await customer.toolUsage();
+      if (options.json === true) printJson(usage);
+      else if (usage.length === 0) say(`Nothing is remembered of "${options.customer}"`);
+      else print(table(usage.flatMap((used) => used.tasks.map(({ at, text }) => [toolName(used), at, text]))));
     });
   tools
     .command('embed')
@@ -81,6 +103,7 @@ function describe(report: SyncReport): string {
 
 interface SearchFlags {
   readonly query?: readonly string[];
+  readonly customer?: string;
   readonly limit: number;
   readonly detail: Detail;
   readonly maxTokens?: number;
@@ -88,7 +111,7 @@ interface SearchFlags {
   readonly json?: true;
 }
 
-function printFound({ hits, leftOut, withoutEmbeddings }: ToolSearchResult, detail: Detail): void {
+function printFound({ hits, leftOut, withoutEmbeddings, hidden = [] }: ToolSearchResult, detail: Detail): void {
   if (hits.length === 0 && leftOut.length === 0) say('No tool fits; see `workcell tools list`');
   else if (detail === 'full') print(hits.map(({ text }) => text).join('\n\n'));
   else if (detail === 'names') print(hits.map(({ text }) => text).join('\n'));
@@ -96,6 +119,7 @@ function printFound({ hits, leftOut, withoutEmbeddings }: ToolSearchResult, deta
   if (leftOut.length > 0) {
     say(dim(`left out: ${leftOut.join(', ')}; give more --max-tokens, less --detail, or search for one by its name`));
   }
+  for (const { server, reason } of hidden) say(dim(`the tools of ${server} are hidden: ${reason}`));
   if (withoutEmbeddings !== undefined) say(dim(`found by words alone: ${withoutEmbeddings}`));
 }
 

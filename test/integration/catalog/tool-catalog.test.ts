@@ -351,6 +351,16 @@ export type WeatherOutput = {
     expect((await snapshot())['weather.ts']).toMatch(/city: (?=.*null)(?=.*boolean)(?=.*number)(?=.*string).*;/);
   });
 
+  it('is no reason for a check to refuse a program', async () => {
+    const catalog = await open();
+    await catalog.writeServer(listing(listed('weather', 'The weather of a city'), listed('other')));
+    await observed(catalog);
+    expect(await catalog.load('srv/weather.ts')).toContain('  city: string;');
+    expect(await catalog.loadPromised('srv/weather.ts')).toContain('WeatherOutput = unknown;');
+    expect(await catalog.loadPromised('srv/other.ts')).toBe(await catalog.load('srv/other.ts'));
+    expect(await catalog.loadPromised('srv/index.ts')).toBe(await catalog.load('srv/index.ts'));
+  });
+
   it('forgets what it knew of a tool that has changed', async () => {
     const catalog = await open();
     await catalog.writeServer(listing(listed('weather', 'The weather of a city')));

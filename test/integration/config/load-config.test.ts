@@ -73,7 +73,12 @@ describe('without a file', () => {
       workspace: { capacityBytes: undefined, inodes: undefined },
       server: { host: '127.0.0.1', port: 5555, hosts: [], apiKey: undefined },
       tools: { observed: true },
-      selector: { limit: 5, threshold: undefined, embeddings: { mode: 'auto', offline: false, modelPath: undefined } },
+      selector: {
+        limit: 5,
+        threshold: undefined,
+        usage: true,
+        embeddings: { mode: 'auto', offline: false, modelPath: undefined },
+      },
       limits: DEFAULT_LIMITS,
       log: { level: 'warn' },
     });

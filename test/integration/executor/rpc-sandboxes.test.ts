@@ -85,7 +85,7 @@ describe('a program on a server of the 0.2 line', () => {
     );
     expect(run).toMatchObject({ status: 'completed', value: { sum: 3 }, stderr: 'warning\n', error: null });
     expect(run.stdout).toBe(`before\n${'x'.repeat(300_000)}\nthe very end\n`);
-    expect(asked).toEqual([{ server: 'calc', tool: 'add', input: { a: 1, b: 2 } }]);
+    expect(asked).toMatchObject([{ server: 'calc', tool: 'add', input: { a: 1, b: 2 } }]);
     expect(await readFile(join(root, 'files/state.txt'), 'utf8')).toBe('3');
     expect(run.sandbox).toEqual({ id: 'ann/workcell-1', driver: 'unknown', isolation: 'process', boot: 'cold' });
     expect(server.calls.filter((each) => each.startsWith('sandbox.start'))).toEqual(['sandbox.start ann/workcell-1']);

@@ -22,6 +22,7 @@ describe('WorkspaceStore.open()', () => {
       customer: 'acme',
       filesPath: join(root, 'acme/files'),
       sessionsPath: join(root, 'acme/sessions'),
+      usagePath: join(root, 'acme/usage.json'),
       skillsPath: join(root, 'acme/skills'),
     });
     expect(await readdir(root)).toEqual(['acme']);

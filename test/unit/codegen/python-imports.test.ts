@@ -76,6 +76,8 @@ describe('readPythonImports()', () => {
     ['an open bracket', 'x = (1\nimport a', []],
     ['a bracket too many', 'x = 1)\nimport a', ['a>a']],
     ['an open format string', 'x = f"{a', []],
+    ['format strings within one another without end', 'f"{'.repeat(50_000), []],
+    ['formats within one another without end', `f"${'{:'.repeat(50_000)}`, []],
     ['a lone backslash', 'import a\\', ['a\\>a\\']],
   ])('comes to an end with %s', (_what, source, expected) => {
     expect(imports(source)).toEqual(expected);

@@ -84,19 +84,26 @@ test('a tool that the query names comes first, whatever others mean', async () =
   expect(found.map(toolName)).toContain('camera.take_picture');
 });
 
-test('several queries are hybrid when each of them is', async () => {
-  const found = await hybrid.find(['photo', 'mail and picture', 'rain']);
-  expect(found.mode).toBe('hybrid');
-  expect(new Set(found.tools.map(toolName))).toEqual(
-    new Set(['camera.take_picture', 'post.send_mail', 'sky.forecast']),
-  );
-  const patchy: SemanticSource = {
-    rank: async (query, limit) => (query === 'rain' ? unavailable : available).rank(query, limit),
+test('findings of several queries take turns, and a tool of more than one stands where it comes first', async () => {
+  const queries = ['photo', 'mail and picture', 'rain'];
+  const merged = await hybrid.find(queries);
+  expect(merged.mode).toBe('hybrid');
+  expect(merged.tools.map(toolName).slice(0, 3).sort()).toEqual([
+    'camera.take_picture',
+    'post.send_mail',
+    'sky.forecast',
+  ]);
+  expect(new Set(merged.tools.map(toolName)).size).toBe(merged.tools.length);
+  expect((await hybrid.find(queries, { limit: 2 })).tools).toHaveLength(2);
+  expect(await hybrid.find([])).toEqual({ mode: 'lexical', tools: [] });
+});
+
+test('findings of several queries are lexical when one of them is, with its reason', async () => {
+  const half: SemanticSource = {
+    rank: (query, limit) => (query === 'rain' ? unavailable : available).rank(query, limit),
   };
-  expect(await new ToolSelector(tools, { semantic: patchy }).find(['photo', 'rain'])).toMatchObject({
-    mode: 'lexical',
-    withoutEmbeddings: 'the embedding model still loads',
-  });
+  const merged = await new ToolSelector(tools, { semantic: half }).find(['photo', 'rain']);
+  expect(merged).toMatchObject({ mode: 'lexical', withoutEmbeddings: 'the embedding model still loads' });
 });
 
 function tool(server: string, name: string, description: string): ToolDescriptor {

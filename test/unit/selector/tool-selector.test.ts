@@ -204,3 +204,106 @@ describe('search()', () => {
     expect(await new ToolSelector(many).search('count sheep', { limit: 5_000 })).toHaveLength(found);
   });
 });
+
+describe('several queries', () => {
+  test('get their tools in turn, each tool once', async () => {
+    const queries = ['read a file', 'create entities in the graph'];
+    const [file, graph] = await Promise.all(queries.map((query) => selector.search(query, { limit: 2 })));
+    const both = await selector.search(queries, { limit: 4 });
+    const turns = [file?.[0], graph?.[0], file?.[1], graph?.[1]].map((hit) => hit && toolName(hit));
+    expect(names(both).slice(0, 2)).toEqual(turns.slice(0, 2));
+    expect(new Set(names(both)).size).toBe(4);
+  });
+
+  test('are judged one by one: one that nothing fits takes no place', async () => {
+    const { tools: selected, noMatch } = await selector.select(['Order a pizza', 'read a file'], { limit: 2 });
+    expect(noMatch).toBeNull();
+    expect(names(selected)[0]).toBe('filesystem.read_file');
+    expect((await selector.select(['Order a pizza', 'Feed the cat'])).noMatch).not.toBeNull();
+  });
+
+  test('find nothing when there are none', async () => {
+    expect(await selector.search([])).toEqual([]);
+  });
+});
+
+describe('a server that is not available', () => {
+  const unavailable = new Map([['filesystem', 'it is down']]);
+
+  test('is hidden, with what would have been chosen of it', async () => {
+    const { tools: selected, hidden } = await selector.select('Read the file and create entities', { unavailable });
+    expect(names(selected).some((name) => name.startsWith('filesystem.'))).toBe(false);
+    expect(hidden).toEqual([
+      { server: 'filesystem', reason: 'it is down', tools: expect.arrayContaining(['read_file']) },
+    ]);
+  });
+
+  test('is the reason when nothing else fits', async () => {
+    const { tools: selected, noMatch } = await selector.select('filesystem.read_file', { unavailable });
+    expect(selected).toEqual([]);
+    expect(noMatch?.reason).toBe('What fits is on servers that are not available: "filesystem" (it is down)');
+  });
+
+  test('is said also by a search, and only when it has tools', async () => {
+    const found = await selector.find('read', { unavailable: new Map([...unavailable, ['unknown', 'it is down']]) });
+    expect(found.hidden?.map(({ server }) => server)).toEqual(['filesystem']);
+    expect(found.tools.every(({ server }) => server !== 'filesystem')).toBe(true);
+    expect(await selector.find('read')).not.toHaveProperty('hidden');
+  });
+
+  test('gives its places to others', async () => {
+    const { tools: found } = await selector.find('read a file of the graph', { limit: 3, unavailable });
+    expect(found).toHaveLength(3);
+  });
+});
+
+describe('a budget in tokens', () => {
+  const task = 'the knowledge graph';
+
+  test('holds for the definitions of the tools: below, at and above', async () => {
+    const chosen = await selector.select(task, { maxTokens: 10_000 });
+    const tokens = chosen.budget?.tokens ?? 0;
+    expect(chosen.tools).toHaveLength(5);
+    const count = async (maxTokens: number) => (await selector.select(task, { maxTokens })).tools.length;
+    expect([await count(tokens - 1), await count(tokens), await count(tokens + 1)]).toEqual([4, 5, 5]);
+  });
+
+  test('says what it left out, and passes over what is too large', async () => {
+    const large = tool('a', 'count_sheep', `Count sheep. ${'Sheep are animals. '.repeat(40)}`);
+    const small = tool('b', 'count_sheep_fast', 'Count sheep');
+    const { tools: selected, budget } = await new ToolSelector([large, small]).select('count sheep', { maxTokens: 60 });
+    expect(names(selected)).toEqual(['b.count_sheep_fast']);
+    expect(budget).toMatchObject({ maxTokens: 60, leftOut: ['a.count_sheep'] });
+    expect(budget?.tokens).toBeLessThanOrEqual(60);
+  });
+});
+
+describe('update()', () => {
+  test('gives the answers of a new selector, whatever was there before', async () => {
+    const changing = new ToolSelector(tools.slice(0, 6));
+    changing.update([...tools.slice(6), tool('late', 'create_graph', 'Create a graph')]);
+    changing.update(tools.slice(2));
+    changing.update(tools);
+    for (const query of ['create entities', 'read a file. Then add two numbers to the graph.', 'memory.read_graph']) {
+      expect(await changing.select(query)).toEqual(await new ToolSelector(tools).select(query));
+    }
+  });
+
+  test('forgets the tools of a server that is gone, by name too', async () => {
+    const changing = new ToolSelector(tools);
+    changing.update(tools.filter(({ server }) => server !== 'memory'));
+    expect(names(await changing.search('memory.read_graph'))).not.toContain('memory.read_graph');
+    expect((await changing.select('knowledge')).considered).toBe(
+      tools.filter(({ server }) => server !== 'memory').length,
+    );
+  });
+});
+
+test('a request of several sentences gets a tool for each', async () => {
+  const task =
+    'Please read the file notes.txt for me. After that create entities for the people. Finally add 5 and 3 for the total.';
+  const { tools: selected } = await selector.select(task);
+  expect(names(selected)).toEqual(
+    expect.arrayContaining(['filesystem.read_file', 'memory.create_entities', 'calculator.add']),
+  );
+});

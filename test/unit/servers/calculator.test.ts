@@ -183,7 +183,7 @@ test('the manifest lists exactly the exported functions', async () => {
 describe('the runtime of the tools', () => {
   test('passes a call to the host', async () => {
     const { callTool } = await import('../../../servers/runtime.ts');
-    expect(await callTool('memory', 'read_graph', {})).toEqual(['memory', 'read_graph', {}]);
+    expect(await callTool('memory', 'read_graph', {})).toEqual(['memory', 'read_graph', {}, undefined]);
   });
 
   test('says outside of a run that tools can be called only inside', async () => {

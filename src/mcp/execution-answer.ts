@@ -1,0 +1,64 @@
+import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
+import { z } from 'zod';
+import { toolName } from '../core/tool.ts';
+import { formatDuration } from '../core/units.ts';
+import { clip } from './clip.ts';
+import type { ExecutionReport } from './execution-report.ts';
+import { executionUri } from './resources.ts';
+
+/** `structuredContent` of an execution. */
+export const executionShape = {
+  execution_id: z.string(),
+  session: z.string(),
+  status: z.string(),
+  /** JSON; left out when it is too large to show. */
+  value: z.unknown().optional(),
+  output: z.string(),
+  error: z.object({ name: z.string(), message: z.string(), line: z.int().optional() }).optional(),
+  truncated: z.boolean(),
+};
+
+/** Of a program that did not complete, the model is told as of an error that it can mend. */
+export function executionAnswer(report: ExecutionReport): CallToolResult {
+  const { executionId, session, status, error, warnings } = report;
+  const json = report.value === null ? undefined : JSON.stringify(report.value);
+  const value = json === undefined ? undefined : clip(json);
+  const output = clip(report.output);
+  const links = [
+    ...(value?.isWhole === false ? [link(executionId, 'value', 'the whole value, as JSON')] : []),
+    ...(output.isWhole ? [] : [link(executionId, 'output', 'all that it printed')]),
+  ];
+  const text = [
+    `${status}${report.ms === null ? '' : ` in ${formatDuration(report.ms)}`} (execution ${executionId}, session ${session})`,
+    ...warnings.map((warning) => `warning: ${warning}`),
+    ...(value === undefined ? [] : [`value: ${value.text}`]),
+    ...(output.text === '' ? [] : [`output:\n${output.text}`]),
+    ...(error === null ? [] : [clip(error.stack || `${error.name}: ${error.message}`).text]),
+    ...(report.calls.length === 0 ? [] : [`calls: ${report.calls.map(callText).join(', ')}`]),
+    ...(status === 'running' ? ['Ask again with get_execution'] : []),
+  ].join('\n');
+  return {
+    content: [{ type: 'text', text }, ...links],
+    structuredContent: {
+      execution_id: executionId,
+      session,
+      status,
+      ...(value?.isWhole === true ? { value: report.value } : {}),
+      output: output.text,
+      ...(error === null ? {} : { error: { name: error.name, message: clip(error.message).text, line: error.line } }),
+      truncated: links.length > 0,
+    },
+    ...(FINE.has(status) ? {} : { isError: true }),
+  };
+}
+
+const FINE: ReadonlySet<string> = new Set(['completed', 'running']);
+
+function link(executionId: string, part: 'value' | 'output', description: string) {
+  const mimeType = part === 'value' ? 'application/json' : 'text/plain';
+  return { type: 'resource_link' as const, uri: executionUri(executionId, part), name: part, description, mimeType };
+}
+
+function callText(call: ExecutionReport['calls'][number]): string {
+  return call.ok ? toolName(call) : `${toolName(call)} (${call.error?.code ?? 'failed'})`;
+}

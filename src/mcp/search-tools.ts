@@ -1,0 +1,31 @@
+import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
+import { z } from 'zod';
+import { DETAILS } from '../workcell/search-tools.ts';
+import type { McpContext } from './context.ts';
+import { answer, answering } from './tool-answer.ts';
+
+/** `search_tools`. */
+export function registerSearchTools(server: McpServer, { cell }: McpContext): void {
+  server.registerTool(
+    'search_tools',
+    {
+      title: 'Find tools',
+      description: 'Find tools that programs can import. Ask once, with one query for each step of the task.',
+      inputSchema: {
+        queries: z.array(z.string()).min(1).max(20),
+        detail: z.enum(DETAILS).default('full').describe('full: types, ready to import'),
+        language: z.enum(['typescript', 'python']).default('typescript'),
+      },
+      annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
+    },
+    ({ queries, detail, language }) =>
+      answering(async () => {
+        const { hits, leftOut, considered } = await cell.searchTools(queries, { detail, language });
+        const separator = detail === 'full' ? '\n\n' : '\n';
+        const more = leftOut.length === 0 ? '' : `\n\nNo room for: ${leftOut.join(', ')}; search for them by name`;
+        const none = `None of ${considered} tools fits; use other words`;
+        const tools = hits.map(({ server: name, tool, score }) => ({ server: name, tool, score }));
+        return answer((hits.map(({ text }) => text).join(separator) || none) + more, { tools, left_out: leftOut });
+      }),
+  );
+}

@@ -1,0 +1,49 @@
+import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
+import { z } from 'zod';
+import { staleText } from '../workcell/stale-text.ts';
+import type { McpContext } from './context.ts';
+import { answer, answering } from './tool-answer.ts';
+
+/** `search_skills` and `save_skill`. */
+export function registerSkills(server: McpServer, { customer }: McpContext): void {
+  server.registerTool(
+    'search_skills',
+    {
+      title: 'Find saved programs',
+      description: "Programs saved before, to import from 'skills/<name>'.",
+      inputSchema: { query: z.string() },
+      annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
+    },
+    ({ query }) =>
+      answering(async () => {
+        const hits = await customer.skills.search(query);
+        const skills = hits.map(({ skill: { name, description, stale } }) => ({
+          name,
+          description,
+          stale: stale.length > 0 ? staleText(stale) : undefined,
+        }));
+        const text = skills.map(
+          ({ name, description, stale }) => `${name}: ${description}${stale === undefined ? '' : ` (${stale})`}`,
+        );
+        return answer(text.join('\n') || 'No skill fits', { skills });
+      }),
+  );
+  server.registerTool(
+    'save_skill',
+    {
+      title: 'Save a program as a skill',
+      description: 'Keep the program of a completed execution for later.',
+      inputSchema: {
+        name: z.string().describe('lower-case words with hyphens'),
+        execution_id: z.string(),
+        description: z.string().describe('what it does, and when to use it'),
+      },
+      annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false },
+    },
+    ({ name, execution_id: execution, description }) =>
+      answering(async () => {
+        const saved = await customer.skills.save({ name, execution, description });
+        return answer(`Saved; import it from 'skills/${saved.name}'`, { name: saved.name });
+      }),
+  );
+}
