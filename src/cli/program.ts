@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { ERRORS, type ExitCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import { configCommand } from './commands/config.ts';
+import { credentialCommand } from './commands/credential.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { keyCommand } from './commands/key.ts';
 import { mcpCommand } from './commands/mcp.ts';
@@ -39,6 +40,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     serveCommand(),
     mcpCommand(),
     keyCommand(),
+    credentialCommand(),
     configCommand(),
   ];
   for (const command of commands) program.addCommand(command);

@@ -4,6 +4,7 @@ import {
   ErrorCode,
   McpError,
   type Progress,
+  ProgressNotificationSchema,
   ToolListChangedNotificationSchema,
 } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
@@ -45,8 +46,10 @@ export interface ConnectionOptions {
 
 export interface CallOptions {
   readonly deadline: Deadline;
-  readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
+  readonly onProgress?: OnProgress | undefined;
 }
+
+type OnProgress = (progress: ToolProgress) => void;
 
 /** One initialized session with one server, from connecting until it is lost or closed; it never comes back. */
 export class Connection {
@@ -59,6 +62,8 @@ export class Connection {
   #pinging: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #tools: Promise<readonly UpstreamTool[]> | undefined;
+  readonly #watchers = new Map<unknown, OnProgress>();
+  #lastToken = 0;
 
   /** Throws `upstream_unavailable` that says what to repair; nothing is left running then. */
   static async open(options: ConnectionOptions, deadline: Deadline): Promise<Connection> {
@@ -98,6 +103,7 @@ export class Connection {
       this.#tools = undefined;
       options.onToolsChanged();
     });
+    client.setNotificationHandler(ProgressNotificationSchema, ({ params }) => this.#progressed(params));
   }
 
   /**
@@ -135,13 +141,13 @@ export class Connection {
   /** Sends the call once, whatever happens to it. When the deadline ends first, the server is told to cancel it. */
   async callTool(request: ToolRequest, { deadline, onProgress }: CallOptions): Promise<ToolOutcome> {
     const call = { server: this.#options.name, tool: request.tool };
-    const progress =
-      onProgress === undefined ? {} : { onprogress: (sent: unknown) => this.#progress(sent, onProgress) };
-    const options = { signal: deadline.signal, timeout: NO_TIMER, ...progress };
+    const options = { signal: deadline.signal, timeout: NO_TIMER };
+    const progressToken = this.#watch(onProgress);
     try {
-      const answer = await performTool(request, (method, params, schema) =>
-        this.#client.request({ method, params } as ClientRequest, schema, options),
-      );
+      const answer = await performTool(request, (method, params, schema) => {
+        const meta = progressToken === undefined ? {} : { _meta: { progressToken } };
+        return this.#client.request({ method, params: { ...params, ...meta } } as ClientRequest, schema, options);
+      });
       this.#options.onAnswer();
       return answer.ok ? answer : toolFailed(call, this.#redacted(answer.failure));
     } catch (error) {
@@ -151,6 +157,8 @@ export class Connection {
         return toolFailed(call, failure);
       }
       return toolFailed(call, await this.#callFailure(error));
+    } finally {
+      this.#watchers.delete(progressToken);
     }
   }
 
@@ -229,14 +237,23 @@ export class Connection {
     else this.#options.onTrouble(unavailable(this.#options.name, trouble, this.#redact, error));
   }
 
-  #progress(sent: unknown, onProgress: (progress: ToolProgress) => void): void {
-    const { progress, total, message } = sent as Progress;
-    onProgress({
+  /**
+   * The token under which the server tells of its progress. The SDK could hand out tokens itself, but it drops what arrives together
+   * with the answer.
+   */
+  #watch(onProgress: OnProgress | undefined): number | undefined {
+    if (onProgress === undefined) return undefined;
+    this.#lastToken += 1;
+    this.#watchers.set(this.#lastToken, onProgress);
+    return this.#lastToken;
+  }
+
+  #progressed({ progressToken, progress, total, message }: Progress & { readonly progressToken: unknown }): void {
+    const text = message === undefined ? undefined : this.#redact(shortened(message, 200));
+    this.#watchers.get(progressToken)?.({
       progress,
       ...(total === undefined ? {} : { total }),
-      ...(message === undefined
-        ? {}
-        : { message: withoutHostPath(this.#options.server, this.#redact(shortened(message, 200))) }),
+      ...(text === undefined ? {} : { message: withoutHostPath(this.#options.server, text) }),
     });
   }
 

@@ -1,12 +1,15 @@
+import type { Approvals } from '../catalog/approvals.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { ServerChanges } from '../catalog/write-server.ts';
 import { toWorkcellError, type WorkcellError } from '../core/errors.ts';
-import type { UpstreamHub } from '../upstream/upstream-hub.ts';
+import type { ServerStatus, ToolListing, UpstreamHub } from '../upstream/upstream-hub.ts';
 import { Deadline } from '../util/deadline.ts';
 
 export interface SyncToolsOptions {
   readonly hub: UpstreamHub;
   readonly catalog: ToolCatalog;
+  /** Where servers with a quarantine are approved when they are seen for the first time. Default: nowhere. */
+  readonly approvals?: Approvals | undefined;
   /** Default: every server that the hub knows. */
   readonly servers?: readonly string[] | undefined;
   /** Bounds each server by itself. */
@@ -18,8 +21,23 @@ export interface SyncToolsOptions {
 
 /** What became of one server; one that failed keeps the files it had. */
 export type SyncReport =
-  | ({ readonly server: string; readonly ok: true } & ServerChanges)
-  | { readonly server: string; readonly ok: false; readonly error: WorkcellError };
+  | ({ readonly server: string; readonly ok: true } & ServerChanges & ToolsLeftOut & Standing)
+  | ({ readonly server: string; readonly ok: false; readonly error: WorkcellError } & Standing);
+
+/** What a server has and programs cannot call. */
+export interface ToolsLeftOut {
+  /** Tools that `allowedTools` and `excludeTools` leave out. */
+  readonly filtered: readonly string[];
+  /** Patterns there that no tool matches. */
+  readonly unmatched: readonly string[];
+  /** Tools that are new or changed and wait for `workcell tools approve`. */
+  readonly quarantined: readonly string[];
+}
+
+interface Standing {
+  /** Absent for a server that is not configured. */
+  readonly status?: Omit<ServerStatus, 'server'>;
+}
 
 /** Brings `servers/` in line with the tools that upstream servers list, all at once; one that fails does not stop the others. */
 export async function syncTools(options: SyncToolsOptions): Promise<readonly SyncReport[]> {
@@ -33,15 +51,31 @@ export async function syncTools(options: SyncToolsOptions): Promise<readonly Syn
   );
 }
 
+/** What of a listing programs cannot call as it is. */
+export function leftOut(server: string, listing: ToolListing, hub: UpstreamHub): ToolsLeftOut {
+  const { tools, filtered, unmatched } = listing;
+  const quarantined = tools.filter((tool) => hub.refusal({ ...tool, server })?.code === 'quarantined');
+  return { filtered, unmatched, quarantined: quarantined.map(({ tool }) => tool) };
+}
+
 async function syncServer(server: string, options: SyncToolsOptions): Promise<SyncReport> {
-  const { hub, catalog, signal } = options;
+  const { hub, catalog, approvals, signal } = options;
   using deadline = new Deadline(`Reading the tools of MCP server "${server}"`, options.deadlineMs, { signal });
   try {
-    const tools = await hub.listTools(server, deadline);
+    const listing = await hub.inspectTools(server, deadline);
     const { description } = await hub.describe(server, deadline);
+    const { tools } = listing;
     const changes = await catalog.writeServer({ server, tools, ...(description === undefined ? {} : { description }) });
-    return { server, ok: true, ...changes };
+    await approvals?.approveFirst(server, tools);
+    catalog.review();
+    return { server, ok: true, ...changes, ...leftOut(server, listing, hub), ...standing(server, hub) };
   } catch (error) {
-    return { server, ok: false, error: toWorkcellError(error) };
+    return { server, ok: false, error: toWorkcellError(error), ...standing(server, hub) };
   }
+}
+
+function standing(name: string, hub: UpstreamHub): Standing {
+  if (!hub.servers.includes(name)) return {};
+  const { server: _, ...status } = hub.status(name);
+  return { status };
 }

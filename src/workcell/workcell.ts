@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { type Logger, pino } from 'pino';
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import { SkillStore } from '../catalog/skill-store.ts';
-import { type CatalogServer, ToolCatalog } from '../catalog/tool-catalog.ts';
+import type { CatalogServer, HiddenTool } from '../catalog/tool-catalog.ts';
 import { CodeGenerator } from '../codegen/program.ts';
 import { toolDefinition } from '../codegen/tool-definition.ts';
 import { TypeChecker } from '../codegen/type-checker.ts';
@@ -11,10 +11,12 @@ import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config
 import { processEnvironment } from '../config/process-environment.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
-import type { ToolDescriptor } from '../core/tool.ts';
+import { parseCustomerId } from '../core/ids.ts';
+import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
+import type { ToolOutcome } from '../core/tool-error.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
-import { UpstreamHub } from '../upstream/upstream-hub.ts';
+import { readServerLog } from '../upstream/server-log.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { GatedFiles } from '../util/gated-files.ts';
@@ -26,8 +28,9 @@ import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './se
 import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
 import { type SaveSkill, Skills } from './skills.ts';
-import { type SyncReport, syncTools } from './sync-tools.ts';
+import type { SyncReport } from './sync-tools.ts';
 import { unavailableServers } from './unavailable-servers.ts';
+import { type ServerReport, UpstreamTools } from './upstream-tools.ts';
 
 export interface WorkcellOptions {
   /** A configuration file, or one that is loaded already. Default `config.yaml` in the current folder. */
@@ -38,7 +41,20 @@ export interface WorkcellOptions {
   readonly onProgress?: (text: string) => void;
 }
 
-const SYNC_TIMEOUT_MS = 60_000;
+export interface ServerLogOptions {
+  readonly customer?: string | undefined;
+  /** Default 100. */
+  readonly lines?: number | undefined;
+}
+
+/** One of a server's helper tools, called by the operator. */
+export interface ServerCall {
+  readonly server: string;
+  readonly tool: string;
+  readonly method: ToolMethod;
+  readonly arguments: Readonly<Record<string, unknown>>;
+  readonly customer?: string | undefined;
+}
 
 /** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
 export async function createWorkcell(options: WorkcellOptions = {}): Promise<Workcell> {
@@ -54,8 +70,7 @@ export class Workcell implements AsyncDisposable {
   /** Those that all customers share; `save` takes the program of a customer. */
   readonly skills: Skills<SaveSkill & { readonly customer: string }>;
   readonly #log: Logger;
-  readonly #catalog: ToolCatalog;
-  readonly #hub: UpstreamHub;
+  readonly #tools: UpstreamTools;
   readonly #typeChecker: TypeChecker;
   readonly #onProgress: (text: string) => void;
   readonly #customers = new Map<string, Customer>();
@@ -68,11 +83,11 @@ export class Workcell implements AsyncDisposable {
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(loaded: LoadedConfig, catalog: ToolCatalog, onProgress: (text: string) => void) {
+  private constructor(loaded: LoadedConfig, log: Logger, tools: UpstreamTools, onProgress: (text: string) => void) {
     const { config } = loaded;
     this.loaded = loaded;
-    this.#log = pino({ level: config.log.level }, pino.destination(2));
-    this.#catalog = catalog;
+    this.#log = log;
+    this.#tools = tools;
     this.#onProgress = onProgress;
     this.#semantic =
       config.selector.embeddings.mode === 'off' ? undefined : new SemanticSearch({ settings: config, onProgress });
@@ -90,28 +105,28 @@ export class Workcell implements AsyncDisposable {
     this.skills = new Skills({
       shelf: async () => shelf,
       scope: 'shared',
-      tools: () => this.#catalog.all(),
+      tools: () => this.#tools.catalog.all(),
       recorded: ({ customer, execution }) => this.customer(customer).recordedExecution(execution),
     });
-    this.#hub = new UpstreamHub({
-      servers: config.mcpServers,
-      onProblem: (server, error) => this.#log.warn({ server, code: error.code }, error.message),
-    });
-    this.#cleanup.add(() => this.#hub.close());
-    this.#typeChecker = new TypeChecker({ load: (path) => catalog.loadPromised(path) });
+    this.#cleanup.add(() => this.#tools.close());
+    this.#typeChecker = new TypeChecker({ load: (path) => tools.catalog.loadPromised(path) });
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
   }
 
   static async open(loaded: LoadedConfig, onProgress: (text: string) => void): Promise<Workcell> {
-    const { paths, tools } = loaded.config;
-    const { workspaces, servers, skills } = paths;
+    const { config } = loaded;
+    const { workspaces, servers, skills } = config.paths;
     for (const folder of [workspaces, skills]) await mkdir(folder, { recursive: true });
     await reapCapacityMounts(workspaces);
     await seedServers(servers);
-    const cell = new Workcell(loaded, await ToolCatalog.open({ servers, observed: tools.observed }), onProgress);
+    const log = pino({ level: config.log.level }, pino.destination(2));
+    let onChanged = () => {};
+    const tools = await UpstreamTools.open({ config, log, onChanged: () => onChanged() });
+    const cell = new Workcell(loaded, log, tools, onProgress);
+    onChanged = () => cell.#indexTools();
     try {
       await cell.#bringForward();
-      await cell.#syncUnknown();
+      await tools.syncUnknown(onProgress);
       return cell;
     } catch (error) {
       await cell.close();
@@ -127,12 +142,12 @@ export class Workcell implements AsyncDisposable {
   }
 
   listTools(): readonly ToolDescriptor[] {
-    return this.#catalog.list();
+    return this.#tools.catalog.list();
   }
 
   /** Also those whose manifest cannot be read, and why. */
   listServers(): readonly CatalogServer[] {
-    return this.#catalog.servers();
+    return this.#tools.catalog.servers();
   }
 
   /** Tools for one query, or for each step of a task, with what a model needs to read of them. */
@@ -159,15 +174,46 @@ export class Workcell implements AsyncDisposable {
     name: string,
     language: Language = 'typescript',
   ): { readonly tool: ToolDescriptor; readonly definition: string } {
-    const tool = this.#catalog.get(name);
+    const tool = this.#tools.catalog.get(name);
     return { tool, definition: toolDefinition(tool, language) };
   }
 
+  /** Tools that are known and cannot be called: left out by a filter, in quarantine, or of a server that is not configured. */
+  hiddenTools(): readonly HiddenTool[] {
+    return this.#tools.catalog.hidden();
+  }
+
   /** Writes the tools of the configured MCP servers as modules. A server that is down is in the reports; it stops no other. */
-  async syncTools(servers?: readonly string[]): Promise<readonly SyncReport[]> {
-    const reports = await syncTools({ hub: this.#hub, catalog: this.#catalog, servers, deadlineMs: SYNC_TIMEOUT_MS });
-    this.#indexTools();
-    return reports;
+  syncTools(servers?: readonly string[]): Promise<readonly SyncReport[]> {
+    return this.#tools.sync(servers);
+  }
+
+  /** Asks the configured MCP servers how they are. Throws `not_found` for a name that none has. */
+  serverStatus(servers?: readonly string[]): Promise<readonly ServerReport[]> {
+    return this.#tools.status(servers);
+  }
+
+  /** Takes a server's tools, or one as `server.tool`, out of quarantine; gives their names. Throws `not_found`. */
+  approveTools(name: string): Promise<readonly string[]> {
+    return this.#tools.approve(name);
+  }
+
+  /**
+   * What the process of a server wrote to stderr lately; undefined when nothing is kept. `customer`: of the process of that customer,
+   * for a server with one for each. Throws `not_found`.
+   */
+  async serverLog(server: string, options: ServerLogOptions = {}): Promise<string | undefined> {
+    const { customer, lines = 100 } = options;
+    const path = this.#tools.hub.logPath(server, customer === undefined ? undefined : parseCustomerId(customer));
+    return path === undefined ? undefined : await readServerLog(path, lines);
+  }
+
+  /** A server's resources and prompts, as programs reach them through its helper tools. */
+  async callServer(call: ServerCall): Promise<ToolOutcome> {
+    const { server, customer } = call;
+    this.#tools.hub.status(server);
+    const id = customer === undefined ? undefined : parseCustomerId(customer);
+    return await this.#tools.hub.callTool({ ...call, customer: id, idempotent: true });
   }
 
   /** Opens what sandboxes need now instead of with the first program. */
@@ -186,7 +232,7 @@ export class Workcell implements AsyncDisposable {
   }
 
   #indexTools(): void {
-    const tools = this.#catalog.list();
+    const tools = this.#tools.catalog.list();
     this.#semantic?.setTools(tools);
     this.#selector.update(tools);
   }
@@ -194,14 +240,14 @@ export class Workcell implements AsyncDisposable {
   #context(): CustomerContext {
     return {
       config: this.loaded.config,
-      catalog: this.#catalog,
+      catalog: this.#tools.catalog,
       selector: this.#selector,
       generator: new CodeGenerator(),
       typeChecker: this.#typeChecker,
-      hub: this.#hub,
+      hub: this.#tools.hub,
       sharedSkills: this.#sharedSkills,
       learn: (results) => this.#learn(results),
-      unavailable: unavailableServers(this.#hub),
+      unavailable: unavailableServers(this.#tools.hub),
       onUsageProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
     };
@@ -209,7 +255,7 @@ export class Workcell implements AsyncDisposable {
 
   /** What an earlier version has generated is still read, but lacks what this one generates. */
   async #bringForward(): Promise<void> {
-    for (const { server, error } of await this.#catalog.bringForward())
+    for (const { server, error } of await this.#tools.catalog.bringForward())
       this.#onProgress(`the modules of ${server} are those of an earlier version: ${messageOf(error)}`);
   }
 
@@ -217,21 +263,10 @@ export class Workcell implements AsyncDisposable {
   async #learn(results: LearnedResults): Promise<void> {
     for (const [server, tools] of results.byServer) {
       try {
-        await this.#catalog.learn(server, tools);
+        await this.#tools.catalog.learn(server, tools);
       } catch (error) {
         this.#log.warn({ server }, `The types of results could not be kept: ${messageOf(error)}`);
       }
-    }
-  }
-
-  /** Servers that were configured and never synced would look as if they had no tools. */
-  async #syncUnknown(): Promise<void> {
-    const known = new Set(this.#catalog.servers().map(({ name }) => name));
-    const unknown = this.#hub.servers.filter((server) => !known.has(server));
-    if (unknown.length === 0) return;
-    this.#onProgress(`reading the tools of ${unknown.join(', ')}`);
-    for (const report of await this.syncTools(unknown)) {
-      if (!report.ok) this.#onProgress(`${report.server} is not available: ${report.error.message}`);
     }
   }
 

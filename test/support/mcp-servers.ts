@@ -36,10 +36,10 @@ export interface HttpEverything extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-/** The official `everything` server over streamable HTTP, listening when this resolves. */
-export async function startHttpEverything(port?: number): Promise<HttpEverything> {
+/** The official `everything` server over streamable HTTP, or over SSE, listening when this resolves. */
+export async function startHttpEverything(port?: number, transport = 'streamableHttp'): Promise<HttpEverything> {
   const chosen = port ?? (await freePort());
-  const child = spawn(binary('mcp-server-everything'), ['streamableHttp'], {
+  const child = spawn(binary('mcp-server-everything'), [transport], {
     env: { ...process.env, PORT: String(chosen) },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -48,8 +48,14 @@ export async function startHttpEverything(port?: number): Promise<HttpEverything
     child.kill('SIGKILL');
     await exited;
   };
-  for await (const chunk of child.stderr) if (String(chunk).includes('listening')) break;
-  return { url: `http://127.0.0.1:${chosen}/mcp`, port: chosen, kill, [Symbol.asyncDispose]: kill };
+  // Read to its end: a server that cannot write there dies of it.
+  await new Promise<void>((resolve) => {
+    child.stderr.on('data', (chunk) => {
+      if (/listening|running on port/.test(String(chunk))) resolve();
+    });
+  });
+  const path = transport === 'sse' ? 'sse' : 'mcp';
+  return { url: `http://127.0.0.1:${chosen}/${path}`, port: chosen, kill, [Symbol.asyncDispose]: kill };
 }
 
 /** A port of the loopback interface that nobody listens on. */

@@ -5,6 +5,7 @@ import { DEFAULT_TOKENS, DETAILS, type Detail, type ToolSearchResult } from '../
 import type { SyncReport } from '../../workcell/sync-tools.ts';
 import { openCell } from '../open-cell.ts';
 import { dim, print, printJson, say, table } from '../output.ts';
+import { leftOutLines, serverCommands } from './tools-servers.ts';
 
 export function toolsCommand(done: (code: ExitCode) => void): Command {
   const tools = new Command('tools').description('the tools that programs can call');
@@ -31,7 +32,9 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
       const all = cell.listTools();
       if (options.json === true) printJson(all);
       else print(table(all.map((tool) => [toolName(tool), firstLine(tool.description)])));
+      for (const { refusal } of cell.hiddenTools()) say(`hidden: ${refusal.message}`);
     });
+  for (const command of serverCommands(done)) tools.addCommand(command);
   tools
     .command('search <query>')
     .description('the tools that fit a description, best first')
@@ -98,7 +101,8 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
 function describe(report: SyncReport): string {
   if (!report.ok) return `${report.server}: ${report.error.message}`;
   const { server, added, changed, removed, unchanged } = report;
-  return `${server}: ${added.length} added, ${changed.length} changed, ${removed.length} removed, ${unchanged.length} unchanged`;
+  const counts = `${added.length} added, ${changed.length} changed, ${removed.length} removed, ${unchanged.length} unchanged`;
+  return [`${server}: ${counts}`, ...leftOutLines(report)].join('\n  ');
 }
 
 interface SearchFlags {

@@ -57,7 +57,18 @@ describe('syncTools', () => {
     expect(await sync()).toMatchObject([{ added: ['changes', 'goes', 'stays'] }]);
     await publish(entry('stays'), entry('changes', 'new'), entry('comes'));
     expect(await sync()).toEqual([
-      { server: 'double', ok: true, added: ['comes'], changed: ['changes'], removed: ['goes'], unchanged: ['stays'] },
+      {
+        server: 'double',
+        ok: true,
+        added: ['comes'],
+        changed: ['changes'],
+        removed: ['goes'],
+        unchanged: ['stays'],
+        filtered: [],
+        unmatched: [],
+        quarantined: [],
+        status: { state: 'connected', breaker: 'closed' },
+      },
     ]);
     expect(await catalog.load('double/goes.ts')).toBeUndefined();
     expect(JSON.parse((await catalog.load('double/manifest.json')) ?? '')).toMatchObject({ description: 'A double' });
@@ -75,6 +86,7 @@ describe('syncTools', () => {
       server: 'a',
       ok: false,
       error: expect.objectContaining({ code: 'upstream_unavailable' }),
+      status: { state: 'down', breaker: 'closed', problem: expect.stringContaining('no-such-command') },
     });
     expect(catalog.find('a.x')).toBeDefined();
     expect(await readFile(join(folder.path, 'servers/a/x.ts'), 'utf8')).toContain('callTool');

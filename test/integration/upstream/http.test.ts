@@ -118,6 +118,23 @@ describe('the official everything server over streamable HTTP', () => {
   });
 });
 
+describe('the official everything server over the old HTTP+SSE transport', () => {
+  it('is found by its answer, lists its tools, answers, and is there again after a crash', async () => {
+    const server = await startHttpEverything(undefined, 'sse');
+    cleanup.add(() => server.kill());
+    connectTo(server.url);
+    expect(await listNames()).toContain('get-sum');
+    expect(await call('get-sum', { a: 2, b: 3 })).toEqual({ ok: true, value: 'The sum of 2 and 3 is 5.' });
+    const slow = call('trigger-long-running-operation', { duration: 60, steps: 2 });
+    expect(await call('echo', { message: 'meanwhile' })).toMatchObject({ ok: true });
+    await server.kill();
+    expect(await slow).toMatchObject({ ok: false, error: { code: 'upstream_unavailable', retryable: false } });
+    const restarted = await startHttpEverything(server.port, 'sse');
+    cleanup.add(() => restarted.kill());
+    expect(await call('echo', { message: 'again' })).toEqual({ ok: true, value: 'Echo: again' });
+  });
+});
+
 describe('an endpoint of our own', () => {
   it('gets the configured headers with every request', async () => {
     const seen = new Set<string | undefined>();

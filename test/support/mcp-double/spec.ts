@@ -20,4 +20,12 @@ export interface DoubleSpec {
   readonly mute?: boolean;
   /** Starts a process of its own that would outlive it, and logs its id. */
   readonly grandchild?: boolean;
+  /** Exits at once, as a server that is down, while this file exists. */
+  readonly downWhile?: string;
+  /** Entries of `resources/list`; each can be read. */
+  readonly resources?: readonly { readonly uri: string; readonly name: string }[];
+  /** Entries of `prompts/list`. */
+  readonly prompts?: readonly { readonly name: string }[];
+  /** Entries on one page of resources; default: all. */
+  readonly resourcesEndless?: boolean;
 }

@@ -183,7 +183,8 @@ test('the manifest lists exactly the exported functions', async () => {
 describe('the runtime of the tools', () => {
   test('passes a call to the host', async () => {
     const { callTool } = await import('../../../servers/runtime.ts');
-    expect(await callTool('memory', 'read_graph', {})).toEqual(['memory', 'read_graph', {}, undefined]);
+    const options = { signal: new AbortController().signal };
+    expect(await callTool('memory', 'read_graph', {}, options)).toEqual(['memory', 'read_graph', {}, options]);
   });
 
   test('says outside of a run that tools can be called only inside', async () => {

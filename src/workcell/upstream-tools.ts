@@ -1,0 +1,220 @@
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { Approvals } from '../catalog/approvals.ts';
+import { ToolCatalog } from '../catalog/tool-catalog.ts';
+import type { Config } from '../config/config.ts';
+import { messageOf, WorkcellError } from '../core/errors.ts';
+import { schemaHash } from '../core/schema-hash.ts';
+import { CredentialStore } from '../upstream/credential-store.ts';
+import { type ServerStatus, UpstreamHub } from '../upstream/upstream-hub.ts';
+import { Deadline } from '../util/deadline.ts';
+import { KeyedTurns } from '../util/keyed-turns.ts';
+import { FailureMemory } from './failure-memory.ts';
+import { leftOut, type SyncReport, syncTools, type ToolsLeftOut } from './sync-tools.ts';
+
+export interface UpstreamToolsOptions {
+  readonly config: Pick<Config, 'mcpServers' | 'paths' | 'tools'>;
+  readonly log: Pick<Logger, 'warn'>;
+  /** Told when the catalog holds other tools than before. */
+  readonly onChanged: () => void;
+}
+
+/** How one server stands, asked just now. */
+export type ServerReport = ServerStatus & { readonly log?: string | undefined } & (
+    | ({ readonly ok: true; readonly tools: number } & ToolsLeftOut)
+    | { readonly ok: false; readonly error: WorkcellError }
+  );
+
+const SYNC_TIMEOUT_MS = 60_000;
+/** Servers tell of each of many changes; the list is read when they have been quiet for so long. */
+const SETTLE_MS = 100;
+
+/** The upstream servers with the catalog of their tools, which follows what they say. */
+export class UpstreamTools implements AsyncDisposable {
+  readonly hub: UpstreamHub;
+  readonly catalog: ToolCatalog;
+  readonly #options: UpstreamToolsOptions;
+  readonly #approvals: Approvals;
+  readonly #failures: FailureMemory;
+  readonly #turns = new KeyedTurns();
+  readonly #settling = new Map<string, NodeJS.Timeout>();
+  readonly #following = new Set<Promise<void>>();
+  readonly #closed = new AbortController();
+
+  /** Throws `invalid_state` when the approvals of a server with a quarantine cannot be read. */
+  static async open(options: UpstreamToolsOptions): Promise<UpstreamTools> {
+    const { mcpServers, paths } = options.config;
+    const names = Object.keys(mcpServers).filter((name) => mcpServers[name]?.quarantine === true);
+    const approvals = await Approvals.open({ servers: paths.servers, names });
+    const folder = stateFolder(paths);
+    const credentials = openCredentialStore(options.config);
+    // Made in this order, each with what comes before; the hub tells of changes only when it is asked for something.
+    let followChange: (server: string) => void = () => {};
+    const hub = new UpstreamHub({
+      servers: mcpServers,
+      folder,
+      approvedHash: (server, tool) => approvals.find(server, tool),
+      credential: (customer, key) => credentials.find(customer === undefined ? 'default' : { customer }, key),
+      onProblem: (server, error) => options.log.warn({ server, code: error.code }, error.message),
+      onToolsChanged: (server) => followChange(server),
+    });
+    const { observed } = options.config.tools;
+    const catalog = await ToolCatalog.open({ servers: paths.servers, observed, refusal: (tool) => hub.refusal(tool) });
+    // A quarantine that is switched on later takes what is known for approved.
+    for (const server of catalog.servers()) {
+      if (server.status === 'ready' && names.includes(server.name))
+        await approvals.approveFirst(server.name, server.tools);
+    }
+    const tools = new UpstreamTools(options, hub, catalog, approvals);
+    followChange = (server) => tools.#follow(server);
+    return tools;
+  }
+
+  private constructor(options: UpstreamToolsOptions, hub: UpstreamHub, catalog: ToolCatalog, approvals: Approvals) {
+    this.#options = options;
+    this.hub = hub;
+    this.catalog = catalog;
+    this.#approvals = approvals;
+    const { mcpServers, paths } = options.config;
+    this.#failures = new FailureMemory({ path: join(stateFolder(paths), 'failures.json'), servers: mcpServers });
+  }
+
+  /** Writes the tools of these servers as modules; default: of all. A server that is down is in the reports; it stops no other. */
+  async sync(servers: readonly string[] = this.hub.servers): Promise<readonly SyncReport[]> {
+    const reports = await Promise.all(servers.map((server) => this.#turns.take(server, () => this.#syncOne(server))));
+    const known = reports.filter(({ server }) => this.hub.servers.includes(server));
+    await this.#failures.note(
+      known.map((report) => ({ server: report.server, problem: report.ok ? undefined : report.error.message })),
+    );
+    this.#options.onChanged();
+    return reports;
+  }
+
+  /**
+   * Syncs the servers that were configured and never synced: they would look as if they had no tools. One that was down a while
+   * ago is not waited for again.
+   */
+  async syncUnknown(onProgress: (text: string) => void): Promise<void> {
+    const known = new Set(this.catalog.servers().map(({ name }) => name));
+    const wanted: string[] = [];
+    for (const server of this.hub.servers.filter((name) => !known.has(name))) {
+      const failure = await this.#failures.find(server);
+      if (failure === undefined) wanted.push(server);
+      else
+        onProgress(
+          `${server} was not available a while ago and is left alone; try it with: workcell tools sync ${server}`,
+        );
+    }
+    if (wanted.length === 0) return;
+    onProgress(`reading the tools of ${wanted.join(', ')}`);
+    for (const report of await this.sync(wanted)) {
+      if (!report.ok) onProgress(`${report.server} is not available: ${report.error.message}`);
+    }
+  }
+
+  /** Asks each server how it is, and writes nothing. */
+  async status(servers: readonly string[] = this.hub.servers): Promise<readonly ServerReport[]> {
+    return Promise.all(servers.map((server) => this.#statusOf(server)));
+  }
+
+  /**
+   * Approves what is in quarantine: `server` for all of its tools, `server.tool` for one. Gives the names of the tools that were
+   * approved. Throws `not_found` when there is no such server or tool.
+   */
+  async approve(name: string): Promise<readonly string[]> {
+    const [server = ''] = name.split('.', 1);
+    await this.#approvals.refresh(server);
+    const waiting = this.catalog.hidden().filter(({ refusal }) => refusal.code === 'quarantined');
+    const ofServer = waiting.map(({ tool }) => tool).filter((tool) => tool.server === server);
+    const tools = name === server ? ofServer : ofServer.filter(({ tool }) => name === `${server}.${tool}`);
+    if (tools.length === 0) {
+      if (name === server) this.hub.status(server);
+      else this.catalog.get(name);
+      return [];
+    }
+    await this.#approvals.approve(server, tools);
+    this.catalog.review();
+    this.#options.onChanged();
+    return tools.map(({ tool }) => `${server}.${tool}`);
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort(new WorkcellError('cancelled', 'This Workcell is closed'));
+    for (const timer of this.#settling.values()) clearTimeout(timer);
+    await this.hub.close();
+    await Promise.all(this.#following);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #syncOne(server: string): Promise<SyncReport> {
+    const { hub, catalog } = this;
+    const approvals = this.#options.config.mcpServers[server]?.quarantine === true ? this.#approvals : undefined;
+    const [report] = await syncTools({
+      hub,
+      catalog,
+      approvals,
+      servers: [server],
+      deadlineMs: SYNC_TIMEOUT_MS,
+      signal: this.#closed.signal,
+    });
+    if (report === undefined) throw new WorkcellError('internal', `Syncing "${server}" gave no report`);
+    return report;
+  }
+
+  async #statusOf(server: string): Promise<ServerReport> {
+    const { hub } = this;
+    const log = hub.logPath(server);
+    using deadline = new Deadline(`Asking MCP server "${server}"`, SYNC_TIMEOUT_MS, { signal: this.#closed.signal });
+    try {
+      const listing = await hub.inspectTools(server, deadline);
+      const out = leftOut(server, listing, hub);
+      const callable = listing.tools.length - out.quarantined.length;
+      return { ...hub.status(server), log, ok: true, tools: callable, ...out };
+    } catch (error) {
+      const known = error instanceof WorkcellError ? error : new WorkcellError('internal', messageOf(error));
+      return { ...hub.status(server), log, ok: false, error: known };
+    }
+  }
+
+  /** Syncs the server when it has been quiet for a moment. */
+  #follow(server: string): void {
+    if (this.#closed.signal.aborted) return;
+    clearTimeout(this.#settling.get(server));
+    const timer = setTimeout(() => {
+      this.#settling.delete(server);
+      const following = this.#resync(server).finally(() => this.#following.delete(following));
+      this.#following.add(following);
+    }, SETTLE_MS).unref();
+    this.#settling.set(server, timer);
+  }
+
+  async #resync(server: string): Promise<void> {
+    const before = this.#hashes(server);
+    const report = await this.#turns.take(server, () => this.#syncOne(server));
+    if (this.#closed.signal.aborted) return;
+    if (!report.ok) {
+      const { code, message } = report.error;
+      this.#options.log.warn({ server, code }, `The tools of "${server}" have changed and cannot be read: ${message}`);
+    } else if (this.#hashes(server) !== before) this.#options.onChanged();
+  }
+
+  #hashes(server: string): string {
+    const tools = this.catalog.list().filter((tool) => tool.server === server);
+    return tools.map(schemaHash).join();
+  }
+}
+
+/** What belongs to upstream servers on this host: logs, credentials, folders of customers. */
+function stateFolder(paths: Config['paths']): string {
+  return join(paths.workspaces, '.upstream');
+}
+
+/** The credentials of customers of this configuration; it may be in use or not. */
+export function openCredentialStore(config: Pick<Config, 'paths'>): CredentialStore {
+  return new CredentialStore({ folder: stateFolder(config.paths) });
+}
+
+export type { CredentialOwner } from '../upstream/credential-store.ts';
