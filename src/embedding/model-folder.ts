@@ -42,7 +42,10 @@ export async function openModelFolder(folder: string): Promise<LocalModel> {
   const [config, tokenizer, tokenizerConfig = ''] = await Promise.all(BESIDE.map((name) => hashOf(join(folder, name))));
   if (weights === undefined || config === undefined || tokenizer === undefined) {
     const needed = `config.json, tokenizer.json and ${QUANTISED} (or ${FULL})`;
-    throw new WorkcellError('not_found', `There is no embedding model in ${folder}; it takes ${needed}`);
+    throw new WorkcellError(
+      'not_found',
+      `selector.embeddings.modelPath names a folder without an embedding model; it takes ${needed}`,
+    );
   }
   const fingerprint = createHash('sha256').update([weights, config, tokenizer, tokenizerConfig].join()).digest('hex');
   return { folder, weights: quantised === undefined ? 'fp32' : 'q8', fingerprint };

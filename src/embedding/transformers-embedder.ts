@@ -28,8 +28,8 @@ export function isInstalled(): boolean {
 
 /**
  * An embedder that runs `model` in this process, on the library's threads. The library, of more than a hundred megabytes, is
- * optional and loaded only here; nothing is read but the model's folder. Throws `unsupported` when it cannot be loaded,
- * `invalid_argument` when the model cannot.
+ * optional and loaded only here; nothing is read but the model's folder. Throws `unsupported` when it is not installed,
+ * `internal` when it cannot be loaded, `invalid_argument` when the model cannot.
  */
 export async function openTransformersEmbedder(model: LocalModel): Promise<TransformersEmbedder> {
   const library = await loadLibrary();
@@ -82,6 +82,6 @@ async function loadLibrary(): Promise<Library> {
     return (await import(PACKAGE)) as Library;
   } catch (error) {
     const message = `${PACKAGE} is installed and cannot be loaded: ${messageOf(error)}`;
-    throw new WorkcellError('unsupported', message, { cause: error });
+    throw new WorkcellError('internal', message, { cause: error });
   }
 }

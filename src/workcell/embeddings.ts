@@ -30,8 +30,7 @@ export type EmbeddingsSettings = Pick<Config, 'selector' | 'paths'>;
 const GET_IT = '`workcell tools embed` gets it';
 
 /**
- * Loads the model that the configuration names. Throws a `WorkcellError` whose message finishes "tools were found by their
- * words alone: …".
+ * Loads the model that the configuration names. Throws `not_found` when it is not here, and as downloading and loading do.
  */
 export async function openEmbeddings(
   settings: EmbeddingsSettings,
@@ -71,10 +70,10 @@ async function getModel(settings: EmbeddingsSettings, options: OpenEmbeddingsOpt
   const { cache } = settings.paths;
   const cached = await findCachedModel(cache, model);
   if (cached !== undefined) return cached;
-  const folder = cachedModelFolder(cache, model);
   if (offline)
-    throw missing(`${model.name} is not in ${folder}, and selector.embeddings.offline forbids to download it`);
+    throw missing(`${model.name} is not in the cache, and selector.embeddings.offline forbids to download it`);
   if (!options.download) throw missing(`${model.name} is not on this machine; ${GET_IT}`);
+  const folder = cachedModelFolder(cache, model);
   await downloadModel(model, { folder, deadline, onBytes });
   return openModelFolder(folder);
 }

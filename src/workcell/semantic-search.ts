@@ -1,4 +1,4 @@
-import { messageOf, WorkcellError } from '../core/errors.ts';
+import { type ErrorCode, isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { Model } from '../embedding/model.ts';
 import { SemanticIndex } from '../selector/semantic-index.ts';
@@ -57,7 +57,7 @@ export class SemanticSearch implements SemanticSource, AsyncDisposable {
       const ranked = await within(QUERY_MS, ready.rank(query, limit));
       return ranked === undefined ? { unavailable: 'the embedding model is busy' } : { ranked };
     } catch (error) {
-      return { unavailable: messageOf(error) };
+      return { unavailable: reasonOf(error) };
     }
   }
 
@@ -82,7 +82,7 @@ export class SemanticSearch implements SemanticSource, AsyncDisposable {
     this.#index = index;
     index.catch((error) => {
       if (this.#index === index) this.#index = undefined;
-      this.#failed = { why: messageOf(error), until: performance.now() + RETRY_MS };
+      this.#failed = { why: reasonOf(error), until: performance.now() + RETRY_MS };
     });
     return index;
   }
@@ -125,6 +125,20 @@ export class SemanticSearch implements SemanticSource, AsyncDisposable {
       throw error;
     }
   }
+}
+
+/** Their messages name no folder of this machine: what is answered gets into session logs, which guests can read. */
+const SAYABLE: readonly ErrorCode[] = [
+  'not_found',
+  'unsupported',
+  'upstream_unavailable',
+  'protocol_error',
+  'cancelled',
+];
+
+function reasonOf(error: unknown): string {
+  if (isWorkcellError(error) && SAYABLE.includes(error.code)) return error.message;
+  return 'the embedding model cannot be loaded or run; `workcell tools embed` says why';
 }
 
 /** The value, or undefined when the time is over before it comes. */

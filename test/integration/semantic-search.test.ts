@@ -1,5 +1,6 @@
-import { cp } from 'node:fs/promises';
+import { cp, writeFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import type { EmbeddingsConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
@@ -95,9 +96,8 @@ it('with `on` the first query downloads the model', async () => {
 });
 
 it('offline, nothing is downloaded, not even when that is asked for', async () => {
-  const { search, hub, cache } = await open({ mode: 'on', offline: true });
-  const folder = cachedModelFolder(cache, hub.model);
-  expect(names(await search.rank('a photo', 5))).toContain(`tiny is not in ${folder}, and selector.embeddings.offline`);
+  const { search, hub } = await open({ mode: 'on', offline: true });
+  expect(names(await search.rank('a photo', 5))).toContain('tiny is not in the cache, and selector.embeddings.offline');
   await expect(search.prepare()).rejects.toMatchObject({ code: 'not_found' });
   expect(hub.requests).toEqual([]);
 });
@@ -156,9 +156,24 @@ it('other tools are found as soon as they are set, and only new ones are embedde
   expect(names(await search.rank('a document', 5))).toEqual([]);
 });
 
-it('a folder that holds no model is named', async () => {
-  const { search } = await open({ mode: 'on', modelPath: '/nowhere/model' });
-  expect(names(await search.rank('a photo', 5))).toContain('There is no embedding model in /nowhere/model');
+it.each([
+  ['holds no model', async (_folder: string) => {}, 'selector.embeddings.modelPath names a folder without'],
+  [
+    'holds a broken model',
+    async (folder: string) => {
+      await cp(source.path, folder, { recursive: true });
+      await writeFile(join(folder, 'onnx/model_quantized.onnx'), 'broken');
+    },
+    '`workcell tools embed` says why',
+  ],
+])('a folder that %s is an answer that says so, without a path of this machine', async (_what, fill, reason) => {
+  await using folder = await tempFolder();
+  await fill(folder.path);
+  const { search } = await open({ mode: 'on', modelPath: folder.path });
+  const answer = names(await search.rank('a photo', 5));
+  expect(answer).toContain(reason);
+  expect(answer).not.toContain(folder.path);
+  await expect(search.prepare()).rejects.toThrow();
 });
 
 function tool(server: string, name: string, description: string): ToolDescriptor {

@@ -54,7 +54,7 @@ it('a folder without a model is named, with what it takes', async () => {
   await expect(openModelFolder(empty.path)).rejects.toMatchObject({
     code: 'not_found',
     message: expect.stringMatching(
-      /no embedding model in .*config\.json, tokenizer\.json and onnx\/model_quantized\.onnx/,
+      /modelPath names a folder without an embedding model.*config\.json, tokenizer\.json and onnx\/model_quantized\.onnx/,
     ),
   });
   await writeTinyModel(empty.path, [['photo']]);
