@@ -19,7 +19,7 @@ export function mcpCommand(): Command {
     .action(async ({ customer }: { customer: string }, command: Command) => {
       const signal = onInterrupt();
       await using cell = await openCell(command);
-      const server = createMcpServer({ cell, customer: cell.customer(customer) }, packageVersion());
+      const server = createMcpServer(cell.customer(customer), packageVersion());
       const closed = new Promise<void>((done) => {
         server.server.onclose = () => done();
         process.stdin.once('end', done);
