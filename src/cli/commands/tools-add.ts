@@ -6,6 +6,7 @@ import { WorkcellError } from '../../core/errors.ts';
 import { readTextIfExists, rewriteFileAtomic } from '../../util/atomic-file.ts';
 import type { SyncReport } from '../../workcell/sync-tools.ts';
 import { loadCliConfig, openCell } from '../open-cell.ts';
+import { collect } from '../option-values.ts';
 import { print, printJson, say } from '../output.ts';
 
 interface AddOptions {
@@ -83,8 +84,4 @@ function pairs(option: string, given: readonly string[]): Record<string, string>
       throw new WorkcellError('invalid_argument', `A value of ${option} has no name; write it as NAME=value`);
     }),
   );
-}
-
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
 }
