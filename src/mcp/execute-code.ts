@@ -2,7 +2,7 @@ import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import type { ServerNotification, ServerRequest } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
-import type { ExecutionEvent } from '../core/execution.ts';
+import { type ExecutionEvent, LANGUAGES } from '../core/execution.ts';
 import { toolName } from '../core/tool.ts';
 import type { Customer } from '../workcell/customer.ts';
 import { executionAnswer, executionShape } from './execution-answer.ts';
@@ -22,7 +22,7 @@ export function registerExecution(server: McpServer, customer: Customer): void {
       description: DESCRIPTION,
       inputSchema: {
         code: z.string().describe('the program'),
-        language: z.enum(['typescript', 'python']).default('typescript'),
+        language: z.enum(LANGUAGES).default('typescript'),
         session: z.string().optional().describe('groups executions; any name'),
         timeout_ms: z.int().positive().optional(),
       },

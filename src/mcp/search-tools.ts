@@ -1,5 +1,6 @@
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { z } from 'zod';
+import { LANGUAGES } from '../core/execution.ts';
 import type { Customer } from '../workcell/customer.ts';
 import { DETAILS } from '../workcell/search-tools.ts';
 import { answer, answering } from './tool-answer.ts';
@@ -14,7 +15,7 @@ export function registerSearchTools(server: McpServer, customer: Customer): void
       inputSchema: {
         queries: z.array(z.string()).min(1).max(20),
         detail: z.enum(DETAILS).default('full').describe('full: types, ready to import'),
-        language: z.enum(['typescript', 'python']).default('typescript'),
+        language: z.enum(LANGUAGES).default('typescript'),
         limit: z.int().min(1).max(50).default(5),
       },
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
