@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { ERRORS, type ExitCode, WorkcellError } from '../../core/errors.ts';
 import type { ToolMethod } from '../../core/tool.ts';
 import { printable } from '../../util/printable.ts';
-import type { ToolsLeftOut } from '../../workcell/sync-tools.ts';
+import type { ToolsLeftOut } from '../../workcell/sync-server.ts';
 import type { ServerReport } from '../../workcell/upstream-tools.ts';
 import { openCell } from '../open-cell.ts';
 import { parseCount } from '../option-values.ts';

@@ -4,7 +4,7 @@ import type { Language } from '../../core/execution.ts';
 import { toolName } from '../../core/tool.ts';
 import { printable } from '../../util/printable.ts';
 import { DEFAULT_TOKENS, DETAILS, type Detail, type ToolSearchResult } from '../../workcell/search-tools.ts';
-import type { SyncReport } from '../../workcell/sync-tools.ts';
+import type { SyncReport } from '../../workcell/sync-server.ts';
 import { openCell } from '../open-cell.ts';
 import { collect, LANGUAGE_CHOICES, parseCount, parseLanguage } from '../option-values.ts';
 import { dim, print, printJson, say, table } from '../output.ts';
