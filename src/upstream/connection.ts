@@ -11,6 +11,7 @@ import { z } from 'zod';
 import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
 import { Deadline } from '../util/deadline.ts';
+import { endedFailure } from './call-failure.ts';
 import { helperTools } from './helper-tools.ts';
 import { HttpLink, wantsOldTransport } from './http-link.ts';
 import type { Link, Trouble } from './link.ts';
@@ -308,12 +309,6 @@ function infoOf(server: string, client: Client): ServerInfo {
     ...(description === undefined ? {} : { description }),
     ...(instructions === undefined ? {} : { instructions }),
   };
-}
-
-/** The failure of a call whose deadline ended; `reason` is the deadline's. */
-export function endedFailure(reason: unknown, sent: boolean): ToolFailure {
-  const isTimeout = isWorkcellError(reason) && reason.code === 'deadline_exceeded';
-  return { code: isTimeout ? 'timeout' : 'cancelled', message: messageOf(reason), retryable: isTimeout && !sent };
 }
 
 function unavailableFailure(name: string, { reason, sent }: Trouble): ToolFailure {

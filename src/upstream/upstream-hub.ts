@@ -2,13 +2,14 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWorkcellError, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import { schemaHash } from '../core/schema-hash.ts';
-import { type ToolDescriptor, type ToolMethod, toolName } from '../core/tool.ts';
+import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
 import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
 import { Deadline } from '../util/deadline.ts';
 import { nearest } from '../util/nearest.ts';
 import type { Secret } from '../util/secret.ts';
 import type { BreakerOptions } from './breaker.ts';
-import { type Connection, endedFailure } from './connection.ts';
+import { credentialMissing, endedFailure, filteredFailure, neverSent, quarantineFailure } from './call-failure.ts';
+import type { Connection } from './connection.ts';
 import { credentialKeys, isPerCustomer, serverFor, wantsFolder } from './customer-server.ts';
 import { type ConnectionStatus, type IdleOptions, ManagedConnection } from './managed-connection.ts';
 import { isToolAllowed, unmatchedPatterns } from './tool-filter.ts';
@@ -329,47 +330,4 @@ interface Attempt {
 function mayRepeat(outcome: ToolOutcome, { idempotent = false }: UpstreamCall, isLost: boolean): boolean {
   if (outcome.ok || outcome.error.code !== 'upstream_unavailable') return false;
   return isLost ? outcome.error.retryable || idempotent : !outcome.error.retryable && idempotent;
-}
-
-function filteredFailure(tool: { readonly server: string; readonly tool: string }): ToolFailure {
-  const message = `${toolName(tool)} is left out by allowedTools or excludeTools of its server`;
-  return { code: 'not_allowed', message };
-}
-
-function quarantineFailure(tool: { readonly server: string; readonly tool: string }, isKnown: boolean): ToolFailure {
-  const name = toolName(tool);
-  const what = isKnown ? 'its description or schema has changed since it was approved' : 'it has not been approved';
-  return {
-    code: 'quarantined',
-    message: `${name} is in quarantine: ${what}; approve it with: workcell tools approve ${name}`,
-  };
-}
-
-function credentialMissing(server: string, key: string, customer: string | undefined): WorkcellError {
-  const [who, option] =
-    customer === undefined
-      ? ['to look at its tools', '--default']
-      : [`of customer "${customer}"`, `--customer ${customer}`];
-  const message = `The MCP server "${server}" needs the credential "${key}" ${who}; set it with: workcell credential set ${key} ${option}`;
-  return new WorkcellError('upstream_unavailable', message, {
-    details: { server, key, failure: 'credential_missing' },
-  });
-}
-
-/** Whether a server could not be asked because a customer, or nobody, has no credential for it. */
-export function isCredentialMissing(error: WorkcellError): boolean {
-  return error.details['failure'] === 'credential_missing';
-}
-
-function neverSent(server: string, error: unknown): ToolFailure {
-  // Words of the operating system are the operator's, as the whole message of a server that is down is: both can name paths of the host.
-  if (!isWorkcellError(error)) {
-    const message = `The MCP server "${server}" cannot be used: something failed on its host, whose log says what`;
-    return { code: 'upstream_unavailable', message };
-  }
-  const { code, message, details, retryable } = error;
-  if (code === 'cancelled') return { code, message };
-  if (isCredentialMissing(error)) return { code: 'credential_missing', message };
-  const reason = typeof details['reason'] === 'string' ? `The MCP server "${server}" ${details['reason']}` : message;
-  return { code: 'upstream_unavailable', message: reason, retryable };
 }
