@@ -81,7 +81,9 @@ export class CredentialStore {
     const rows = (customer: string | undefined, of: CredentialFile['defaults']) =>
       Object.entries(of).map(([key, { setAt }]) => ({ key, customer, setAt }));
     const all = [...rows(undefined, defaults), ...Object.entries(customers).flatMap(([id, of]) => rows(id, of))];
-    return all.sort((a, b) => ((a.customer ?? '') + a.key < (b.customer ?? '') + b.key ? -1 : 1));
+    // No id and no key holds a space, which comes before all that they hold.
+    const place = ({ customer = '', key }: StoredCredential) => `${customer} ${key}`;
+    return all.sort((a, b) => (place(a) < place(b) ? -1 : 1));
   }
 
   async #change(change: (file: CredentialFile) => CredentialFile): Promise<void> {

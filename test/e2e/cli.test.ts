@@ -338,6 +338,33 @@ describe('workcell tools', () => {
   });
 });
 
+describe('workcell credential', () => {
+  it('sets, lists and removes a credential, and never shows its value', async () => {
+    await using other = await tempFolder();
+    const options = { cwd: other.path, input: 't0ken-value\n' };
+    const whose = ['token', '--customer', 'ann'];
+    const outcomes = [
+      await workcell(['credential', 'set', ...whose, '--json'], options),
+      await workcell(['credential', 'set', 'token', '--default', '--from-env', 'TOKEN'], {
+        ...options,
+        env: { TOKEN: 't0ken-value' },
+      }),
+      await workcell(['credential', 'list', '--json'], options),
+      await workcell(['credential', 'remove', ...whose, '--json'], options),
+      await workcell(['credential', 'remove', ...whose], options),
+      await workcell(['credential', 'set', 'token'], options),
+    ];
+    expect(outcomes.map(({ code }) => code)).toEqual([0, 0, 0, 0, 2, 2]);
+    const [set, , list, removed] = outcomes.map(({ stdout }) => stdout && JSON.parse(stdout));
+    expect([set, removed]).toEqual([
+      { key: 'token', customer: 'ann' },
+      { key: 'token', customer: 'ann' },
+    ]);
+    expect(list).toMatchObject([{ key: 'token' }, { key: 'token', customer: 'ann' }]);
+    expect(JSON.stringify(outcomes)).not.toContain('t0ken');
+  });
+});
+
 describe('workcell mcp install', () => {
   it.each([[['mcp', 'install', 'cursor', '--customer', 'acme']], [['mcp', '--customer', 'acme', 'install', 'cursor']]])(
     'writes an entry that serves the customer of %j',

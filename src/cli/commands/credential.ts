@@ -26,11 +26,13 @@ function setCommand(): Command {
     .description('set a credential; its value is read from standard input, or from a variable')
     .argument('<key>', 'as the configuration names it')
     .option('--from-env <variable>', 'take the value from this environment variable')
+    .option('--json', 'print what is set as JSON, without the value')
     .addHelpText('after', '\nExample:\n  workcell credential set github_token --customer acme < token.txt')
-    .action(async (key: string, flags: OwnerFlags & { fromEnv?: string }, command: Command) => {
+    .action(async (key: string, flags: OwnerFlags & { fromEnv?: string; json?: true }, command: Command) => {
       const owner = ownerOf(flags);
       const store = openCredentialStore((await loadCliConfig(command)).config);
       await store.set(owner, key, await readValue(flags.fromEnv));
+      if (flags.json === true) return printJson({ key, ...(owner === 'default' ? {} : owner) });
       say(`Credential ${key} ${ownerText(owner)} is set`);
     });
 }
@@ -53,10 +55,12 @@ function listCommand(): Command {
 function removeCommand(): Command {
   return ownedBy(new Command('remove'))
     .description('remove a credential; calls that need it fail from then on')
-    .argument('<key>')
-    .action(async (key: string, flags: OwnerFlags, command: Command) => {
+    .argument('<key>', 'as the configuration names it')
+    .option('--json', 'print what is removed as JSON')
+    .action(async (key: string, flags: OwnerFlags & { json?: true }, command: Command) => {
       const owner = ownerOf(flags);
       await openCredentialStore((await loadCliConfig(command)).config).remove(owner, key);
+      if (flags.json === true) return printJson({ key, ...(owner === 'default' ? {} : owner) });
       say(`Credential ${key} ${ownerText(owner)} is removed`);
     });
 }

@@ -52,7 +52,8 @@ export function skillCommand(): Command {
       await using cell = await openCell(command);
       const list = await skillsOf(cell, options).list();
       if (options.json === true) return printJson(list);
-      print(table(list.skills.map(row)));
+      if (list.skills.length === 0) say('There are no skills; see: workcell skill save --help');
+      else print(table(list.skills.map(row)));
       if (list.truncated) say('There are more than 1,000; remove some to see the others');
     });
   whose(skill.command('show <name>'))
@@ -70,7 +71,7 @@ export function skillCommand(): Command {
       await using cell = await openCell(command);
       const hits = await skillsOf(cell, options).search(query, { limit: options.limit });
       if (options.json === true) printJson(hits);
-      else if (hits.length === 0) say('No skill fits; see `workcell skill list`');
+      else if (hits.length === 0) say('No skill fits; see: workcell skill list');
       else
         print(
           table(hits.map((hit) => [hit.score.toFixed(2), hit.skill.name, about(hit.skill), hit.reasons.join('; ')])),
@@ -82,6 +83,7 @@ export function skillCommand(): Command {
       await using cell = await openCell(command);
       await skillsOf(cell, options).remove(name);
       if (options.json === true) printJson({ removed: name });
+      else say(`The skill ${name} is removed`);
     });
   return skill;
 }

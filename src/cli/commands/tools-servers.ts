@@ -110,14 +110,14 @@ function promptsCommand(): Command {
     .description('the prompts that an MCP server publishes, or one of them, filled in')
     .argument('<server>')
     .argument('[name]')
-    .option('--arg <key=value>', 'an argument of the prompt; can be repeated', addArgument, {})
+    .option('--arg <key=value>', 'an argument of the prompt; can be repeated', addArgument)
     .option('--customer <id>', 'with the connection of this customer')
     .option('--json', 'print the answer as JSON')
     .action(
       async (
         server: string,
         name: string | undefined,
-        flags: CallFlags & { arg: Readonly<Record<string, string>> },
+        flags: CallFlags & { arg?: Readonly<Record<string, string>> },
         command: Command,
       ) => {
         if (name === undefined) {
@@ -126,7 +126,10 @@ function promptsCommand(): Command {
           const rows = prompts.map((prompt) => [prompt.name ?? '', prompt.description ?? '']);
           return flags.json === true ? printJson(value) : print(table(rows));
         }
-        const value = await call(command, flags, server, 'get_prompt', 'prompts/get', { name, arguments: flags.arg });
+        const value = await call(command, flags, server, 'get_prompt', 'prompts/get', {
+          name,
+          arguments: flags.arg ?? {},
+        });
         printJson(value);
       },
     );
@@ -157,7 +160,7 @@ async function call(
   });
 }
 
-function addArgument(text: string, all: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+function addArgument(text: string, all: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
   const [key = '', ...value] = text.split('=');
   if (key === '' || value.length === 0) throw new InvalidArgumentError('Write it as key=value.');
   return { ...all, [key]: value.join('=') };

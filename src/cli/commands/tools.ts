@@ -80,9 +80,11 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
   tools
     .command('embed')
     .description('get the embedding model (24 MB), and embed every tool, so that tools are also found by meaning')
-    .action(async (_options: object, command: Command) => {
+    .option('--json', 'print the number of tools as JSON')
+    .action(async (options: { json?: true }, command: Command) => {
       await using cell = await openCell(command);
       await cell.embedTools();
+      if (options.json === true) return printJson({ tools: cell.listTools().length });
       say(
         `${cell.listTools().length} tools are found by meaning, too. Try: workcell tools search "keep what I tell you"`,
       );
@@ -119,7 +121,7 @@ interface SearchFlags {
 }
 
 function printFound({ hits, leftOut, withoutEmbeddings, hidden = [] }: ToolSearchResult, detail: Detail): void {
-  if (hits.length === 0 && leftOut.length === 0) say('No tool fits; see `workcell tools list`');
+  if (hits.length === 0 && leftOut.length === 0) say('No tool fits; see: workcell tools list');
   else if (detail === 'full') print(hits.map(({ text }) => text).join('\n\n'));
   else if (detail === 'names') print(hits.map(({ text }) => text).join('\n'));
   else print(table(hits.map(({ score, text, reasons }) => [score.toFixed(2), text, `(${reasons.join('; ')})`])));
