@@ -105,31 +105,34 @@ def misfits(call, tool):
     """What is wrong with a call: where, the kind of mistake as mypy names it, and a sentence each."""
     name = tool.__name__
     slots, keywords, more_slots, more_keywords = parameters_of(tool)
-    given = set()
-    types = Types(tool.__globals__)
+    given, literals = set(), Literals(tool.__globals__)
+    # What stands behind `*` and `**` may be anything that is not given otherwise.
     is_open = any(isinstance(each, ast.Starred) for each in call.args) or any(each.arg is None for each in call.keywords)
     for index, value in enumerate(call.args):
         if isinstance(value, ast.Starred):
             break
         parameter = slots[index] if index < len(slots) else more_slots
         if parameter is None:
-            takes = "%d positional" % len(slots) if slots else "only named"
+            takes = "no more than %d positional" % len(slots) if slots else "only named"
             yield value, "call-arg", "%s() takes %s arguments" % (name, takes)
             is_open = True
             break
         given.add(parameter.name)
-        yield from types.misfits_of(value, parameter.annotation, parameter.name, name)
+        yield from literals.misfits_of(value, parameter.annotation, parameter.name, name)
     for keyword in call.keywords:
         parameter = keywords.get(keyword.arg, more_keywords)
         if keyword.arg is None:
             continue
         if parameter is None:
-            yield keyword, "call-arg", "%s() has no argument '%s'%s" % (name, keyword.arg, similar(keyword.arg, keywords))
+            import difflib
+
+            hint = "".join("; did you mean '%s'?" % each for each in difflib.get_close_matches(keyword.arg, keywords, 1))
+            yield keyword, "call-arg", "%s() has no argument '%s'%s" % (name, keyword.arg, hint)
         elif keyword.arg in given:
             yield keyword, "call-arg", "%s() is given '%s' twice" % (name, keyword.arg)
         else:
             given.add(keyword.arg)
-            yield from types.misfits_of(keyword.value, parameter.annotation, keyword.arg, name)
+            yield from literals.misfits_of(keyword.value, parameter.annotation, keyword.arg, name)
     for parameter in {each.name: each for each in (*slots, *keywords.values())}.values():
         if parameter.default is parameter.empty and parameter.name not in given and not is_open:
             yield call, "call-arg", "%s() needs '%s', which is %s" % (name, parameter.name, shown(parameter.annotation))
@@ -137,28 +140,17 @@ def misfits(call, tool):
 
 def parameters_of(tool):
     """Those that take positional arguments, those that take named ones, and those for further ones of either kind."""
-    slots, keywords, more = [], {}, {}
-    for parameter in inspect.signature(tool).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            more[parameter.kind] = parameter
-            continue
-        if parameter.kind is not parameter.KEYWORD_ONLY:
-            slots.append(parameter)
-        if parameter.kind is not parameter.POSITIONAL_ONLY:
-            keywords[parameter.name] = parameter
+    parameters = inspect.signature(tool).parameters.values()
+    slots = [each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    keywords = {each.name: each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+    more = {each.kind: each for each in parameters}
     return slots, keywords, more.get(inspect.Parameter.VAR_POSITIONAL), more.get(inspect.Parameter.VAR_KEYWORD)
-
-
-def similar(name, known):
-    import difflib
-
-    return "".join("; did you mean '%s'?" % each for each in difflib.get_close_matches(name, known, 1))
 
 
 # Types
 
 
-class Types:
+class Literals:
     """Compares literals with types, whose names are those of one module."""
 
     def __init__(self, namespace):
@@ -194,11 +186,11 @@ class Types:
             items = [(each, arguments[0], "%s[%d]" % (place, index)) for index, each in enumerate(node.elts)]
         elif isinstance(node, ast.Dict):
             entries, is_whole = entries_of(node)
-            types = exact.__annotations__ if is_typed_dict(exact) else dict.fromkeys(entries, (arguments or [typing.Any])[-1])
-            items = [(entries[key], types[key], "%s[%r]" % (place, key)) for key in entries if key in types]
+            hints = exact.__annotations__ if is_typed_dict(exact) else dict.fromkeys(entries, (arguments or [typing.Any])[-1])
+            items = [(entries[key], hints[key], "%s[%r]" % (place, key)) for key in entries if key in hints]
             if is_typed_dict(exact) and is_whole:
                 lacking = sorted(exact.__required_keys__.difference(entries))
-                missing = [(node, place, "lacks '%s', which is %s" % (key, shown(types[key]))) for key in lacking]
+                missing = [(node, place, "lacks '%s', which is %s" % (key, shown(hints[key]))) for key in lacking]
         return [*missing, *(misfit for item in items for misfit in self._misfits(*item))]
 
     def _is_alike(self, node, hint):

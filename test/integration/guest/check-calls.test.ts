@@ -47,6 +47,10 @@ let generated: GeneratedTools;
 
 beforeAll(async () => {
   generated = await GeneratedTools.write([{ server: 'my-tracker', tools }]);
+  await generated.put(
+    'servers/hand.py',
+    'def hand(a, b: int = 1, *more: str, c: "Nowhere" = 1, **others: float): pass\n',
+  );
 });
 
 afterAll(async () => {
@@ -132,7 +136,7 @@ describe('a call that is wrong whatever the data are', () => {
       ['loose(title="a", other="b")', ["1:24 arg-type: other of loose() is 'b', not int"]],
       ['odd()', ["1:1 call-arg: odd() needs 'input', which is OddInput"]],
       ['odd({"age": 1})', ["1:5 arg-type: input of odd() lacks 'first-name', which is str"]],
-      ['odd({"first-name": "a"}, 1)', ['1:26 call-arg: odd() takes 1 positional arguments']],
+      ['odd({"first-name": "a"}, 1)', ['1:26 call-arg: odd() takes no more than 1 positional arguments']],
       [
         'odd(input={})',
         ["1:1 call-arg: odd() needs 'input', which is OddInput", "1:5 call-arg: odd() has no argument 'input'"],
@@ -161,6 +165,20 @@ describe('a call that is wrong whatever the data are', () => {
     const twice = `${IMPORTS}\nissue()`;
     expect(mistakes([twice])).toEqual({ [twice]: needed });
   });
+});
+
+it('a call of a function that was written by hand is compared with what its signature says', () => {
+  const expected: Record<string, readonly string[]> = {
+    'hand()': ["2:1 call-arg: hand() needs 'a', which is Any"],
+    'hand(1, "2")': ["2:9 arg-type: b of hand() is '2', not int"],
+    'hand(1, 2, 3)': ['2:12 arg-type: more of hand() is 3, not str'],
+    'hand(1, a=2)': ["2:9 call-arg: hand() is given 'a' twice"],
+    'hand(1, z=None)': ['2:11 arg-type: z of hand() is None, not float'],
+    'hand(1, 2, "3", c=4, z=5)': [],
+    'hand(*x, z=5)': [],
+  };
+  const programs = Object.keys(expected).map((call) => `from servers.hand import hand\n${call}`);
+  expect(Object.values(mistakes(programs, ''))).toEqual(Object.values(expected));
 });
 
 describe('a call that may be right', () => {
