@@ -2,8 +2,10 @@ import type { CustomerId, ExecutionId, SessionId } from './ids.ts';
 import type { Selection } from './selection.ts';
 import type { ToolProgress } from './tool-error.ts';
 
+export const LANGUAGES = ['typescript', 'python'] as const;
+
 /** What a program is written in. */
-export type Language = 'typescript' | 'python';
+export type Language = (typeof LANGUAGES)[number];
 
 /** How a guest came to be: claimed from the warm pool, a restored copy of a template, or a full boot. */
 export type BootKind = 'pooled' | 'restored' | 'cold';

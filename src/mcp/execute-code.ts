@@ -2,9 +2,9 @@ import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import type { ServerNotification, ServerRequest } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
-import type { ExecutionEvent } from '../core/execution.ts';
+import { type ExecutionEvent, LANGUAGES } from '../core/execution.ts';
 import { toolName } from '../core/tool.ts';
-import type { McpContext } from './context.ts';
+import type { Customer } from '../workcell/customer.ts';
 import { executionAnswer, executionShape } from './execution-answer.ts';
 import { reportOfResult, reportOfTask } from './execution-report.ts';
 import { answering } from './tool-answer.ts';
@@ -14,7 +14,7 @@ type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
 const DESCRIPTION = `Run a program in a sandbox. It imports tools (import { createIssue } from 'servers/github'; in Python from servers.github import create_issue) and skills ('skills/<name>'), keeps files in /workspace, and has no network. TypeScript: await each tool call, \`return\` the value. Python: assign \`result\`. Failed tool calls throw ToolError (from 'servers/runtime') with a code. Return and print only what you need to see.`;
 
 /** `execute_code` and `get_execution`. */
-export function registerExecution(server: McpServer, { customer }: McpContext): void {
+export function registerExecution(server: McpServer, customer: Customer): void {
   server.registerTool(
     'execute_code',
     {
@@ -22,7 +22,7 @@ export function registerExecution(server: McpServer, { customer }: McpContext): 
       description: DESCRIPTION,
       inputSchema: {
         code: z.string().describe('the program'),
-        language: z.enum(['typescript', 'python']).default('typescript'),
+        language: z.enum(LANGUAGES).default('typescript'),
         session: z.string().optional().describe('groups executions; any name'),
         timeout_ms: z.int().positive().optional(),
       },

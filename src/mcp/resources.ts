@@ -1,7 +1,7 @@
 import { type McpServer, ResourceTemplate } from '@modelcontextprotocol/sdk/server/mcp.js';
 import type { ReadResourceResult } from '@modelcontextprotocol/sdk/types.js';
 import { WorkcellError } from '../core/errors.ts';
-import type { McpContext } from './context.ts';
+import type { Customer } from '../workcell/customer.ts';
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 const MAX_LISTED = 1_000;
@@ -13,7 +13,7 @@ export function executionUri(executionId: string, part: ExecutionPart): string {
 }
 
 /** The files of the customer, and what its executions gave, whole. */
-export function registerResources(server: McpServer, { customer }: McpContext): void {
+export function registerResources(server: McpServer, customer: Customer): void {
   server.registerResource(
     'file',
     new ResourceTemplate('workcell://workspace/{+path}', {

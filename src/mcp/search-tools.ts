@@ -1,11 +1,12 @@
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { z } from 'zod';
+import { LANGUAGES } from '../core/execution.ts';
+import type { Customer } from '../workcell/customer.ts';
 import { DETAILS } from '../workcell/search-tools.ts';
-import type { McpContext } from './context.ts';
 import { answer, answering } from './tool-answer.ts';
 
 /** `search_tools`. */
-export function registerSearchTools(server: McpServer, { cell }: McpContext): void {
+export function registerSearchTools(server: McpServer, customer: Customer): void {
   server.registerTool(
     'search_tools',
     {
@@ -14,13 +15,14 @@ export function registerSearchTools(server: McpServer, { cell }: McpContext): vo
       inputSchema: {
         queries: z.array(z.string()).min(1).max(20),
         detail: z.enum(DETAILS).default('full').describe('full: types, ready to import'),
-        language: z.enum(['typescript', 'python']).default('typescript'),
+        language: z.enum(LANGUAGES).default('typescript'),
+        limit: z.int().min(1).max(50).default(5),
       },
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
     },
-    ({ queries, detail, language }) =>
+    ({ queries, detail, language, limit }) =>
       answering(async () => {
-        const { hits, leftOut, considered } = await cell.searchTools(queries, { detail, language });
+        const { hits, leftOut, considered } = await customer.searchTools(queries, { detail, language, limit });
         const separator = detail === 'full' ? '\n\n' : '\n';
         const more = leftOut.length === 0 ? '' : `\n\nNo room for: ${leftOut.join(', ')}; search for them by name`;
         const none = `None of ${considered} tools fits; use other words`;

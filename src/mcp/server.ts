@@ -1,5 +1,5 @@
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
-import type { McpContext } from './context.ts';
+import type { Customer } from '../workcell/customer.ts';
 import { registerExecution } from './execute-code.ts';
 import { registerResources } from './resources.ts';
 import { registerSearchTools } from './search-tools.ts';
@@ -12,11 +12,11 @@ const INSTRUCTIONS =
  * Offers a customer's tools and sandbox to any agent that speaks the Model Context Protocol: few tools with little text, as an
  * agent reads them before every task. What a program does wrong is told to the model as a tool's error, which it can mend.
  */
-export function createMcpServer(context: McpContext, version: string): McpServer {
+export function createMcpServer(customer: Customer, version: string): McpServer {
   const server = new McpServer({ name: 'workcell', title: 'Workcell', version }, { instructions: INSTRUCTIONS });
-  registerSearchTools(server, context);
-  registerExecution(server, context);
-  registerSkills(server, context);
-  registerResources(server, context);
+  registerSearchTools(server, customer);
+  registerExecution(server, customer);
+  registerSkills(server, customer);
+  registerResources(server, customer);
   return server;
 }

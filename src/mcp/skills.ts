@@ -1,11 +1,11 @@
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { z } from 'zod';
+import type { Customer } from '../workcell/customer.ts';
 import { staleText } from '../workcell/stale-text.ts';
-import type { McpContext } from './context.ts';
 import { answer, answering } from './tool-answer.ts';
 
 /** `search_skills` and `save_skill`. */
-export function registerSkills(server: McpServer, { customer }: McpContext): void {
+export function registerSkills(server: McpServer, customer: Customer): void {
   server.registerTool(
     'search_skills',
     {

@@ -1,6 +1,6 @@
 /**
  * Words that stand for one another in requests and in tools, a group between semicolons: a general vocabulary of what
- * programs offer and people ask for, written without a look at any catalog. A word may be in several groups.
+ * programs offer and people ask for, drawn from no data set. A word may be in several groups.
  */
 export const SYNONYM_GROUPS = `
 add append insert attach; add sum addition total plus; subtract subtraction minus difference;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
+import { LANGUAGES } from '../core/execution.ts';
 
 /** The version that this code writes. A reader skips events of a later one. */
 const VERSION = 1;
@@ -71,7 +72,7 @@ const storedEvent = z.discriminatedUnion('type', [
     executionId: z.string(),
     task: z.string().nullable(),
     description: z.string().optional(),
-    language: z.enum(['typescript', 'python']).default('typescript'),
+    language: z.enum(LANGUAGES).default('typescript'),
     /** The program as it runs: generated imports and the body. */
     program: z.string(),
     selection,

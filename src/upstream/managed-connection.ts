@@ -12,8 +12,8 @@ export interface ManagedConnectionOptions {
   readonly server: UpstreamServer;
   /** Where the stderr of its process is kept; default: nowhere. */
   readonly logPath?: string | undefined;
-  /** Ends the connection after this long without a call, and it is made anew for the next one; otherwise it is kept, and made anew by itself. */
-  readonly idleMs?: number | undefined;
+  /** For a connection that is kept only while it is used. Default: it is kept, and made anew by itself. */
+  readonly idle?: IdleOptions | undefined;
   readonly breaker?: BreakerOptions | undefined;
   /** The first wait before the connection is made anew by itself; default 500 ms, doubling up to a minute. */
   readonly reconnectMs?: number | undefined;
@@ -22,6 +22,13 @@ export interface ManagedConnectionOptions {
   readonly onProblem: (error: WorkcellError) => void;
   /** Told when the tools may have changed: the server says so, or it was away for a while. */
   readonly onToolsChanged: () => void;
+}
+
+export interface IdleOptions {
+  /** How long without a call is too long. */
+  readonly afterMs: number;
+  /** Told then, to close it. */
+  readonly onIdle: () => void;
 }
 
 /** How one connection stands. */
@@ -188,7 +195,7 @@ export class ManagedConnection {
   }
 
   #scheduleRetry(): void {
-    if (this.#options.idleMs !== undefined || this.#retry !== undefined) return;
+    if (this.#options.idle !== undefined || this.#retry !== undefined) return;
     const pause = backoff(this.#attempt, this.#options.reconnectMs ?? 500, MAX_RECONNECT_MS, Math.random());
     this.#attempt += 1;
     this.#retry = setTimeout(() => void this.#reconnect(), Math.max(pause, this.#breaker.retryInMs)).unref();
@@ -211,9 +218,9 @@ export class ManagedConnection {
   }
 
   #waitForIdleness(): void {
-    const { idleMs } = this.#options;
-    if (idleMs === undefined || this.#closing !== undefined) return;
-    this.#idle = setTimeout(() => this.#letGo(), idleMs).unref();
+    const { idle } = this.#options;
+    if (idle === undefined || this.#closing !== undefined) return;
+    this.#idle = setTimeout(idle.onIdle, idle.afterMs).unref();
   }
 
   #refusal(): WorkcellError {

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
+import { isWorkcellError, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import { schemaHash } from '../core/schema-hash.ts';
 import { type ToolDescriptor, type ToolMethod, toolName } from '../core/tool.ts';
 import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
@@ -10,7 +10,7 @@ import type { Secret } from '../util/secret.ts';
 import type { BreakerOptions } from './breaker.ts';
 import { type Connection, endedFailure } from './connection.ts';
 import { credentialKeys, isPerCustomer, serverFor, wantsFolder } from './customer-server.ts';
-import { type ConnectionStatus, ManagedConnection } from './managed-connection.ts';
+import { type ConnectionStatus, type IdleOptions, ManagedConnection } from './managed-connection.ts';
 import { isToolAllowed, unmatchedPatterns } from './tool-filter.ts';
 import type { ServerInfo, UpstreamServer, UpstreamTool } from './upstream-server.ts';
 
@@ -193,8 +193,9 @@ export class UpstreamHub implements AsyncDisposable {
       });
       return { outcome, isLost: isSent && managed.status.state !== 'connected' };
     } catch (error) {
-      const failure = deadline.signal.aborted ? endedFailure(error, isSent) : neverSent(call.server, error);
-      return { outcome: toolFailed(call, failure), isLost: false };
+      if (deadline.signal.aborted) return { outcome: toolFailed(call, endedFailure(error, isSent)), isLost: false };
+      if (!isWorkcellError(error)) this.#options.onProblem?.(call.server, toWorkcellError(error));
+      return { outcome: toolFailed(call, neverSent(call.server, error)), isLost: false };
     }
   }
 
@@ -216,7 +217,7 @@ export class UpstreamHub implements AsyncDisposable {
     if (isPerCustomer(server)) return await this.#ownConnection(name, server, customer);
     const current = this.#shared.get(name);
     if (current !== undefined) return current;
-    const managed = this.#manage(name, server, this.logPath(name), undefined);
+    const managed = this.#manage(name, server, this.logPath(name));
     this.#shared.set(name, managed);
     return managed;
   }
@@ -243,7 +244,13 @@ export class UpstreamHub implements AsyncDisposable {
     if (current !== undefined) this.#end(current.connection);
     const { customerIdleMs = CUSTOMER_IDLE_MS } = this.#options;
     const filled = serverFor(server, { id, folder, credentials });
-    const connection = this.#manage(name, filled, this.logPath(name, customer), customerIdleMs);
+    // What is known of a customer goes with the connection: there may be many.
+    const onIdle = () => {
+      if (own.get(id)?.connection === connection) own.delete(id);
+      this.#end(connection);
+    };
+    const idle = { afterMs: customerIdleMs, onIdle };
+    const connection = this.#manage(name, filled, this.logPath(name, customer), idle);
     own.set(id, { connection, fingerprint });
     return connection;
   }
@@ -273,18 +280,13 @@ export class UpstreamHub implements AsyncDisposable {
     return folder;
   }
 
-  #manage(
-    name: string,
-    server: UpstreamServer,
-    logPath: string | undefined,
-    idleMs: number | undefined,
-  ): ManagedConnection {
+  #manage(name: string, server: UpstreamServer, logPath: string | undefined, idle?: IdleOptions): ManagedConnection {
     const { onProblem, onToolsChanged, breaker, reconnectMs } = this.#options;
     return new ManagedConnection({
       name,
       server,
       logPath,
-      idleMs,
+      idle,
       breaker,
       reconnectMs,
       closed: this.#closed.signal,
@@ -360,11 +362,14 @@ export function isCredentialMissing(error: WorkcellError): boolean {
 }
 
 function neverSent(server: string, error: unknown): ToolFailure {
-  if (!isWorkcellError(error)) return { code: 'upstream_unavailable', message: messageOf(error) };
+  // Words of the operating system are the operator's, as the whole message of a server that is down is: both can name paths of the host.
+  if (!isWorkcellError(error)) {
+    const message = `The MCP server "${server}" cannot be used: something failed on its host, whose log says what`;
+    return { code: 'upstream_unavailable', message };
+  }
   const { code, message, details, retryable } = error;
   if (code === 'cancelled') return { code, message };
   if (isCredentialMissing(error)) return { code: 'credential_missing', message };
-  // The whole message is the operator's: it can name paths of the host.
   const reason = typeof details['reason'] === 'string' ? `The MCP server "${server}" ${details['reason']}` : message;
   return { code: 'upstream_unavailable', message: reason, retryable };
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { errnoOf } from './errno.ts';
 
 /** Replaces a file as a whole: readers see the old content or the new one, also after a crash. Makes the folder. */
 export async function writeFileAtomic(path: string, content: string | Uint8Array, mode = 0o644): Promise<void> {
@@ -19,6 +20,19 @@ export async function writeFileAtomic(path: string, content: string | Uint8Array
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+/**
+ * As {@link writeFileAtomic}, for a file of the user's: one that is there keeps its permissions, and stays where it is when
+ * `path` is a link to it.
+ */
+export async function rewriteFileAtomic(path: string, content: string): Promise<void> {
+  const present = await stat(path).catch((error) => {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (present === undefined) await writeFileAtomic(path, content);
+  else await writeFileAtomic(await realpath(path), content, present.mode & 0o777);
 }
 
 /** Writes only when the content differs; tells whether it did. */

@@ -1,6 +1,5 @@
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
-import { importedPythonTools } from '../codegen/python-program.ts';
-import { importedTools } from '../codegen/tool-imports.ts';
+import { programTools } from '../codegen/program-tools.ts';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
@@ -52,7 +51,7 @@ export async function chooseTools(wish: Wish, sources: Sources): Promise<ChosenT
     }));
     return named('explicit', tools, known.length);
   }
-  const imported = wish.code === undefined ? [] : IMPORTED[language](wish.code, known);
+  const imported = wish.code === undefined ? [] : programTools(wish.code, language, known);
   const all = withSkills(imported, skills);
   if (all.length === 0 && wish.task === undefined) return named('none', [], known.length);
   if (all.length > 0) return { ...named('imports', all, known.length), offered: imported };
@@ -64,8 +63,6 @@ export async function chooseTools(wish: Wish, sources: Sources): Promise<ChosenT
   const tools = callable.map(({ tool }) => tool);
   return { selection: { ...selection, tools: callable.map(({ selected }) => selected) }, tools, offered: tools };
 }
-
-const IMPORTED = { typescript: importedTools, python: importedPythonTools };
 
 function isCallable(tool: ToolDescriptor, language: Language): boolean {
   return language === 'typescript' || tool.pythonIdentifier !== undefined;

@@ -5,7 +5,13 @@ import type { CodeGenerator } from '../codegen/program.ts';
 import type { TypeChecker } from '../codegen/type-checker.ts';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
-import type { ExecutionEvent, ExecutionResult, Language, SandboxInfo } from '../core/execution.ts';
+import {
+  type ExecutionEvent,
+  type ExecutionResult,
+  LANGUAGES,
+  type Language,
+  type SandboxInfo,
+} from '../core/execution.ts';
 import { newExecutionId } from '../core/ids.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import type { Retriever } from '../selector/retriever.ts';
@@ -173,10 +179,10 @@ function either(call: AbortSignal, request: AbortSignal | undefined): AbortSigna
 }
 
 function assertRequest({ code, language, timeoutMs }: ExecuteRequest, codeBytes: number): void {
-  if (language !== undefined && !['typescript', 'python'].includes(language)) {
+  if (language !== undefined && !LANGUAGES.includes(language)) {
     throw new WorkcellError(
       'invalid_argument',
-      `There are no programs in ${JSON.stringify(language)}; the languages are typescript and python`,
+      `There are no programs in ${JSON.stringify(language)}; the languages are ${LANGUAGES.join(' and ')}`,
     );
   }
   if (timeoutMs !== undefined && !(timeoutMs > 0)) {

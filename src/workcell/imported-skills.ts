@@ -2,9 +2,8 @@ import { staleTools } from '../catalog/skill-record.ts';
 import type { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillFile, SkillStore } from '../catalog/skill-store.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
-import { importedPythonTools } from '../codegen/python-program.ts';
+import { programTools } from '../codegen/program-tools.ts';
 import { skillImports } from '../codegen/skill-imports.ts';
-import { importedTools } from '../codegen/tool-imports.ts';
 import type { Language } from '../core/execution.ts';
 import type { StaleTool } from '../core/skill.ts';
 import { skillNameProblem } from '../core/skill-name.ts';
@@ -41,7 +40,8 @@ export async function importedSkills(
     if (read === undefined) continue;
     const { store, code: files } = read;
     for (const { text } of files) for (const next of skillImports(text, language)) names.add(next);
-    found.set(name, await describe(name, store, programTools(files, language, catalog.list()), catalog));
+    const imported = new Set(files.flatMap(({ text }) => programTools(text, language, catalog.list())));
+    found.set(name, await describe(name, store, imported, catalog));
   }
   return [...found.values()];
 }
@@ -81,13 +81,4 @@ async function describe(
     stale: record === undefined ? [] : staleTools(record, catalog.all()),
     tools: catalog.list().filter((tool) => imported.has(tool) || recorded.has(toolName(tool))),
   };
-}
-
-function programTools(
-  code: readonly SkillFile[],
-  language: Language,
-  known: readonly ToolDescriptor[],
-): ReadonlySet<ToolDescriptor> {
-  const read = language === 'python' ? importedPythonTools : importedTools;
-  return new Set(code.flatMap(({ text }) => read(text, known)));
 }

@@ -3,10 +3,9 @@ import { renderSkillRecord, skillRecord } from '../catalog/skill-record.ts';
 import type { ShelvedSkill, SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillFile } from '../catalog/skill-store.ts';
 import { readModuleSyntax } from '../codegen/module-syntax.ts';
-import { importedPythonTools } from '../codegen/python-program.ts';
+import { programTools } from '../codegen/program-tools.ts';
 import { skillModule } from '../codegen/skill-module.ts';
 import { skillPackage } from '../codegen/skill-package.ts';
-import { importedTools } from '../codegen/tool-imports.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { SkillScope } from '../core/skill.ts';
 import { assertSkillName } from '../core/skill-name.ts';
@@ -137,7 +136,6 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
 }
 
 const MODULES = { typescript: skillModule, python: skillPackage };
-const IMPORTED = { typescript: importedTools, python: importedPythonTools };
 
 /** Throws `invalid_state` unless the program completed, is known whole, and can stand in another place. */
 function assertSavable({ started, finished }: RecordedExecution): void {
@@ -160,7 +158,7 @@ function assertSavable({ started, finished }: RecordedExecution): void {
 
 /** The tools that the program imports, or has called and got an answer from, as they are now. */
 function usedTools({ started, calls }: RecordedExecution, known: readonly ToolDescriptor[]): readonly ToolDescriptor[] {
-  const imported = new Set(IMPORTED[started.language](started.program, known));
+  const imported = new Set(programTools(started.program, started.language, known));
   const called = new Set(calls.filter(({ ok }) => ok).map(toolName));
   const used = known.filter((tool) => imported.has(tool) || called.has(toolName(tool)));
   const gone = [...called].filter((name) => !used.some((tool) => toolName(tool) === name));

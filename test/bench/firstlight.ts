@@ -8,7 +8,6 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { connectAgent } from '../../src/executor/connect-agent.ts';
 import { MicrosandboxClient } from '../../src/executor/microsandbox-client.ts';
-import { SandboxExecutor } from '../../src/executor/sandbox-executor.ts';
 import { createWorkcell, loadConfig } from '../../src/index.ts';
 import type { AgentClient } from '../../src/protocol/agent-client.ts';
 import { awaitWaiting } from '../../src/sandbox/drivers/qemu/agent-link.ts';
@@ -21,9 +20,10 @@ import { SandboxServer } from '../../src/sandbox/server.ts';
 import { Child } from '../../src/util/child.ts';
 import { Deadline } from '../../src/util/deadline.ts';
 import { Secret } from '../../src/util/secret.ts';
+import { MACHINE } from '../support/driver-guest.ts';
+import { firstOutput } from './first-output.ts';
 
 const ROUNDS = Number(process.argv[2] ?? 5);
-const MACHINE = { cpus: 1, memoryMib: 512 };
 const CACHE = join(homedir(), '.cache', 'workcell');
 
 const folder = await mkdtemp(join(tmpdir(), 'workcell-bench-'));
@@ -33,8 +33,8 @@ try {
   const times: Record<string, number[]> = { bare: [], cold: [], restored: [], node: [], warm: [] };
   for (let round = 0; round < ROUNDS; round++) {
     times['bare']?.push(await bareBoot());
-    times['cold']?.push(await firstOutput(cold));
-    times['restored']?.push(await firstOutput(restored));
+    times['cold']?.push(await firstOutput(cold, folder));
+    times['restored']?.push(await firstOutput(restored, folder));
   }
   await warmRuns(times['node'] ?? [], times['warm'] ?? []);
   const median = (name: string) => middle(times[name] ?? []);
@@ -95,38 +95,6 @@ async function bareBoot(): Promise<number> {
     await machine.kill();
     await rm(sockets, { recursive: true, force: true });
   }
-}
-
-/** From nothing to the first byte that a program writes, through the server's HTTP interface. */
-async function firstOutput(server: { url: string; key: Secret }): Promise<number> {
-  const workspace = await mkdtemp(join(folder, 'workspace-'));
-  await using executor = newExecutor(server);
-  const started = performance.now();
-  let first = 0;
-  await executor.execute({
-    customer: 'bench',
-    mounts: [{ type: 'bind', host: workspace, guest: '/workspace' }],
-    program: { id: 'one', code: 'console.log(1)', outputBytes: 1024, valueBytes: 1024 },
-    timeoutMs: 30_000,
-    handlers: {
-      onStarted: () => {},
-      onOutput: () => {
-        first ||= performance.now() - started;
-      },
-      onCall: () => Promise.reject(new Error('no tools here')),
-    },
-  });
-  return first;
-}
-
-function newExecutor({ url, key }: { url: string; key: Secret }): SandboxExecutor {
-  return new SandboxExecutor({
-    url,
-    apiKey: key,
-    sandbox: { image: 'host', ...MACHINE },
-    bootTimeoutMs: 60_000,
-    idleTimeoutMs: 60_000,
-  });
 }
 
 /** Whole executions through the facade, session log included, in turns with a node that starts cold in the same guest. */

@@ -7,13 +7,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { SandboxExecutor } from '../../src/executor/sandbox-executor.ts';
 import type { QemuDriver } from '../../src/sandbox/drivers/qemu/driver.ts';
 import { MemoryBudget } from '../../src/sandbox/memory-budget.ts';
 import { SandboxServer } from '../../src/sandbox/server.ts';
 import { Deadline, poll } from '../../src/util/deadline.ts';
 import { Secret } from '../../src/util/secret.ts';
 import { bootGuest, folderMount, GuestClient, guestSpec, MACHINE, openDriver } from '../support/driver-guest.ts';
+import { firstOutput } from './first-output.ts';
 
 const ROUNDS = Number(process.argv[2] ?? 3);
 const AT_ONCE = 8;
@@ -43,7 +43,7 @@ async function compare(): Promise<void> {
       if (kind === 'pooled') await waitFor(pooled.driver, 1);
       commands[kind]?.push(await firstOfCommand(drivers[kind].driver, kind));
       if (kind === 'pooled') await waitFor(pooled.driver, 1);
-      programs[kind]?.push(await firstOfProgram(drivers[kind].url));
+      programs[kind]?.push(await firstOutput({ url: drivers[kind].url, key: KEY }, folder));
     }
   }
   report('first output of a command', commands);
@@ -110,34 +110,6 @@ async function firstOfCommand(driver: QemuDriver, kind: string | undefined): Pro
   const id = client.start('sh', ['-c', 'cat /workspace/hello']);
   await client.until((message) => message.id === id && message.type === 'core.exec.stdout');
   return performance.now() - started;
-}
-
-/** From nothing to the first byte that a program writes, through the server's HTTP interface. */
-async function firstOfProgram(url: string): Promise<number> {
-  const sandbox = { image: 'host', ...MACHINE };
-  await using executor = new SandboxExecutor({
-    url,
-    apiKey: KEY,
-    sandbox,
-    bootTimeoutMs: 60_000,
-    idleTimeoutMs: 60_000,
-  });
-  const started = performance.now();
-  let first = 0;
-  await executor.execute({
-    customer: 'bench',
-    mounts: [{ type: 'bind', host: folder, guest: '/workspace' }],
-    program: { id: 'one', code: 'console.log(1)', outputBytes: 1024, valueBytes: 1024 },
-    timeoutMs: 30_000,
-    handlers: {
-      onStarted: () => {},
-      onOutput: () => {
-        first ||= performance.now() - started;
-      },
-      onCall: () => Promise.reject(new Error('no tools here')),
-    },
-  });
-  return first;
 }
 
 function report(what: string, times: Readonly<Record<string, readonly number[]>>): void {

@@ -15,7 +15,7 @@ export interface Query {
 /** Parameters are chosen on the one, and what they give is reported on the other. */
 export type Half = 'dev' | 'test';
 
-/** The half that a text is in, the same for ever: the first bit of its SHA-256. */
+/** The half that a text is in, the same for ever: by the first byte of its SHA-256, even or odd. */
 export function halfOf(text: string): Half {
   return ((createHash('sha256').update(text).digest()[0] ?? 0) & 1) === 0 ? 'dev' : 'test';
 }

@@ -306,6 +306,19 @@ describe('workcell tools', () => {
     expect(twice).toMatchObject({ code: 2, stderr: expect.stringContaining('already') });
   });
 
+  it('leaves nothing behind of a server that cannot be added where there was no configuration', async () => {
+    await using other = await tempFolder();
+    const down = await workcell(['tools', 'add', 'new', '--', 'no-such-command'], { cwd: other.path });
+    expect(down).toMatchObject({ code: 4, stdout: '' });
+    await expect(access(join(other.path, 'config.yaml'))).rejects.toThrow('ENOENT');
+  });
+
+  it('does not repeat a credential that was given in the wrong place', async () => {
+    const wrong = await workcell(['tools', 'add', 'new', '--url', 'http://127.0.0.1', '--header', 'sk-secret']);
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('--header has no name') });
+    expect(wrong.stderr).not.toContain('sk-secret');
+  });
+
   it('syncs the servers that are up, reports the one that is down, and exits with 4', async () => {
     await using other = await tempFolder();
     const up = doubleServer({ tools: [{ name: 'echo', inputSchema: { type: 'object' } }] });
@@ -323,6 +336,18 @@ describe('workcell tools', () => {
     });
     expect(await workcell(['run', TASK], { cwd: other.path })).toMatchObject({ code: 0, stdout: '8\n' });
   });
+});
+
+describe('workcell mcp install', () => {
+  it.each([[['mcp', 'install', 'cursor', '--customer', 'acme']], [['mcp', '--customer', 'acme', 'install', 'cursor']]])(
+    'writes an entry that serves the customer of %j',
+    async (args) => {
+      await using other = await tempFolder();
+      expect(await workcell([...args, '--write'], { cwd: other.path })).toMatchObject({ code: 0, stdout: '' });
+      const { mcpServers } = JSON.parse(await readFile(join(other.path, '.cursor/mcp.json'), 'utf8'));
+      expect(mcpServers.workcell.args.slice(-3)).toEqual(['mcp', '--customer', 'acme']);
+    },
+  );
 });
 
 describe('workcell doctor and workcell config', () => {

@@ -82,7 +82,7 @@ describe('workcell key', () => {
     [['create', '--name', 'x', '--org', '../x'], /name of the organisation/],
     [['create', '--name', 'x', '--expires', 'soon'], /"soon" is not a duration/],
     [['create', '--name', 'x', '--expires', '9999d'], /at most 3650d/],
-    [['create', '--name', 'x', '--max-sandboxes', '0'], /above zero/],
+    [['create', '--name', 'x', '--max-sandboxes', '0'], /above 0/],
     [['create', '--name', 'x', '--namespace', 'y'], /--jwt/],
     [['create', '--jwt'], /--namespace/],
     [['create', '--jwt', '--namespace', '../x'], /name of the namespace/],

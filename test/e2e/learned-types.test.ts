@@ -45,7 +45,7 @@ it.each([
 it.each([
   [['double.ecko'], 2, 'did you mean double.echo'],
   [['calculator.add', '--lang', 'py'], 2, 'calculator.add has no Python module'],
-  [['double.echo', '--lang', 'ruby'], 2, 'Allowed choices are ts, py'],
+  [['double.echo', '--lang', 'ruby'], 2, 'Give typescript (ts) or python (py)'],
 ])('`workcell tools show %s` says what is wrong', async (args, exit, words) => {
   const { code, stderr } = await cli(['tools', 'show', ...args], { cwd: cell.folder });
   expect({ code, stderr }).toEqual({ code: exit, stderr: expect.stringContaining(words) });

@@ -433,7 +433,7 @@ describe('the language of a program', () => {
     const said = await cli(['run', '--lang', 'py', '-', '--json'], { ...options, input: 'emit(__name__)' });
     expect(JSON.parse(said.stdout)).toMatchObject({ value: '__main__', language: 'python' });
     const unknown = await cli(['run', '--lang', 'rb', '-'], options);
-    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('typescript, ts, python, py') });
+    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('Give typescript (ts) or python (py)') });
   });
 });
 

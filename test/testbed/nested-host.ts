@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { CpioArchive, moduleName } from '../../src/sandbox/drivers/qemu/initramfs.ts';
+import { CpioArchive, INIT_HEAD, moduleName, ROOT_BASICS } from '../../src/sandbox/drivers/qemu/initramfs.ts';
 import { type GuestKernel, obtainKernel, orderModules, readModule } from '../../src/sandbox/drivers/qemu/kernel.ts';
 import { Deadline } from '../../src/util/deadline.ts';
 import { findCommand } from '../../src/util/find-command.ts';
@@ -124,13 +124,7 @@ async function writeInitramfs(kernel: GuestKernel, options: NestedHostOptions, p
 
 function initScript(modules: readonly string[], folders: readonly string[]): string {
   const binds = folders.map((path) => `$bb mkdir -p ".${path}"; $bb mount --bind "/view${path}" ".${path}"`);
-  return `#!/bin/busybox sh
-export PATH=/bin
-bb=/bin/busybox
-$bb mount -t proc proc /proc
-$bb mount -t sysfs sys /sys
-$bb mount -t devtmpfs dev /dev
-for module in ${modules.join(' ')}; do
+  return `${INIT_HEAD}for module in ${modules.join(' ')}; do
   case $module in kvm.ko) options=halt_poll_ns=0 ;; *) options= ;; esac
   $bb insmod /lib/$module $options
 done
@@ -149,20 +143,7 @@ for link in bin sbin lib lib32 lib64 libx32; do
   [ -L /view/$link ] && $bb ln -s "$($bb readlink /view/$link)" $link
 done
 ${binds.join('\n')}
-$bb mount --move /proc proc
-$bb mount --move /sys sys
-$bb mount --move /dev dev
-$bb mkdir -p dev/pts dev/shm
-$bb mount -t devpts devpts dev/pts
-$bb mount -t tmpfs shm dev/shm
-$bb mount -t cgroup2 cgroup2 sys/fs/cgroup
-$bb ln -s /proc/self/fd dev/fd
-echo 'root:x:0:0:root:/root:/bin/sh
-nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin' > etc/passwd
-echo 'root:x:0:
-nogroup:x:65534:' > etc/group
-echo '127.0.0.1 localhost' > etc/hosts
-$bb hostname testbed
+${ROOT_BASICS}$bb hostname testbed
 $bb ifconfig lo 127.0.0.1 up
 $bb cp /script script
 $bb stty -F dev/ttyS1 raw -echo

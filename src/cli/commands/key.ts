@@ -3,6 +3,7 @@ import { messageOf, WorkcellError } from '../../core/errors.ts';
 import { parseDuration } from '../../core/units.ts';
 import { type KeyInfo, type KeyStore, openKeyStore, ROLES, type Role } from '../../workcell/sandbox-backend.ts';
 import { loadCliConfig } from '../open-cell.ts';
+import { parseCount } from '../option-values.ts';
 import { print, printJson, say, table } from '../output.ts';
 
 const DEFAULT_TOKEN_MS = 24 * 60 * 60_000;
@@ -38,7 +39,7 @@ function createCommand(): Command {
     )
     .option('--org <name>', 'the organisation, which is made when it is new (default: "default")')
     .option('--expires <duration>', 'how long the key is good, such as 12h or 30d (default: for good)', duration)
-    .option('--max-sandboxes <n>', 'sandboxes that it may have at a time', whole)
+    .option('--max-sandboxes <n>', 'sandboxes that it may have at a time', parseCount)
     .option('--jwt', 'make a token for clients of Microsandbox 0.2 (JSON-RPC); good for 24h unless --expires')
     .option('--namespace <name>', 'with --jwt: the namespace that it is good for, or "*" for all, as an administrator')
     .option('--json', 'print everything as JSON')
@@ -117,12 +118,6 @@ function duration(value: string): number {
   } catch (error) {
     throw new InvalidArgumentError(`${messageOf(error)}.`);
   }
-}
-
-function whole(value: string): number {
-  const number = Number(value);
-  if (Number.isSafeInteger(number) && number > 0) return number;
-  throw new InvalidArgumentError('It must be a whole number above zero.');
 }
 
 function usage(message: string): WorkcellError {

@@ -1,12 +1,12 @@
-import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { Argument, Command } from 'commander';
+import { parseCustomerId } from '../../core/ids.ts';
 import { clientConfig, MCP_CLIENTS, type McpClient, withServer } from '../../mcp/client-config.ts';
 import { createMcpServer } from '../../mcp/server.ts';
-import { readTextIfExists, writeFileAtomic } from '../../util/atomic-file.ts';
+import { readTextIfExists, rewriteFileAtomic } from '../../util/atomic-file.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { openCell } from '../open-cell.ts';
 import { print, say } from '../output.ts';
@@ -19,7 +19,7 @@ export function mcpCommand(): Command {
     .action(async ({ customer }: { customer: string }, command: Command) => {
       const signal = onInterrupt();
       await using cell = await openCell(command);
-      const server = createMcpServer({ cell, customer: cell.customer(customer) }, packageVersion());
+      const server = createMcpServer(cell.customer(customer), packageVersion());
       const closed = new Promise<void>((done) => {
         server.server.onclose = () => done();
         process.stdin.once('end', done);
@@ -34,13 +34,14 @@ export function mcpCommand(): Command {
     .command('install')
     .description('print the entry that makes a client start this server, or write it into its configuration')
     .addArgument(new Argument('<client>').choices(MCP_CLIENTS))
-    .option('--print', 'print it, which is the default')
     .option('--write', 'write it, instead of printing it')
-    .option('--customer <id>', 'whose workspace, sessions and skills', 'default')
-    .action(async (client: McpClient, options: { write?: true; customer: string }, command: Command) => {
-      const { config = 'config.yaml' } = command.optsWithGlobals<{ config?: string }>();
+    // `--customer` is the option of `mcp`, wherever it stands.
+    .configureHelp({ showGlobalOptions: true })
+    .action(async (client: McpClient, options: { write?: true }, command: Command) => {
+      const { config = 'config.yaml', ...whose } = command.optsWithGlobals<{ config?: string; customer: string }>();
+      const customer = parseCustomerId(whose.customer);
       const main = fileURLToPath(new URL('../main.js', import.meta.url));
-      const args = [main, '--config', resolve(config), 'mcp', '--customer', options.customer];
+      const args = [main, '--config', resolve(config), 'mcp', '--customer', customer];
       const wanted = clientConfig(client, { command: process.execPath, args }, process.platform);
       const path = wanted.path.replace(/^~/, homedir());
       if (options.write !== true) {
@@ -49,8 +50,7 @@ export function mcpCommand(): Command {
         return;
       }
       const present = await readTextIfExists(path);
-      await mkdir(dirname(resolve(path)), { recursive: true });
-      await writeFileAtomic(resolve(path), withServer(present, 'workcell', wanted));
+      await rewriteFileAtomic(resolve(path), withServer(present, 'workcell', wanted));
       say(`Written into ${path}; restart ${client}`);
     });
   return mcp;

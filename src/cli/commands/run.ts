@@ -5,12 +5,13 @@ import { type ExitCode, messageOf, WorkcellError } from '../../core/errors.ts';
 import type { ExecutionEvent, ExecutionStatus, Language } from '../../core/execution.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { openCell } from '../open-cell.ts';
+import { LANGUAGE_CHOICES, parseLanguage } from '../option-values.ts';
 import { print, printJson, say } from '../output.ts';
 import { renderResult } from '../render-result.ts';
 
 interface RunOptions {
   readonly file?: string;
-  readonly lang?: string;
+  readonly lang?: Language;
   readonly customer: string;
   readonly session?: string;
   readonly tools?: string;
@@ -37,7 +38,8 @@ export function runCommand(done: (code: ExitCode) => void): Command {
     .option('-f, --file <program>', 'the program, in TypeScript or Python')
     .option(
       '--lang <language>',
-      'what the program is written in: typescript (ts) or python (py); default: what the ending of --file says, or typescript',
+      `what the program is written in: ${LANGUAGE_CHOICES}; default: what the ending of --file says, or typescript`,
+      parseLanguage,
     )
     .option('--customer <id>', 'whose workspace', 'default')
     .option('--session <id>', 'record it in this session (default: a new one)')
@@ -77,21 +79,8 @@ function stream(event: ExecutionEvent): void {
   else if (event.type === 'stderr') process.stderr.write(event.text);
 }
 
-const LANGUAGES: ReadonlyMap<string, Language> = new Map([
-  ['typescript', 'typescript'],
-  ['ts', 'typescript'],
-  ['python', 'python'],
-  ['py', 'python'],
-]);
-
 function languageOf({ lang, file = '' }: RunOptions): Language {
-  if (lang === undefined) return file.endsWith('.py') ? 'python' : 'typescript';
-  const language = LANGUAGES.get(lang);
-  if (language !== undefined) return language;
-  throw new WorkcellError(
-    'invalid_argument',
-    `There are no programs in "${lang}"; --lang is one of ${[...LANGUAGES.keys()].join(', ')}`,
-  );
+  return lang ?? (file.endsWith('.py') ? 'python' : 'typescript');
 }
 
 async function readRequest(task: string | undefined, { file }: RunOptions): Promise<{ task?: string; code?: string }> {

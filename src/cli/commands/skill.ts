@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { toolName } from '../../core/tool.ts';
 import { printable } from '../../util/printable.ts';
 import type { ReadySkill, Skill } from '../../workcell/skill-view.ts';
@@ -6,6 +6,7 @@ import type { SkillDetails, Skills } from '../../workcell/skills.ts';
 import { staleText } from '../../workcell/stale-text.ts';
 import type { Workcell } from '../../workcell/workcell.ts';
 import { openCell } from '../open-cell.ts';
+import { parseCount } from '../option-values.ts';
 import { print, printJson, say, table } from '../output.ts';
 
 interface Whose {
@@ -64,7 +65,7 @@ export function skillCommand(): Command {
     });
   whose(skill.command('search <query>'))
     .description('the skills that fit a description, best first')
-    .option('--limit <n>', 'how many at most', parseLimit, 10)
+    .option('--limit <n>', 'how many at most', parseCount, 10)
     .action(async (query: string, options: Whose & { limit: number }, command: Command) => {
       await using cell = await openCell(command);
       const hits = await skillsOf(cell, options).search(query, { limit: options.limit });
@@ -117,10 +118,4 @@ function render({ name, scope, description, execution, tools, stale, instruction
     ...code.flatMap(({ path, text }) => ['', `--- ${printable(path)}`, printable(text).trimEnd()]),
   ];
   return lines.join('\n');
-}
-
-function parseLimit(text: string): number {
-  const limit = Number(text);
-  if (Number.isInteger(limit) && limit > 0) return limit;
-  throw new InvalidArgumentError('Give a whole number above 0.');
 }

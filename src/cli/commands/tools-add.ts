@@ -1,11 +1,12 @@
-import { access, readFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { type ServerEntry, withMcpServer } from '../../config/add-server.ts';
 import { WorkcellError } from '../../core/errors.ts';
-import { writeFileAtomic } from '../../util/atomic-file.ts';
+import { readTextIfExists, rewriteFileAtomic } from '../../util/atomic-file.ts';
 import type { SyncReport } from '../../workcell/sync-tools.ts';
 import { loadCliConfig, openCell } from '../open-cell.ts';
+import { collect } from '../option-values.ts';
 import { print, printJson, say } from '../output.ts';
 
 interface AddOptions {
@@ -37,14 +38,12 @@ Examples:
     .action(async (name: string, started: readonly string[], options: AddOptions, command: Command) => {
       const entry = entryOf(started, options);
       const path = (await loadCliConfig(command)).file ?? resolve('config.yaml');
-      const before = await access(path).then(
-        () => readFile(path, 'utf8'),
-        () => undefined,
-      );
-      await writeFileAtomic(path, withMcpServer(before ?? '', name, entry));
+      const before = await readTextIfExists(path);
+      await rewriteFileAtomic(path, withMcpServer(before ?? '', name, entry));
       const report = await read(name, command).catch(async (error: unknown) => {
         // A server that cannot be used would be in the way of every command.
-        await writeFileAtomic(path, before ?? '');
+        if (before === undefined) await rm(path);
+        else await rewriteFileAtomic(path, before);
         throw error;
       });
       if (options.json === true) return printJson(report);
@@ -66,22 +65,23 @@ function entryOf([program, ...args]: readonly string[], { url, env = [], header 
     throw new WorkcellError('invalid_argument', 'Give either a command behind --, or --url');
   if (program !== undefined) {
     if (header.length > 0) throw new WorkcellError('invalid_argument', '--header belongs to a server with --url');
-    return { command: program, ...(args.length > 0 ? { args } : {}), ...(env.length > 0 ? { env: pairs(env) } : {}) };
+    return {
+      command: program,
+      ...(args.length > 0 ? { args } : {}),
+      ...(env.length > 0 ? { env: pairs('--env', env) } : {}),
+    };
   }
   if (env.length > 0) throw new WorkcellError('invalid_argument', '--env belongs to a server with a command');
-  return { url: url ?? '', ...(header.length > 0 ? { headers: pairs(header) } : {}) };
+  return { url: url ?? '', ...(header.length > 0 ? { headers: pairs('--header', header) } : {}) };
 }
 
-function pairs(given: readonly string[]): Record<string, string> {
+function pairs(option: string, given: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     given.map((pair) => {
       const at = pair.indexOf('=');
       if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)];
-      throw new WorkcellError('invalid_argument', `${JSON.stringify(pair.slice(0, 20))} is not NAME=value`);
+      // What stands there can be a credential.
+      throw new WorkcellError('invalid_argument', `A value of ${option} has no name; write it as NAME=value`);
     }),
   );
-}
-
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
 }

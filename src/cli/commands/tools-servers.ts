@@ -4,6 +4,7 @@ import type { ToolMethod } from '../../core/tool.ts';
 import type { ToolsLeftOut } from '../../workcell/sync-tools.ts';
 import type { ServerReport } from '../../workcell/upstream-tools.ts';
 import { openCell } from '../open-cell.ts';
+import { parseCount } from '../option-values.ts';
 import { print, printJson, say, table } from '../output.ts';
 
 /** The part of `workcell tools` that is about the servers: how they are, what they wrote, what else they publish. */
@@ -65,7 +66,7 @@ function logsCommand(): Command {
     .description('what the process of an MCP server wrote to stderr')
     .argument('<server>')
     .option('--customer <id>', "of this customer's process, where each has its own")
-    .option('-n, --lines <n>', 'how many of the last lines', parseLines, 100)
+    .option('-n, --lines <n>', 'how many of the last lines', parseCount, 100)
     .action(async (server: string, options: { customer?: string; lines: number }, command: Command) => {
       await using cell = await openCell(command);
       const log = await cell.serverLog(server, options);
@@ -108,7 +109,7 @@ function promptsCommand(): Command {
     .description('the prompts that an MCP server publishes, or one of them, filled in')
     .argument('<server>')
     .argument('[name]')
-    .option('--arg <key=value>', 'an argument of the prompt; may be repeated', addArgument, {})
+    .option('--arg <key=value>', 'an argument of the prompt; can be repeated', addArgument, {})
     .option('--customer <id>', 'with the connection of this customer')
     .option('--json', 'print the answer as JSON')
     .action(
@@ -159,10 +160,4 @@ function addArgument(text: string, all: Readonly<Record<string, string>>): Reado
   const [key = '', ...value] = text.split('=');
   if (key === '' || value.length === 0) throw new InvalidArgumentError('Write it as key=value.');
   return { ...all, [key]: value.join('=') };
-}
-
-function parseLines(text: string): number {
-  const lines = Number(text);
-  if (Number.isSafeInteger(lines) && lines > 0) return lines;
-  throw new InvalidArgumentError('Give a whole number above 0.');
 }

@@ -1,9 +1,11 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { ERRORS, type ExitCode } from '../../core/errors.ts';
+import type { Language } from '../../core/execution.ts';
 import { toolName } from '../../core/tool.ts';
 import { DEFAULT_TOKENS, DETAILS, type Detail, type ToolSearchResult } from '../../workcell/search-tools.ts';
 import type { SyncReport } from '../../workcell/sync-tools.ts';
 import { openCell } from '../open-cell.ts';
+import { collect, LANGUAGE_CHOICES, parseCount, parseLanguage } from '../option-values.ts';
 import { dim, print, printJson, say, table } from '../output.ts';
 import { addCommand } from './tools-add.ts';
 import { leftOutLines, serverCommands } from './tools-servers.ts';
@@ -40,16 +42,15 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
     .command('search <query>')
     .description('the tools that fit a description, best first')
     .option('--query <text>', 'one more query, such as another step of the task; can be repeated', collect)
-    .option('--limit <n>', 'how many at most', parseLimit, 10)
+    .option('--limit <n>', 'how many at most', parseCount, 10)
     .addOption(new Option('--detail <level>', 'how much to tell of each').choices(DETAILS).default('summaries'))
-    .option('--max-tokens <n>', `what a model may have to read: ${budgets()} unless told`, parseLimit)
-    .addOption(new Option('--lang <language>', 'the language of full definitions').choices(['ts', 'py']).default('ts'))
+    .option('--max-tokens <n>', `what a model may have to read: ${budgets()} unless told`, parseCount)
+    .option('--lang <language>', `of full definitions: ${LANGUAGE_CHOICES}`, parseLanguage, 'typescript')
     .option('--customer <id>', 'also by what this customer has used tools for')
     .option('--json', 'print everything that was found, and how, as JSON')
     .action(async (query: string, options: SearchFlags, command: Command) => {
       await using cell = await openCell(command);
-      const { limit, detail, maxTokens, lang } = options;
-      const language = lang === 'py' ? 'python' : 'typescript';
+      const { limit, detail, maxTokens, lang: language } = options;
       const searcher = options.customer === undefined ? cell : cell.customer(options.customer);
       const result = await searcher.searchTools([query, ...(options.query ?? [])], {
         limit,
@@ -88,11 +89,11 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
   tools
     .command('show <server.tool>')
     .description('the definition of one tool: its types, and the function that calls it')
-    .addOption(new Option('--lang <language>', 'the language of the definition').choices(['ts', 'py']).default('ts'))
+    .option('--lang <language>', `of the definition: ${LANGUAGE_CHOICES}`, parseLanguage, 'typescript')
     .option('--json', 'print the descriptor and the definition as JSON')
-    .action(async (name: string, options: { lang: 'ts' | 'py'; json?: true }, command: Command) => {
+    .action(async (name: string, options: { lang: Language; json?: true }, command: Command) => {
       await using cell = await openCell(command);
-      const shown = cell.showTool(name, options.lang === 'py' ? 'python' : 'typescript');
+      const shown = cell.showTool(name, options.lang);
       if (options.json === true) printJson({ ...shown.tool, definition: shown.definition });
       else print(shown.definition.trimEnd());
     });
@@ -112,7 +113,7 @@ interface SearchFlags {
   readonly limit: number;
   readonly detail: Detail;
   readonly maxTokens?: number;
-  readonly lang: 'ts' | 'py';
+  readonly lang: Language;
   readonly json?: true;
 }
 
@@ -130,16 +131,6 @@ function printFound({ hits, leftOut, withoutEmbeddings, hidden = [] }: ToolSearc
 
 function budgets(): string {
   return DETAILS.map((detail) => `${DEFAULT_TOKENS[detail]} for ${detail}`).join(', ');
-}
-
-function collect(text: string, before: readonly string[] = []): readonly string[] {
-  return [...before, text];
-}
-
-function parseLimit(text: string): number {
-  const limit = Number(text);
-  if (Number.isInteger(limit) && limit > 0) return limit;
-  throw new InvalidArgumentError('Give a whole number above 0.');
 }
 
 function firstLine(text: string): string {

@@ -13,7 +13,7 @@ export interface AgentLink {
 
 export interface AgentOptions {
   readonly link: AgentLink;
-  readonly supervisor: Supervisor;
+  readonly supervisor: Pick<Supervisor, 'open' | 'attach'>;
   readonly env: Readonly<Record<string, string>>;
   readonly workdir: string;
   /** Who runs commands that name nobody: a name or an id, with `:group` if need be. Default root. */

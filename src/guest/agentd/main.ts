@@ -18,7 +18,7 @@ import { Agent } from './agent.ts';
 import type { AgentLink, AgentOptions } from './agent-options.ts';
 import { claimGuest, primeGuest, startWaiting } from './claim.ts';
 import { messageOfError, uptimeNs } from './errno.ts';
-import { rehearse } from './rehearse.ts';
+import { rehearse, warmUp } from './rehearse.ts';
 import { openPort, VirtioPort } from './virtio-port.ts';
 
 const startedAt = uptimeNs();
@@ -49,6 +49,7 @@ port.on('orphaned', () => {
   clearTimeout(orphanTimer);
   orphanTimer = setTimeout(() => process.exit(0), options === undefined ? UNCLAIMED_LIMIT_MS : ORPHAN_LIMIT_MS);
 });
+await warmUp(waiting.setUp);
 send(encodeAnyMessage(0, GUEST_MESSAGE.waiting, {}));
 
 function send(frame: RawFrame): boolean {

@@ -1,12 +1,27 @@
-import { statSync, utimesSync } from 'node:fs';
-import { FLAG, type RawFrame } from '../../protocol/agent-frames.ts';
+import { readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { encodeFrame, FLAG, FrameDecoder, type RawFrame } from '../../protocol/agent-frames.ts';
 import { decodeMessage, encodeAnyMessage } from '../../protocol/agent-messages.ts';
+import { GUEST_MESSAGE, RUNTIME_DIRECTORY } from '../../protocol/guest-bootstrap.ts';
 import { encodeLine } from '../../protocol/runner-frames.ts';
 import type { Supervisor } from '../runner/supervisor.ts';
 import { Agent } from './agent.ts';
+import type { AgentOptions } from './agent-options.ts';
+import { addFolder, type SetUp } from './set-up.ts';
+import { StepPlan } from './step-plan.ts';
 
 const COMMAND_LIMIT_MS = 5_000;
 const PATH = '/usr/bin:/bin';
+const BUSYBOX = `${RUNTIME_DIRECTORY}/bin/busybox`;
+const NO_PROGRAMS: AgentOptions['supervisor'] = {
+  open: () => {},
+  attach: () => {
+    throw new Error('There are no programs in a template');
+  },
+};
+const LIKE_A_CLAIM = {
+  ...{ time: 1.5, seed: new Uint8Array(64), hostname: 'guest', env: ['A=b'], workdir: '/' },
+  ...{ mounts: [{ source: '0', target: '/workspace', options: ['ro'] }], processes: 1, descriptors: 1, egress: false },
+};
 
 /**
  * Does with nobody's data what a customer will do first: commands, and a whole program. An emulated CPU translates code
@@ -14,11 +29,28 @@ const PATH = '/usr/bin:/bin';
  * has ended, and nothing of it is left.
  */
 export async function rehearse(supervisor: Supervisor): Promise<void> {
-  keepInMemory(await runCommand(supervisor, 'cat /proc/$$/maps /proc/self/maps'));
-  for (let time = 0; time < 2; time++) await runCommand(supervisor, 'cat /proc/version; ls / >/dev/null');
+  keepInMemory(await runCommand(supervisor, 'sh', ['-c', 'cat /proc/$$/maps /proc/self/maps']));
+  for (let time = 0; time < 2; time++) await runCommand(supervisor, 'sh', ['-c', 'cat /proc/version; ls / >/dev/null']);
   await supervisor.ready();
   await runProgram(supervisor);
   await supervisor.ready();
+}
+
+/**
+ * Does in a template, with nobody's data, what every start does: the engine has then read that code once for all copies.
+ * Nothing of it is left, and all that was started has ended.
+ */
+export async function warmUp(setUp: SetUp): Promise<void> {
+  for (let time = 0; time < 2; time++) {
+    for (const frame of new FrameDecoder().push(encodeFrame(encodeAnyMessage(0, GUEST_MESSAGE.claim, LIKE_A_CLAIM))))
+      decodeMessage(frame);
+    const steps = new StepPlan();
+    addFolder(steps, '/tmp');
+    await setUp.rehearse(steps);
+    writeFileSync('/dev/urandom', '');
+    readdirSync('/', { withFileTypes: true });
+    await runCommand(NO_PROGRAMS, BUSYBOX, ['cat', '/proc/version']);
+  }
 }
 
 /**
@@ -38,7 +70,7 @@ function keepInMemory(maps: string): void {
 }
 
 /** What the command writes to its standard output; what there is of it when it takes too long. */
-function runCommand(supervisor: Supervisor, command: string): Promise<string> {
+function runCommand(supervisor: AgentOptions['supervisor'], cmd: string, args: readonly string[]): Promise<string> {
   const ended = Promise.withResolvers<string>();
   const timer = setTimeout(() => ended.resolve(output), COMMAND_LIMIT_MS);
   let output = '';
@@ -49,7 +81,7 @@ function runCommand(supervisor: Supervisor, command: string): Promise<string> {
     return true;
   };
   const agent = new Agent({ link: { send, onDrain: () => {} }, supervisor, env: { PATH }, workdir: '/' });
-  agent.receive(encodeAnyMessage(1, 'core.exec.request', { cmd: 'sh', args: ['-c', command], env: [], rlimits: [] }));
+  agent.receive(encodeAnyMessage(1, 'core.exec.request', { cmd, args, env: [], rlimits: [] }));
   agent.receive(encodeAnyMessage(1, 'core.exec.stdin', { data: new Uint8Array(0) }));
   return ended.promise.finally(() => clearTimeout(timer));
 }

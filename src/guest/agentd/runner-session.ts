@@ -3,7 +3,7 @@ import type { Supervisor } from '../runner/supervisor.ts';
 import type { ExecSession, Send } from './exec-session.ts';
 
 /** The runner is part of this process: one node fewer to start before a program can run. */
-export function attachRunner(supervisor: Supervisor, send: Send, end: () => void): ExecSession {
+export function attachRunner(supervisor: Pick<Supervisor, 'attach'>, send: Send, end: () => void): ExecSession {
   send('core.exec.started', { pid: process.pid });
   const connection = supervisor.attach((line) => send('core.exec.stdout', { data: Buffer.from(line) }));
   const decoder = new StringDecoder('utf8');

@@ -28,6 +28,12 @@ export class SetUp {
     throw new Error(`Cannot ${steps.step(tag)?.stage}: ${error.message}`, { cause: error });
   }
 
+  /** Performs the steps with a process beyond those that a start has. */
+  async rehearse(steps: StepPlan): Promise<void> {
+    this.#waiting.push(this.#start());
+    await this.perform(steps);
+  }
+
   /** Ends those that were not needed. */
   end(): void {
     for (const { child } of this.#waiting.splice(0)) child.kill('SIGKILL');

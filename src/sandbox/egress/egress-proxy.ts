@@ -6,6 +6,7 @@ import { messageOf } from '../../core/errors.ts';
 import type { NetworkPolicy } from '../../core/network-policy.ts';
 import { StreamMux } from '../../protocol/stream-mux.ts';
 import { mayConnect, mayResolve } from './decide-egress.ts';
+import { LookupLimit } from './lookup-limit.ts';
 
 export interface EgressOptions {
   /** All of them must allow a connection. */
@@ -38,7 +39,7 @@ const HOP_BY_HOP = [
  * It ends with `guest`, the byte stream that carries the guest's connections.
  */
 export function serveEgress(guest: Duplex, options: EgressOptions): void {
-  const server = createProxy(options);
+  const server = createProxy({ ...options, lookups: new LookupLimit() });
   const limit = Math.min(
     MAX_CONNECTIONS,
     ...options.policies.map(({ maxConnections }) => maxConnections ?? MAX_CONNECTIONS),
@@ -51,7 +52,11 @@ export function serveEgress(guest: Duplex, options: EgressOptions): void {
   guest.once('close', () => server.closeAllConnections());
 }
 
-function createProxy(options: EgressOptions): Server {
+interface Proxy extends EgressOptions {
+  readonly lookups: LookupLimit;
+}
+
+function createProxy(options: Proxy): Server {
   const server = createServer({ requestTimeout: 0, keepAliveTimeout: IDLE_TIMEOUT_MS }, (incoming, response) => {
     void forward(incoming, response, options).catch((error) => refuse(response, error));
   });
@@ -70,7 +75,7 @@ function createProxy(options: EgressOptions): Server {
   return server;
 }
 
-async function tunnel(incoming: IncomingMessage, client: Duplex, head: Buffer, options: EgressOptions): Promise<void> {
+async function tunnel(incoming: IncomingMessage, client: Duplex, head: Buffer, options: Proxy): Promise<void> {
   const { hostname, port } = authority(`http://${incoming.url}`);
   const upstream = await connectTo(await admit(hostname, port, options), port);
   client.write('HTTP/1.1 200 Connection established\r\n\r\n');
@@ -80,7 +85,7 @@ async function tunnel(incoming: IncomingMessage, client: Duplex, head: Buffer, o
   pipeline(upstream, client, nothing);
 }
 
-async function forward(incoming: IncomingMessage, response: ServerResponse, options: EgressOptions): Promise<void> {
+async function forward(incoming: IncomingMessage, response: ServerResponse, options: Proxy): Promise<void> {
   const target = incoming.url ?? '';
   if (!/^http:\/\//i.test(target))
     throw new Refusal(
@@ -112,7 +117,7 @@ async function forward(incoming: IncomingMessage, response: ServerResponse, opti
 }
 
 /** The address to connect to. Throws a {@link Refusal} when the policies do not allow one. */
-async function admit(hostname: string, port: number, { policies, onDenied }: EgressOptions): Promise<string> {
+async function admit(hostname: string, port: number, { policies, onDenied, lookups }: Proxy): Promise<string> {
   const deny = (reason: string): never => {
     onDenied({ host: hostname, port, reason });
     throw new Refusal(
@@ -123,7 +128,9 @@ async function admit(hostname: string, port: number, { policies, onDenied }: Egr
   const literal = isIP(hostname) > 0;
   if (!literal && !policies.every((policy) => mayResolve(policy, hostname, port)))
     deny('no rule allows this name and port');
-  const addresses = literal ? [hostname] : await resolve(hostname);
+  const addresses = literal
+    ? [hostname]
+    : ((await lookups.run(() => resolve(hostname))) ?? deny('it looks up too many names'));
   const allowed = addresses.find((address) =>
     policies.every((policy) => mayConnect(policy, literal ? undefined : hostname, address, port)),
   );

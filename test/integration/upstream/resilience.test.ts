@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { WorkcellError } from '../../../src/core/errors.ts';
 import type { ToolOutcome, ToolProgress } from '../../../src/core/tool-error.ts';
 import { type UpstreamCall, UpstreamHub, type UpstreamHubOptions } from '../../../src/upstream/upstream-hub.ts';
+import { customerMark } from '../../../src/util/customer-value.ts';
 import { Deadline } from '../../../src/util/deadline.ts';
 import { Secret } from '../../../src/util/secret.ts';
 import { doubleServer, stdioServer } from '../../support/mcp-servers.ts';
@@ -220,10 +221,23 @@ describe('the connection of one customer', () => {
   it('ends when it is not used for a while, and is made anew for the next call', async () => {
     start({ double: doubleServer({ log: logPath() }, { perCustomer: true }) }, { customerIdleMs: 200 });
     expect(await call('x', {}, { customer: 'ann' })).toMatchObject({ ok: true });
+    expect(hub.status('double')).toMatchObject({ customers: 1 });
     await eventually(async () => (await descendants()).length === 0);
+    expect(hub.status('double')).toMatchObject({ customers: 0 });
     expect(problems).toEqual([]);
     expect(await call('x', {}, { customer: 'ann' })).toMatchObject({ ok: true });
     expect(await starts()).toBe(2);
+  });
+
+  it('that the host has no folder for fails without a word of where that would be', async () => {
+    const occupied = join(folder.path, 'occupied');
+    await writeFile(occupied, '');
+    const args = [customerMark({ kind: 'folder' })];
+    start({ double: stdioServer('node', args, { perCustomer: true }) }, { folder: occupied });
+    const outcome = await call('x', {}, { customer: 'ann' });
+    expect(outcome).toMatchObject({ ok: false, error: { code: 'upstream_unavailable' } });
+    expect(JSON.stringify(outcome)).not.toContain(folder.path);
+    expect(problems[0]?.message).toContain(occupied);
   });
 
   it('is not ended under a call', async () => {

@@ -1,7 +1,12 @@
-import { chmod, mkdir, readdir, readFile, stat, symlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readTextIfExists, writeFileAtomic, writeFileIfChanged } from '../../../src/util/atomic-file.ts';
+import {
+  readTextIfExists,
+  rewriteFileAtomic,
+  writeFileAtomic,
+  writeFileIfChanged,
+} from '../../../src/util/atomic-file.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 describe('writeFileAtomic()', () => {
@@ -50,6 +55,24 @@ describe('writeFileAtomic()', () => {
     await mkdir(join(folder, 'taken'));
     await expect(writeFileAtomic(join(folder, 'taken'), 'text')).rejects.toMatchObject({ code: 'EISDIR' });
     expect(await readdir(folder)).toEqual(['taken']);
+  });
+});
+
+describe('rewriteFileAtomic()', () => {
+  test('keeps the permissions of a file, and the link that leads to it', async () => {
+    const folder = await temporaryFolder();
+    await writeFileAtomic(join(folder, 'real'), 'before', 0o600);
+    await symlink('real', join(folder, 'link'));
+    await rewriteFileAtomic(join(folder, 'link'), 'after');
+    expect(await readFile(join(folder, 'real'), 'utf8')).toBe('after');
+    expect((await stat(join(folder, 'real'))).mode & 0o777).toBe(0o600);
+    expect((await lstat(join(folder, 'link'))).isSymbolicLink()).toBe(true);
+  });
+
+  test('makes a file that is not there', async () => {
+    const folder = await temporaryFolder();
+    await rewriteFileAtomic(join(folder, 'new/file'), 'text');
+    expect(await readFile(join(folder, 'new/file'), 'utf8')).toBe('text');
   });
 });
 

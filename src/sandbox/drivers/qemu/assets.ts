@@ -8,7 +8,7 @@ import type { OnProgress } from '../../driver.ts';
 import { runtimeKey } from '../../guest-runtime/runtime-folder.ts';
 import { initScript, writeInitramfs } from './initramfs.ts';
 import { type GuestKernel, obtainKernel } from './kernel.ts';
-import { writeRuntimeImage } from './runtime-image.ts';
+import { INIT, writeRuntimeImage } from './runtime-image.ts';
 
 /** What every guest boots from; the same for all customers. */
 export interface GuestAssets {
@@ -25,7 +25,7 @@ const PROGRAMS = ['agentd', 'runner', 'program'];
 /** The assets in `cache`, made when they are not there yet or when something that they are made of has changed. */
 export async function obtainAssets(cache: string, deadline: Deadline, onProgress: OnProgress): Promise<GuestAssets> {
   const kernel = await obtainKernel(cache, deadline, onProgress);
-  const recipe = `${kernel.version}\n${initScript(kernel.modules)}`;
+  const recipe = `${kernel.version}\n${initScript(kernel.modules)}\n${INIT}`;
   const key = await runtimeKey(recipe, [kernel.image, kernel.busybox], PROGRAMS);
   const folder = join(cache, `guest-${key}`);
   if ((await stat(folder).catch(() => undefined)) === undefined) await build(kernel, folder, onProgress);

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WorkcellError } from '../../../core/errors.ts';
 import type { BootKind } from '../../../core/execution.ts';
-import type { HostProcess } from '../../../util/child.ts';
+import type { ChildExit, HostProcess } from '../../../util/child.ts';
 import type { Deadline } from '../../../util/deadline.ts';
 import { ownId } from '../../../util/process-id.ts';
 import type { Guest, GuestExit, GuestMetrics, GuestRecord, StopReport } from '../../driver.ts';
@@ -26,6 +26,9 @@ export interface QemuGuestParts {
   /** Whether it is on disk whose it is. */
   readonly kept: boolean;
 }
+
+/** How much later than its file server a machine may be seen to have ended. */
+const MACHINE_ENDS_MS = 250;
 
 /** A running machine and the processes and files that belong to it. */
 export class QemuGuest implements Guest {
@@ -98,14 +101,25 @@ export class QemuGuest implements Guest {
 
   async #watch(): Promise<GuestExit> {
     const { machine, fileServer, agent, folder } = this.#parts;
-    const first = await Promise.race([
-      machine.exited.then((exit) => `the virtual machine ended${exit.signal ? ` (${exit.signal})` : ''}`),
-      fileServer.exited.then(() => 'the file server of the guest ended'),
-    ]);
+    const machineEnded = machine.exited.then(reasonOf);
+    const fileServerEnded = fileServer.exited.then(async () => {
+      // It hangs up when its machine does, and may be seen to have ended before it.
+      await new Promise((resolve) => setTimeout(resolve, MACHINE_ENDS_MS).unref());
+      return 'the file server of the guest ended';
+    });
+    const first = await Promise.race([machineEnded, fileServerEnded]);
     // Either is useless without the other.
     await Promise.all([machine.kill(), fileServer.kill()]);
     agent.destroy();
     await rm(folder, { recursive: true, force: true });
     return { unexpected: !this.#asked, reason: first };
   }
+}
+
+/** QEMU ends by itself in the same way whatever the guest does to end it. */
+function reasonOf({ code, signal }: ChildExit): string {
+  if (signal !== null) return `the virtual machine ended (${signal})`;
+  if (code === 0)
+    return 'the virtual machine ended: its kernel panicked, or it was rebooted or powered off from inside';
+  return code === null ? 'the virtual machine ended' : `QEMU failed with exit code ${code}`;
 }

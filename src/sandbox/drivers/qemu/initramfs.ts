@@ -1,5 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { quote } from '../../driver-kit/mount-options.ts';
+import { GUEST_ETC } from '../../guest-runtime/obtain-runtime.ts';
 import { type GuestKernel, readModule } from './kernel.ts';
 
 /**
@@ -15,24 +17,17 @@ export async function writeInitramfs(kernel: GuestKernel, path: string): Promise
   await writeFile(path, archive.end());
 }
 
-/** What the initramfs does, as text: part of what a template depends on. */
-export function initScript(modules: readonly string[]): string {
-  return `#!/bin/busybox sh
+/** How the script of an initramfs begins; it has folders of these names, and busybox. */
+export const INIT_HEAD = `#!/bin/busybox sh
 export PATH=/bin
 bb=/bin/busybox
 $bb mount -t proc proc /proc
 $bb mount -t sysfs sys /sys
 $bb mount -t devtmpfs dev /dev
-for module in ${modules.join(' ')}; do $bb insmod /lib/$module; done
-root=/newroot
-$bb mount -t tmpfs -o mode=0755,size=50% root $root
-cd $root
-$bb mkdir -p .workcell/runtime .workcell/view .workcell/overlay opt/workcell proc sys dev etc run root workspace
-$bb mkdir -p -m 1777 tmp
-$bb mount -t tmpfs overlay .workcell/overlay
-$bb mount -t ext4 -o ro,noload /dev/vda .workcell/runtime
-$bb mount --bind .workcell/runtime opt/workcell
-$bb mount --move /proc proc
+`;
+
+/** What every root needs, before it is switched to; it is the working directory, with the folders proc, sys, dev and etc. */
+export const ROOT_BASICS: string = `$bb mount --move /proc proc
 $bb mount --move /sys sys
 $bb mount --move /dev dev
 $bb mkdir -p dev/pts dev/shm
@@ -43,12 +38,22 @@ $bb ln -s /proc/self/fd dev/fd
 $bb ln -s /proc/self/fd/0 dev/stdin
 $bb ln -s /proc/self/fd/1 dev/stdout
 $bb ln -s /proc/self/fd/2 dev/stderr
-echo 'root:x:0:0:root:/root:/bin/sh
-nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin' > etc/passwd
-echo 'root:x:0:
-nogroup:x:65534:' > etc/group
-echo '127.0.0.1 localhost' > etc/hosts
-$bb ifconfig lo 127.0.0.1 up
+${Object.entries(GUEST_ETC)
+  .map(([name, text]) => `$bb printf %s ${quote(text)} > etc/${name}\n`)
+  .join('')}`;
+
+/** What the initramfs does, as text: part of what a template depends on. */
+export function initScript(modules: readonly string[]): string {
+  return `${INIT_HEAD}for module in ${modules.join(' ')}; do $bb insmod /lib/$module; done
+root=/newroot
+$bb mount -t tmpfs -o mode=0755,size=50% root $root
+cd $root
+$bb mkdir -p .workcell/runtime .workcell/view .workcell/overlay opt/workcell proc sys dev etc run root workspace
+$bb mkdir -p -m 1777 tmp
+$bb mount -t tmpfs overlay .workcell/overlay
+$bb mount -t ext4 -o ro,noload /dev/vda .workcell/runtime
+$bb mount --bind .workcell/runtime opt/workcell
+${ROOT_BASICS}$bb ifconfig lo 127.0.0.1 up
 echo -1000 > /newroot/proc/self/oom_score_adj
 exec $bb switch_root $root /opt/workcell/bin/init
 `;

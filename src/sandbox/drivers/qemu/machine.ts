@@ -111,10 +111,11 @@ function machineArguments(accelerator: Accelerator): string[] {
 /**
  * Emulated, code is translated for the address at which it runs. A guest of one customer defends nothing by placing its
  * programs at random, and each new process of a program runs on what was translated for the one before when it does not.
+ * For the same reason the agent compiles nothing: code that is made while it runs is translated once more.
  */
 function kernelCommandLine(accelerator: Accelerator): string {
   const common = 'console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on';
-  return accelerator === 'tcg' ? `${common} norandmaps` : common;
+  return accelerator === 'tcg' ? `${common} norandmaps agent_flags=--jitless` : common;
 }
 
 /** In QEMU's option lists a comma is written twice. */

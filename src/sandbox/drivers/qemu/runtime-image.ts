@@ -5,13 +5,15 @@ import { fillRuntime, type RuntimeInputs, writeRuntimeScript } from '../../guest
 
 const run = promisify(execFile);
 const MIB = 1024 * 1024;
+/** What the initramfs starts at last; the kernel hands `agent_flags` of its command line on. */
+export const INIT = '$node $agent_flags /.workcell/runtime/agentd.mjs 2>/dev/ttyS0\npoweroff -f';
 
 /** Writes the guest runtime as one read-only ext4 image. */
 export async function writeRuntimeImage(inputs: RuntimeInputs, path: string, mke2fs: string): Promise<void> {
   const folder = await mkdtemp(`${path}-`);
   try {
     await fillRuntime(inputs, folder);
-    await writeRuntimeScript(folder, 'init', '$node /.workcell/runtime/agentd.mjs 2>/dev/ttyS0\npoweroff -f');
+    await writeRuntimeScript(folder, 'init', INIT);
     const mib = Math.ceil(((await totalSize(folder)) / MIB) * 1.15) + 16;
     await run(mke2fs, ['-q', '-t', 'ext4', '-O', '^has_journal', '-m', '0', '-d', folder, path, `${mib}M`]);
   } finally {
