@@ -36,7 +36,7 @@ export type { ExecuteRequest } from './workcell/execute.ts';
 export type { Detail, ToolHit, ToolSearchOptions, ToolSearchResult } from './workcell/search-tools.ts';
 export type { ReadySkill, Skill } from './workcell/skill-view.ts';
 export type { SaveSkill, SkillDetails, SkillHit, SkillList, Skills } from './workcell/skills.ts';
-export type { SyncReport } from './workcell/sync-tools.ts';
+export type { SyncReport } from './workcell/sync-server.ts';
 // Everything together.
 export { createWorkcell, type Workcell, type WorkcellOptions } from './workcell/workcell.ts';
 export type { Workspace } from './workspaces/workspace-store.ts';

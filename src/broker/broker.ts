@@ -31,6 +31,9 @@ export interface BrokerOptions {
   readonly onProgress?: (call: CalledTool, progress: ToolProgress) => void;
 }
 
+/** Calls that are noted on top of the budget: each is kept with its arguments, and a program can make them without end. */
+const MAX_REFUSED = 100;
+
 /** What a program asked for, as it came. */
 export interface ToolRequest {
   readonly server: unknown;
@@ -67,15 +70,20 @@ export class Broker implements AsyncDisposable {
     );
   }
 
-  /** The calls that have an outcome, refused ones too, in the order in which they were made. */
+  /** The calls that have an outcome, refused ones too, in the order in which they were made; at most 100 more than the budget. */
   get records(): readonly ToolCallRecord[] {
     return this.#records.filter((record) => record !== undefined);
   }
 
   /** Performs the call, or says why not. Never rejects. */
   async call(request: ToolRequest, signal?: AbortSignal): Promise<ToolOutcome> {
+    const noted = this.#options.limits.toolCalls + MAX_REFUSED;
+    if (this.#records.length >= noted) {
+      const message = `The run has made ${noted} calls, of which ${MAX_REFUSED} or more were refused, and can make no other`;
+      return toolFailed(namesOf(request), { code: 'budget_exhausted', message });
+    }
     const seq = this.#records.push(undefined);
-    const called = { seq, server: nameText(request.server), tool: nameText(request.tool) };
+    const called = { seq, ...namesOf(request) };
     const startedAt = performance.now();
     this.#options.onCalled?.(called, request.arguments);
 
@@ -184,6 +192,10 @@ const RUN_IS_OVER: ToolFailure = { code: 'cancelled', message: 'The run is over'
 function resultOf(outcome: ToolOutcome): Pick<ToolCallRecord, 'ok' | 'error'> {
   if (outcome.ok) return { ok: true };
   return { ok: false, error: { code: outcome.error.code, message: outcome.error.message } };
+}
+
+function namesOf({ server, tool }: ToolRequest): Pick<CalledTool, 'server' | 'tool'> {
+  return { server: nameText(server), tool: nameText(tool) };
 }
 
 /** A name as it may be shown and recorded. */

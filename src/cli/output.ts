@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import { printable } from '../util/printable.ts';
 
 /** Data: for the next program in the pipe. */
 export function print(text: string): void {
@@ -28,8 +29,9 @@ export function bold(text: string): string {
   return styleText('bold', text, { stream: process.stderr });
 }
 
-/** Rows with aligned columns; the last column is as wide as it wants. */
-export function table(rows: readonly (readonly string[])[]): string {
+/** Rows with aligned columns; the last column is as wide as it wants. What cells hold cannot steer the terminal. */
+export function table(raw: readonly (readonly string[])[]): string {
+  const rows = raw.map((row) => row.map(printable));
   const widths = rows.reduce<number[]>((all, row) => row.map((cell, i) => Math.max(all[i] ?? 0, cell.length)), []);
   return rows
     .map((row) =>

@@ -24,6 +24,7 @@ export class TypeChecker implements AsyncDisposable {
   readonly #modules: ServerModules;
   #compiler: Promise<Compiler> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
 
   constructor(modules: ServerModules) {
     this.#modules = modules;
@@ -36,7 +37,13 @@ export class TypeChecker implements AsyncDisposable {
     return result;
   }
 
+  /** Checks that are under way, and later ones, give no answer. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    await this.#endCompiler();
+  }
+
+  async #endCompiler(): Promise<void> {
     const compiler = this.#compiler;
     this.#compiler = undefined;
     await compiler?.then(
@@ -46,6 +53,7 @@ export class TypeChecker implements AsyncDisposable {
   }
 
   async #check(program: GeneratedProgram): Promise<TypeCheck> {
+    if (this.#isClosed) return { checked: false, reason: 'The program was not type-checked: this Workcell is closed' };
     const timeout = Promise.withResolvers<never>();
     const timer = setTimeout(
       () => timeout.reject(new Error(`its types were not understood in ${CHECK_TIMEOUT_MS / 1000} s`)),
@@ -60,7 +68,7 @@ export class TypeChecker implements AsyncDisposable {
       return { checked: true, error: typeErrors(diagnostics, program) ?? null };
     } catch (error) {
       // Whatever state it is in, the next check starts another.
-      await this[Symbol.asyncDispose]();
+      await this.#endCompiler();
       return { checked: false, reason: `The program was not type-checked: ${messageOf(error)}` };
     } finally {
       clearTimeout(timer);
@@ -100,6 +108,7 @@ class Compiler {
   end(): void {
     // The package's own close leaves a compiler that is busy to its work.
     this.#api['client']['process']?.kill('SIGKILL');
-    void this.#api.close();
+    // What it has open cannot be closed in order any more.
+    void this.#api.close().catch(() => {});
   }
 }

@@ -54,6 +54,7 @@ export class TypeFiles implements FileSystem {
     [PROGRAM, ''],
   ]);
   readonly #types = new Map(['@types/node', 'undici-types'].map((name) => [`/node_modules/${name}/`, folderOf(name)]));
+
   /** Puts the program into place with the modules that it imports; gives the paths that are new or different. */
   async update(
     program: string,

@@ -1,11 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
 import { readTextIfExists, writeFileAtomic } from '../util/atomic-file.ts';
 import { Deadline } from '../util/deadline.ts';
-import { errnoOf } from '../util/errno.ts';
 import { FileLock } from '../util/file-lock.ts';
+import { fileVersion } from '../util/file-version.ts';
 import { Secret } from '../util/secret.ts';
 import {
   hashOf,
@@ -159,7 +159,9 @@ export class KeyStore {
   /** A rename gives the file another inode, so that two changes within one tick of the clock differ, too. */
   async #read(): Promise<Snapshot> {
     // Before the file is read: what changes meanwhile is read again.
-    const version = await versionOf(this.#path);
+    const version = await fileVersion(this.#path).catch((cause) => {
+      throw new WorkcellError('storage_failed', 'Cannot read the keys of this server', { cause });
+    });
     if (version === this.#snapshot.version) return this.#snapshot;
     const file = parseKeyFile(await readTextIfExists(this.#path));
     const snapshot = { version, file, byHash: new Map(file.keys.map((key) => [key.hash, key])) };
@@ -203,16 +205,6 @@ interface Snapshot {
   readonly version: string;
   readonly file: KeyFile;
   readonly byHash: ReadonlyMap<string, StoredKey>;
-}
-
-async function versionOf(path: string): Promise<string> {
-  try {
-    const { ino, mtimeNs, size } = await stat(path, { bigint: true });
-    return `${ino}:${mtimeNs}:${size}`;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return 'absent';
-    throw new WorkcellError('storage_failed', 'Cannot read the keys of this server', { cause: error });
-  }
 }
 
 function withOrganisation(file: KeyFile, name: string): readonly [Organisation, KeyFile] {

@@ -1,4 +1,4 @@
-import { chmod, mkdir, stat } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
@@ -6,8 +6,8 @@ import { parseCustomerId } from '../core/ids.ts';
 import { readTextIfExists, writeFileAtomic } from '../util/atomic-file.ts';
 import { CREDENTIAL_KEY } from '../util/customer-value.ts';
 import { Deadline } from '../util/deadline.ts';
-import { errnoOf } from '../util/errno.ts';
 import { FileLock } from '../util/file-lock.ts';
+import { fileVersion } from '../util/file-version.ts';
 import { Secret } from '../util/secret.ts';
 
 /** Whose credential it is; `default` is nobody's: tools are looked at with it, and no customer is ever served with it. */
@@ -95,24 +95,13 @@ export class CredentialStore {
 
   /** Read again only when it has changed. */
   async #load(): Promise<CredentialFile> {
-    const version = await this.#version();
-    if (version === undefined) return EMPTY;
+    const version = await fileVersion(this.#path);
     if (this.#read?.version === version) return this.#read.file;
+    // Somebody copied it, or unpacked it: what others can read is closed to them before it is used.
+    if (version !== 'absent') await chmod(this.#path, 0o600);
     const file = parse(await readTextIfExists(this.#path));
     this.#read = { version, file };
     return file;
-  }
-
-  async #version(): Promise<string | undefined> {
-    try {
-      const { mtimeMs, ino, size, mode } = await stat(this.#path);
-      // Somebody copied it, or unpacked it: what others can read is closed to them before it is used.
-      if ((mode & 0o077) !== 0) await chmod(this.#path, 0o600);
-      return `${mtimeMs}/${ino}/${size}`;
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return undefined;
-      throw error;
-    }
   }
 }
 

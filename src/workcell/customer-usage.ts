@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
@@ -7,8 +6,8 @@ import { UsageIndex } from '../selector/usage-index.ts';
 import { rememberTask, type ServedTask, type UsageMemory } from '../selector/usage-memory.ts';
 import { readTextIfExists, writeFileAtomic } from '../util/atomic-file.ts';
 import { Deadline } from '../util/deadline.ts';
-import { succeeds } from '../util/errno.ts';
 import { FileLock } from '../util/file-lock.ts';
+import { fileVersion } from '../util/file-version.ts';
 
 const PRIVATE = 0o600;
 const LOCK_TIMEOUT_MS = 5_000;
@@ -49,7 +48,7 @@ export class CustomerUsage {
 
   /** Throws `storage_failed` for a file that cannot be read, or holds something else. */
   async memory(): Promise<UsageMemory> {
-    const version = await versionOf(this.#path);
+    const version = await fileVersion(this.#path);
     if (this.#read?.version === version) return this.#read.memory;
     const memory = parse(await readTextIfExists(this.#path));
     this.#read = { version, memory };
@@ -92,13 +91,6 @@ export class CustomerUsage {
   async #write(memory: UsageMemory): Promise<void> {
     await writeFileAtomic(this.#path, `${JSON.stringify({ v: 1, tools: memory })}\n`, PRIVATE);
   }
-}
-
-async function versionOf(path: string): Promise<string> {
-  const found = stat(path, { bigint: true });
-  if (!(await succeeds(found, ['ENOENT']))) return 'none';
-  const { ino, mtimeNs, size } = await found;
-  return `${ino}.${mtimeNs}.${size}`;
 }
 
 function parse(text: string | undefined): UsageMemory {

@@ -7,6 +7,7 @@ import type { HiddenServer, SearchMode, SelectedTool } from '../core/selection.t
 import { estimateTokens } from '../core/token-estimate.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 import type { SearchOptions, ToolSelector } from '../selector/tool-selector.ts';
+import { printable } from '../util/printable.ts';
 
 /** How much is told of a tool: `server.tool`; that and what it does, in a line; its types and the function that calls it. */
 export const DETAILS = ['names', 'summaries', 'full'] as const;
@@ -85,7 +86,7 @@ export async function searchTools(
 
 /** What can be told of a tool, from the detail that was asked for down to its summary; of names, nothing less. */
 function textsOf(tool: ToolDescriptor, detail: Detail, language: Language): { detail: Detail; text: string }[] {
-  if (detail === 'names') return [{ detail, text: toolName(tool) }];
+  if (detail === 'names') return [{ detail, text: printable(toolName(tool)) }];
   const summary = { detail: 'summaries', text: summaryOf(tool) } as const;
   const definition = detail === 'full' ? definitionOf(tool, language) : undefined;
   return definition === undefined ? [summary] : [{ detail: 'full', text: definition }, summary];
@@ -106,10 +107,11 @@ function importOf({ server, identifier, pythonIdentifier }: ToolDescriptor, lang
   return `// import { ${identifier} } from 'servers/${server}'`;
 }
 
-/** The first sentence of what the tool does, cut where a line ends. */
+/** The first sentence of what the tool does, cut where a line ends; without characters that only a model would see. */
 function summaryOf(tool: ToolDescriptor): string {
-  const text = tool.description.replace(/\s+/g, ' ').trim();
+  const text = printable(tool.description).replace(/\s+/g, ' ').trim();
   const sentence = /^.*?[.!?](?= \p{Lu}|$)/u.exec(text)?.[0] ?? text;
   const line = sentence.length > LINE_LENGTH ? `${sentence.slice(0, LINE_LENGTH - 1).trimEnd()}…` : sentence;
-  return line === '' ? toolName(tool) : `${toolName(tool)}: ${line}`;
+  const name = printable(toolName(tool));
+  return line === '' ? name : `${name}: ${line}`;
 }

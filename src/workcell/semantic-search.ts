@@ -81,7 +81,9 @@ export class SemanticSearch implements SemanticSource, AsyncDisposable {
     const index = this.#build(this.#tools);
     this.#index = index;
     index.catch((error) => {
-      if (this.#index === index) this.#index = undefined;
+      // Of other tools than those of now, it says nothing.
+      if (this.#index !== index) return;
+      this.#index = undefined;
       this.#failed = { why: reasonOf(error), until: performance.now() + RETRY_MS };
     });
     return index;

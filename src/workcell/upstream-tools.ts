@@ -10,7 +10,7 @@ import { isCredentialMissing, type ServerStatus, UpstreamHub } from '../upstream
 import { Deadline } from '../util/deadline.ts';
 import { KeyedTurns } from '../util/keyed-turns.ts';
 import { FailureMemory } from './failure-memory.ts';
-import { leftOut, type SyncReport, syncTools, type ToolsLeftOut } from './sync-tools.ts';
+import { leftOut, type SyncReport, syncServer, type ToolsLeftOut } from './sync-server.ts';
 
 export interface UpstreamToolsOptions {
   readonly config: Pick<Config, 'mcpServers' | 'paths' | 'tools'>;
@@ -155,16 +155,13 @@ export class UpstreamTools implements AsyncDisposable {
   async #syncOne(server: string): Promise<SyncReport> {
     const { hub, catalog } = this;
     const approvals = this.#options.config.mcpServers[server]?.quarantine === true ? this.#approvals : undefined;
-    const [report] = await syncTools({
+    return await syncServer(server, {
       hub,
       catalog,
       approvals,
-      servers: [server],
-      deadlineMs: SYNC_TIMEOUT_MS,
+      timeoutMs: SYNC_TIMEOUT_MS,
       signal: this.#closed.signal,
     });
-    if (report === undefined) throw new WorkcellError('internal', `Syncing "${server}" gave no report`);
-    return report;
   }
 
   async #statusOf(server: string): Promise<ServerReport> {

@@ -28,7 +28,7 @@ import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './se
 import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
 import { type SaveSkill, Skills } from './skills.ts';
-import type { SyncReport } from './sync-tools.ts';
+import type { SyncReport } from './sync-server.ts';
 import { unavailableServers } from './unavailable-servers.ts';
 import { type ServerReport, UpstreamTools } from './upstream-tools.ts';
 

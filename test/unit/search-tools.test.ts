@@ -33,6 +33,16 @@ test('a summary is one line: the name and the first sentence, cut when it is lon
   expect(texts['write_file']?.length).toBeLessThanOrEqual('disk.write_file: '.length + 120);
 });
 
+test('a summary has no characters that a reader does not see', async () => {
+  const hidden = tool('show', 'Show\u001b[2J a\u202e file\u{e0041}. More', PATH);
+  const { hits } = await searchTools(
+    ['show'],
+    {},
+    { catalog: { list: () => [hidden], get: () => hidden }, selector: new ToolSelector([hidden]) },
+  );
+  expect(hits.map(({ text }) => text)).toEqual(['disk.show: Show[2J a file.']);
+});
+
 test('names are names, and a full definition is what a program has to know', async () => {
   expect((await search(['read file'], { detail: 'names', limit: 1 })).hits[0]?.text).toBe('disk.read_file');
   const [hit] = (await search(['read file'], { detail: 'full', limit: 1 })).hits;

@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { type ServerEntry, withMcpServer } from '../../config/add-server.ts';
 import { WorkcellError } from '../../core/errors.ts';
 import { readTextIfExists, rewriteFileAtomic } from '../../util/atomic-file.ts';
-import type { SyncReport } from '../../workcell/sync-tools.ts';
+import type { SyncReport } from '../../workcell/sync-server.ts';
 import { loadCliConfig, openCell } from '../open-cell.ts';
 import { collect } from '../option-values.ts';
 import { print, printJson, say } from '../output.ts';

@@ -1,7 +1,8 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { ERRORS, type ExitCode, WorkcellError } from '../../core/errors.ts';
 import type { ToolMethod } from '../../core/tool.ts';
-import type { ToolsLeftOut } from '../../workcell/sync-tools.ts';
+import { printable } from '../../util/printable.ts';
+import type { ToolsLeftOut } from '../../workcell/sync-server.ts';
 import type { ServerReport } from '../../workcell/upstream-tools.ts';
 import { openCell } from '../open-cell.ts';
 import { parseCount } from '../option-values.ts';
@@ -18,7 +19,7 @@ export function leftOutLines({ filtered, unmatched, quarantined }: ToolsLeftOut)
     ...(filtered.length > 0 ? [`left out by its filter: ${filtered.join(', ')}`] : []),
     ...unmatched.map((pattern) => `warning: "${pattern}" in allowedTools or excludeTools matches no tool`),
     ...(quarantined.length > 0 ? [`in quarantine: ${quarantined.join(', ')}; see: workcell tools approve --help`] : []),
-  ];
+  ].map(printable);
 }
 
 function statusCommand(done: (code: ExitCode) => void): Command {
@@ -41,7 +42,7 @@ function describe(report: ServerReport): string {
   const { server, state, breaker } = report;
   if (report.ok) return [`${server}: ${state}, ${report.tools} tools`, ...leftOutLines(report)].join('\n  ');
   const stderr = `what it wrote to stderr: workcell tools logs ${server}`;
-  return [`${server}: ${state}, breaker ${breaker}: ${report.error.message}`, stderr].join('\n  ');
+  return [printable(`${server}: ${state}, breaker ${breaker}: ${report.error.message}`), stderr].join('\n  ');
 }
 
 function approveCommand(): Command {

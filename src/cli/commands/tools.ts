@@ -2,8 +2,9 @@ import { Command, Option } from 'commander';
 import { ERRORS, type ExitCode } from '../../core/errors.ts';
 import type { Language } from '../../core/execution.ts';
 import { toolName } from '../../core/tool.ts';
+import { printable } from '../../util/printable.ts';
 import { DEFAULT_TOKENS, DETAILS, type Detail, type ToolSearchResult } from '../../workcell/search-tools.ts';
-import type { SyncReport } from '../../workcell/sync-tools.ts';
+import type { SyncReport } from '../../workcell/sync-server.ts';
 import { openCell } from '../open-cell.ts';
 import { collect, LANGUAGE_CHOICES, parseCount, parseLanguage } from '../option-values.ts';
 import { dim, print, printJson, say, table } from '../output.ts';
@@ -35,7 +36,7 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
       const all = cell.listTools();
       if (options.json === true) printJson(all);
       else print(table(all.map((tool) => [toolName(tool), firstLine(tool.description)])));
-      for (const { refusal } of cell.hiddenTools()) say(`hidden: ${refusal.message}`);
+      for (const { refusal } of cell.hiddenTools()) say(`hidden: ${printable(refusal.message)}`);
     });
   for (const command of [addCommand(), ...serverCommands(done)]) tools.addCommand(command);
   tools
@@ -101,7 +102,7 @@ export function toolsCommand(done: (code: ExitCode) => void): Command {
 }
 
 function describe(report: SyncReport): string {
-  if (!report.ok) return `${report.server}: ${report.error.message}`;
+  if (!report.ok) return printable(`${report.server}: ${report.error.message}`);
   const { server, added, changed, removed, unchanged } = report;
   const counts = `${added.length} added, ${changed.length} changed, ${removed.length} removed, ${unchanged.length} unchanged`;
   return [`${server}: ${counts}`, ...leftOutLines(report)].join('\n  ');
@@ -123,7 +124,11 @@ function printFound({ hits, leftOut, withoutEmbeddings, hidden = [] }: ToolSearc
   else if (detail === 'names') print(hits.map(({ text }) => text).join('\n'));
   else print(table(hits.map(({ score, text, reasons }) => [score.toFixed(2), text, `(${reasons.join('; ')})`])));
   if (leftOut.length > 0) {
-    say(dim(`left out: ${leftOut.join(', ')}; give more --max-tokens, less --detail, or search for one by its name`));
+    say(
+      dim(
+        `left out: ${printable(leftOut.join(', '))}; give more --max-tokens, less --detail, or search for one by its name`,
+      ),
+    );
   }
   for (const { server, reason } of hidden) say(dim(`the tools of ${server} are hidden: ${reason}`));
   if (withoutEmbeddings !== undefined) say(dim(`found by words alone: ${withoutEmbeddings}`));

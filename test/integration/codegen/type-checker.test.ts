@@ -172,4 +172,13 @@ describe('the compiler', () => {
     await checker[Symbol.asyncDispose]();
     await eventually(async () => (await descendantsNamed('tsc')).length === 0);
   });
+
+  it('is not started again for checks that come when it has been closed', async () => {
+    const closed = new TypeChecker({ load: async (path) => files.get(path) });
+    const program = await new CodeGenerator().compose({ tools: issues, body: 'return 1' });
+    const under = [closed.check(program), closed.check(program)];
+    await closed[Symbol.asyncDispose]();
+    for (const each of [...under, closed.check(program)]) expect(await each).toMatchObject({ checked: false });
+    await eventually(async () => (await descendantsNamed('tsc')).length === 0);
+  });
 });

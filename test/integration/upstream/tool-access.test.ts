@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the notation of the configuration
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/load-config.ts';
@@ -220,6 +220,10 @@ describe('credentials of customers', () => {
     await open({ double: github() });
     const store = await withTokens({ ann: 'token-of-ann' });
     const path = join(folder.path, 'workspaces/.upstream/credentials.json');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    // As after it was unpacked.
+    await chmod(path, 0o644);
+    expect((await (await withTokens({})).find({ customer: 'ann' }, 'token'))?.reveal()).toBe('token-of-ann');
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect(await store.list()).toEqual([{ key: 'token', customer: 'ann', setAt: expect.stringMatching(/Z$/) }]);
     expect(JSON.stringify(await store.find({ customer: 'ann' }, 'token'))).toBe('"[redacted]"');

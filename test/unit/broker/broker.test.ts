@@ -181,6 +181,15 @@ describe('budget', () => {
     expect(codes).toEqual(['tool_failed', 'tool_failed', 'tool_failed', 'budget_exhausted']);
   });
 
+  it('and a hundred more is what is noted of calls, however many a program makes', async () => {
+    const called: unknown[] = [];
+    const { broker, sent } = brokerFor({ onCalled: (call) => called.push(call) });
+    for (let i = 0; i < 102; i++) await broker.call(request({}, 'other'));
+    expect(codeOf(await broker.call(request({})))).toBe('ok');
+    expect(codeOf(await broker.call(request({})))).toBe('budget_exhausted');
+    expect([called.length, broker.records.length, sent.length]).toEqual([103, 103, 1]);
+  });
+
   it('of zero refuses the first call', async () => {
     const { broker } = brokerFor({ limits: { toolCalls: 0, valueBytes: 1000 } });
     expect(codeOf(await broker.call(request({})))).toBe('budget_exhausted');

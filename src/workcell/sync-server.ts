@@ -5,18 +5,13 @@ import { toWorkcellError, type WorkcellError } from '../core/errors.ts';
 import type { ServerStatus, ToolListing, UpstreamHub } from '../upstream/upstream-hub.ts';
 import { Deadline } from '../util/deadline.ts';
 
-export interface SyncToolsOptions {
+export interface SyncServerOptions {
   readonly hub: UpstreamHub;
   readonly catalog: ToolCatalog;
-  /** Where servers with a quarantine are approved when they are seen for the first time. Default: nowhere. */
+  /** For a server with a quarantine: where it is approved when it is seen for the first time. Default: nowhere. */
   readonly approvals?: Approvals | undefined;
-  /** Default: every server that the hub knows. */
-  readonly servers?: readonly string[] | undefined;
-  /** Bounds each server by itself. */
-  readonly deadlineMs: number;
+  readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
-  /** Told of each server as it is done. */
-  readonly onProgress?: (report: SyncReport) => void;
 }
 
 /** What became of one server; one that failed keeps the files it had. */
@@ -39,28 +34,10 @@ interface Standing {
   readonly status?: Omit<ServerStatus, 'server'>;
 }
 
-/** Brings `servers/` in line with the tools that upstream servers list, all at once; one that fails does not stop the others. */
-export async function syncTools(options: SyncToolsOptions): Promise<readonly SyncReport[]> {
-  const servers = options.servers ?? options.hub.servers;
-  return Promise.all(
-    servers.map(async (server) => {
-      const report = await syncServer(server, options);
-      options.onProgress?.(report);
-      return report;
-    }),
-  );
-}
-
-/** What of a listing programs cannot call as it is. */
-export function leftOut(server: string, listing: ToolListing, hub: UpstreamHub): ToolsLeftOut {
-  const { tools, filtered, unmatched } = listing;
-  const quarantined = tools.filter((tool) => hub.refusal({ ...tool, server })?.code === 'quarantined');
-  return { filtered, unmatched, quarantined: quarantined.map(({ tool }) => tool) };
-}
-
-async function syncServer(server: string, options: SyncToolsOptions): Promise<SyncReport> {
-  const { hub, catalog, approvals, signal } = options;
-  using deadline = new Deadline(`Reading the tools of MCP server "${server}"`, options.deadlineMs, { signal });
+/** Brings `servers/<server>/` in line with the tools that the server lists. Never rejects: what failed is in the report. */
+export async function syncServer(server: string, options: SyncServerOptions): Promise<SyncReport> {
+  const { hub, catalog, approvals, timeoutMs, signal } = options;
+  using deadline = new Deadline(`Reading the tools of MCP server "${server}"`, timeoutMs, { signal });
   try {
     const listing = await hub.inspectTools(server, deadline);
     const { description } = await hub.describe(server, deadline);
@@ -72,6 +49,13 @@ async function syncServer(server: string, options: SyncToolsOptions): Promise<Sy
   } catch (error) {
     return { server, ok: false, error: toWorkcellError(error), ...standing(server, hub) };
   }
+}
+
+/** What of a listing programs cannot call as it is. */
+export function leftOut(server: string, listing: ToolListing, hub: UpstreamHub): ToolsLeftOut {
+  const { tools, filtered, unmatched } = listing;
+  const quarantined = tools.filter((tool) => hub.refusal({ ...tool, server })?.code === 'quarantined');
+  return { filtered, unmatched, quarantined: quarantined.map(({ tool }) => tool) };
 }
 
 function standing(name: string, hub: UpstreamHub): Standing {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ToolCatalog } from '../../../src/catalog/tool-catalog.ts';
 import { UpstreamHub, type UpstreamHubOptions } from '../../../src/upstream/upstream-hub.ts';
-import { type SyncReport, syncTools } from '../../../src/workcell/sync-tools.ts';
+import { type SyncReport, syncServer } from '../../../src/workcell/sync-server.ts';
 import { doubleServer, officialServers, stdioServer } from '../../support/mcp-servers.ts';
 import { descendants } from '../../support/processes.ts';
 import { type TempFolder, tempFolder } from '../../support/temp-folder.ts';
@@ -27,11 +27,11 @@ function start(servers: UpstreamHubOptions['servers']): void {
   hub = new UpstreamHub({ servers });
 }
 
-const sync = (servers?: readonly string[]): Promise<readonly SyncReport[]> =>
-  syncTools({ hub, catalog, servers, deadlineMs: 20_000 });
+const sync = (servers = hub.servers, timeoutMs = 20_000): Promise<readonly SyncReport[]> =>
+  Promise.all(servers.map((server) => syncServer(server, { hub, catalog, timeoutMs })));
 const entry = (name: string, description = '') => ({ name, description, inputSchema: { type: 'object' } });
 
-describe('syncTools', () => {
+describe('syncServer', () => {
   it('writes the tools of the official servers, and finds nothing to do the second time', async () => {
     start(officialServers(folder.path));
     const first = await sync();
@@ -79,8 +79,7 @@ describe('syncTools', () => {
     await sync();
     await hub.close();
     start({ a: stdioServer('no-such-command', []), b: doubleServer({ tools: [entry('z')] }) });
-    const reports: SyncReport[] = [];
-    await syncTools({ hub, catalog, deadlineMs: 20_000, onProgress: (report) => reports.push(report) });
+    const reports = await sync();
     expect(reports).toContainEqual(expect.objectContaining({ server: 'b', ok: true, added: ['z'], removed: ['y'] }));
     expect(reports).toContainEqual({
       server: 'a',
@@ -92,8 +91,8 @@ describe('syncTools', () => {
     expect(await readFile(join(folder.path, 'servers/a/x.ts'), 'utf8')).toContain('callTool');
   });
 
-  it('can be asked for some servers only, and reports those that nobody knows', async () => {
-    start({ a: doubleServer({ tools: [entry('x')] }), b: doubleServer({ mute: true }) });
+  it('reports a server that nobody knows', async () => {
+    start({ a: doubleServer({ tools: [entry('x')] }) });
     expect(await sync(['a', 'c'])).toMatchObject([
       { server: 'a', ok: true },
       { server: 'c', ok: false, error: { code: 'not_found' } },
@@ -102,7 +101,7 @@ describe('syncTools', () => {
 
   it('gives up on a server that does not answer, in the time it was given', async () => {
     start({ mute: doubleServer({ mute: true }) });
-    expect(await syncTools({ hub, catalog, deadlineMs: 300 })).toMatchObject([
+    expect(await sync(['mute'], 300)).toMatchObject([
       {
         ok: false,
         error: {
