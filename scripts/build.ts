@@ -26,4 +26,4 @@ await build({
   // The entry for other engines: it does not look for the optional native half, which cannot be bundled.
   alias: { 'cbor-x': './node_modules/cbor-x/index.js' },
 });
-copyFileSync('src/guest/program/runner.py', 'dist/guest/runner.py');
+for (const name of ['runner.py', 'check_calls.py']) copyFileSync(`src/guest/program/${name}`, `dist/guest/${name}`);

@@ -88,5 +88,7 @@ export const RUNTIME_DIRECTORY = '/opt/workcell';
 export const RUNNER_COMMAND: string = `${RUNTIME_DIRECTORY}/bin/runner`;
 /** The file of the runtime that runs programs in Python, on the image's own interpreter. */
 export const PYTHON_RUNNER = 'runner.py';
+/** What it loads from beside itself, to check a program before it runs. */
+export const PYTHON_CHECK = 'check_calls.py';
 /** Runs in a guest of any image; the image's own node may be missing, or too old for what programs use. */
 export const RUNTIME_NODE: string = `${RUNTIME_DIRECTORY}/bin/node`;

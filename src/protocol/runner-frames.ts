@@ -18,6 +18,8 @@ export type ProgramSource =
       readonly imports: string;
       /** Texts of modules by their absolute path, for a guest without a folder of the servers. */
       readonly modules: Readonly<Record<string, string>>;
+      /** Refuses the program when it calls a tool wrongly; default false. */
+      readonly typeCheck?: boolean;
     };
 
 /**

@@ -1,4 +1,4 @@
-import { PYTHON_RUNNER } from './guest-bootstrap.ts';
+import { PYTHON_CHECK, PYTHON_RUNNER } from './guest-bootstrap.ts';
 
 /**
  * The bytes of a runner's standard input and output as files of a folder that host and guest share, where a server has no
@@ -13,6 +13,7 @@ export const MAILBOX = {
   program: 'program.mjs',
   hooks: 'async-hooks.mjs',
   python: PYTHON_RUNNER,
+  pythonCheck: PYTHON_CHECK,
 } as const;
 
 /** Bytes of one message: one line of the largest size, in UTF-8. */

@@ -44,7 +44,7 @@ export interface ExecuteRequest {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds of running; default `limits.timeout` of the configuration. */
   readonly timeoutMs?: number | undefined;
-  /** Answers a TypeScript program that calls a tool wrongly with the mistakes at its lines, before anything runs. Default false. */
+  /** Answers a program that calls a tool wrongly with the mistakes at its lines, before anything of it runs. Default false. */
   readonly typeCheck?: boolean | undefined;
   readonly onEvent?: ((event: ExecutionEvent) => void) | undefined;
 }

@@ -37,7 +37,7 @@ export interface PrepareOptions {
   readonly generator: CodeGenerator;
   readonly catalog: ToolCatalog;
   readonly skills: SkillShelf;
-  /** Refuses a TypeScript program that calls a tool wrongly. */
+  /** Refuses a program that calls a tool wrongly; one in Python is checked where it runs, before it does. */
   readonly typeChecker?: TypeChecker | undefined;
   /** Whether the guest has the folder of the servers. */
   readonly hasServers: boolean;
@@ -52,7 +52,7 @@ export async function prepareProgram(
     const { source, imports } = composePython(called, body);
     const modules = hasServers ? {} : await pythonModules(callable, catalog);
     // The interpreter runs the author's own lines, and reports in them.
-    const runs = { language, code: body, imports, modules };
+    const runs = { language, code: body, imports, modules, typeCheck: typeChecker !== undefined };
     return { source, build: { ok: true, runs, locate: (error) => error }, warnings: [] };
   }
   const program = await generator.compose({ tools: called, body });

@@ -123,6 +123,17 @@ describe('the MCP server', () => {
     });
   });
 
+  it('runs nothing of a Python program that calls a tool wrongly', async () => {
+    const code = "from servers.maths import double_number\nprint('ran')\nresult = double_number(n='2')";
+    const wrong = await call('execute_code', { language: 'python', code });
+    expect(textOf(wrong)).toMatch(/^failed[\s\S]*n of double_number\(\) is '2', not float[\s\S]*program\.py:3:26/);
+    expect(wrong.structuredContent).toMatchObject({
+      status: 'failed',
+      output: '',
+      error: { name: 'TypeCheckError', line: 3 },
+    });
+  });
+
   it('tells errors of the call to the model, as text', async () => {
     for (const [name, args] of [
       ['get_execution', { execution_id: 'exe_nosuch' }],

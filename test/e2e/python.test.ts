@@ -289,6 +289,54 @@ os.wait()`;
   });
 });
 
+describe('a Python program that is checked first', () => {
+  const checked = { typeCheck: true } as const;
+  const entity = (fields: string) =>
+    `from servers.memory import create_entities\nprint("ran")\n\nmade = create_entities(entities=[{${fields}}])\nresult = len(made["entities"])`;
+
+  it('and calls tools wrongly is answered with all mistakes at its lines, and nothing of it has run', async () => {
+    const code = `${entity('"name": "Eve", "observations": "none"')}\ncreate_entities(entity=[])`;
+    const result = await run(code, checked);
+    expect(result).toMatchObject({ status: 'failed', value: null, stdout: '', stderr: '', calls: [] });
+    const lacking = "entities[0] of create_entities() lacks 'entityType', which is str";
+    const unknown = "create_entities() has no argument 'entity'; did you mean 'entities'?";
+    expect(result.error).toMatchObject({
+      name: 'TypeCheckError',
+      message: `${lacking} (line 4; 3 more); nothing was run`,
+      line: 4,
+      stack: expect.stringContaining(
+        '    at program.py:6:17\n\n    6 | create_entities(entity=[])\n      |                 ^',
+      ),
+      fields: {
+        diagnostics: [
+          { line: 4, column: 34, code: 'arg-type', message: lacking },
+          { line: 4, column: 66, code: 'arg-type', message: expect.stringContaining("'none', not List[str]") },
+          { line: 6, column: 1, code: 'call-arg', message: expect.stringContaining("needs 'entities'") },
+          { line: 6, column: 17, code: 'call-arg', message: unknown },
+        ],
+      },
+    });
+  });
+
+  it('and calls them rightly runs', async () => {
+    const code = entity('"name": "Eve", "entityType": "person", "observations": ["first"]');
+    expect(await run(code, checked)).toMatchObject({ status: 'completed', error: null, value: 1, stdout: 'ran\n' });
+  });
+
+  it('is checked against the tools that are imported for it', async () => {
+    const { status, stdout, error } = await run('print("ran")\ntyped(n="1")', {
+      ...checked,
+      tools: ['my-double.typed'],
+    });
+    expect({ status, stdout }).toEqual({ status: 'failed', stdout: '' });
+    expect(error).toMatchObject({ message: "n of typed() is '1', not float (line 2); nothing was run", line: 2 });
+  });
+
+  it('and cannot be compiled says so as ever', async () => {
+    expect((await run('x = 1\nreturn x', checked)).error).toMatchObject({ name: 'SyntaxError', line: 2 });
+  });
+});
+
 describe('a Python program that does not end', () => {
   const sleepers = () =>
     resultOf(
@@ -411,9 +459,12 @@ it('a server that speaks JSON-RPC runs Python programs with their tools', async 
   const mcpServers = { 'my-double': doubleServer({ tools }) };
   await using other = await openCell({ mcpServers, sandbox: { ...BUBBLEWRAP, protocol: 'rpc' } });
   const code = 'from servers.my_double import typed\nresult = typed(n=1)["arguments"]["n"]\nprint("done")';
-  const result = await other.workcell.customer('ann').execute({ code, language: 'python' });
+  const ann = other.workcell.customer('ann');
+  const result = await ann.execute({ code, language: 'python', typeCheck: true });
   expect(result.error).toBeNull();
   expect(result).toMatchObject({ status: 'completed', value: 1, stdout: 'done\n', calls: [{ ok: true }] });
+  const wrong = await ann.execute({ code: code.replace('n=1', 'm=1'), language: 'python', typeCheck: true });
+  expect(wrong).toMatchObject({ status: 'failed', stdout: '', calls: [], error: { name: 'TypeCheckError', line: 2 } });
 });
 
 describe('in a virtual machine', () => {

@@ -168,7 +168,7 @@ if (!require('node:module').register) throw new Error('node ' + process.version)
 /** What the guest runs, and an empty mailbox. */
 async function layOut(files: GatedFiles, folder: string): Promise<void> {
   for (const name of [MAILBOX.toGuest, MAILBOX.toHost]) await files.makeDirectory(`${folder}/${name}`);
-  for (const name of [MAILBOX.runner, MAILBOX.program, MAILBOX.hooks, MAILBOX.python])
+  for (const name of [MAILBOX.runner, MAILBOX.program, MAILBOX.hooks, MAILBOX.python, MAILBOX.pythonCheck])
     await files.writeFile(`${folder}/${name}`, await readFile(`${BUNDLES}${name}`));
 }
 

@@ -58,6 +58,7 @@ WORKSPACE = "/workspace"
 SERVERS = "/workspace/servers"
 # A customer's own skill wins over a shared one of the same name.
 ROOTS = {"servers": [SERVERS], "skills": ["/workspace/skills", "/opt/workcell/skills"]}
+CHECK = os.path.join(os.path.dirname(__file__), "check_calls.py")
 # What is ours is not in tracebacks: this file, and the module through which wrappers call tools.
 INTERNAL = (__file__, SERVERS + "/runtime.py", "<generated imports>")
 MAX_TEXT = 16 * 1024
@@ -352,6 +353,7 @@ class Program:
         self._code = frame["code"]
         self._imports = frame["imports"]
         self._value_bytes = frame["valueBytes"]
+        self._is_checked = frame.get("typeCheck") is True
         self._emitted = None
         self._module = types.ModuleType("__main__")
         self._module.__dict__.update(__file__=PROGRAM, __builtins__=__builtins__, emit=self.emit)
@@ -369,6 +371,9 @@ class Program:
         namespace = self._module.__dict__
         try:
             code = compile(self._code, PROGRAM, "exec", dont_inherit=True)
+            mistakes = checked(self._code, self._imports, lines) if self._is_checked else None
+            if mistakes is not None:
+                return mistakes
             if self._imports:
                 exec(compile(self._imports, "<generated imports>", "exec", dont_inherit=True), namespace)
             exec(code, namespace)
@@ -392,6 +397,23 @@ class Program:
             return text
         message = "The value is %d bytes of JSON, over the limit of %d; write it to a file and give the path"
         return {"name": "LimitError", "message": message % (size, self._value_bytes), "stack": ""}
+
+
+def checked(code, imports, lines):
+    """The program's wrong calls as an error, or None; what cannot be checked runs."""
+    try:
+        return checker().check_calls(code, imports, lines)
+    except Exception:
+        return None
+
+
+def checker():
+    name = "_workcell_check"
+    if name not in sys.modules:
+        module = types.ModuleType(name)
+        SourceFileLoader(name, CHECK).exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
 
 
 def exit_status(code):
@@ -423,11 +445,13 @@ def flush():
 
 
 def prepare():
-    """Loads what wrappers and errors need, as long as nobody waits for a program."""
-    for name in ("typing", "threading", "traceback"):
+    """Loads what wrappers, errors and checks need, as long as nobody waits for a program."""
+    for name in ("typing", "threading", "traceback", "inspect"):
         if select.select([CHANNEL], [], [], 0)[0]:
             return
         __import__(name)
+    if not select.select([CHANNEL], [], [], 0)[0]:
+        checker()
 
 
 def main():

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { WorkcellError } from '../../core/errors.ts';
-import { PYTHON_RUNNER, RUNTIME_DIRECTORY } from '../../protocol/guest-bootstrap.ts';
+import { PYTHON_CHECK, PYTHON_RUNNER, RUNTIME_DIRECTORY } from '../../protocol/guest-bootstrap.ts';
 import { launchProgram } from './launch.ts';
 
 const run = promisify(execFile);
@@ -58,7 +58,7 @@ export async function writeRuntimeScript(folder: string, name: string, body: str
 }
 
 function filesOf(programs: readonly string[]): readonly string[] {
-  return [...programs.map((name) => `${name}.mjs`), PYTHON_RUNNER];
+  return [...programs.map((name) => `${name}.mjs`), PYTHON_RUNNER, PYTHON_CHECK];
 }
 
 /** A bundled guest program. Throws `driver_unavailable` when it was not built. */

@@ -13,7 +13,9 @@ function python(code: string, ...args: readonly string[]): ChildProcess {
   return child;
 }
 
-it.each(['src/guest/program/runner.py', 'servers/runtime.py'])('%s can be read by Python 3.9', async (name) => {
+const files = ['src/guest/program/runner.py', 'src/guest/program/check_calls.py', 'servers/runtime.py'];
+
+it.each(files)('%s can be read by Python 3.9', async (name) => {
   const check = python('import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 9))', path(name));
   expect((await once(check, 'exit'))[0]).toBe(0);
 });

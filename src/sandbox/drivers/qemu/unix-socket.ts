@@ -8,8 +8,11 @@ import { type Deadline, poll } from '../../../util/deadline.ts';
 export function connectUnix(path: string, deadline: Deadline): Promise<Socket> {
   return poll(deadline, async () => {
     const socket = connect(path);
+    // Whoever gives up meanwhile never gets it, and nobody else would hear of its end.
+    socket.on('error', () => {});
     try {
       await once(socket, 'connect');
+      if (deadline.signal.aborted) socket.destroy();
       return socket;
     } catch {
       socket.destroy();
