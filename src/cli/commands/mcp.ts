@@ -2,7 +2,7 @@ import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
-import { Argument, Command } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { parseCustomerId } from '../../core/ids.ts';
 import { clientConfig, MCP_CLIENTS, type McpClient, withServer } from '../../mcp/client-config.ts';
 import { createMcpServer } from '../../mcp/server.ts';
@@ -34,6 +34,7 @@ export function mcpCommand(): Command {
     .command('install')
     .description('print the entry that makes a client start this server, or write it into its configuration')
     .addArgument(new Argument('<client>').choices(MCP_CLIENTS))
+    .addOption(new Option('--print', 'print it, which is the default').conflicts('write'))
     .option('--write', 'write it, instead of printing it')
     // `--customer` is the option of `mcp`, wherever it stands.
     .configureHelp({ showGlobalOptions: true })
