@@ -4,6 +4,7 @@ import { WorkcellError } from '../core/errors.ts';
 import { schemaHash } from '../core/schema-hash.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import { readTextIfExists, writeFileAtomic } from '../util/atomic-file.ts';
+import { lockServer } from './server-lock.ts';
 
 const fileSchema = z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/));
 
@@ -40,21 +41,23 @@ export class Approvals {
     else this.#approved.set(server, parse(server, text));
   }
 
-  /** Approves these tools as they are. */
+  /** Approves these tools as they are. Throws as {@link lockServer} does. */
   async approve(server: string, tools: readonly KnownTool[]): Promise<void> {
+    await using _lock = await lockServer(this.#servers, server);
     await this.refresh(server);
-    const approved = new Map(this.#approved.get(server));
-    for (const tool of tools) approved.set(tool.tool, schemaHash(tool));
-    await this.#write(server, approved);
+    await this.#add(server, tools);
   }
 
   /** Approves a server that is seen for the first time. */
   async approveFirst(server: string, tools: readonly KnownTool[]): Promise<void> {
+    await using _lock = await lockServer(this.#servers, server);
     await this.refresh(server);
-    if (!this.#approved.has(server)) await this.approve(server, tools);
+    if (!this.#approved.has(server)) await this.#add(server, tools);
   }
 
-  async #write(server: string, approved: Approved): Promise<void> {
+  async #add(server: string, tools: readonly KnownTool[]): Promise<void> {
+    const approved = new Map(this.#approved.get(server));
+    for (const tool of tools) approved.set(tool.tool, schemaHash(tool));
     const sorted = [...approved].sort(([a], [b]) => (a < b ? -1 : 1));
     await writeFileAtomic(this.#path(server), `${JSON.stringify(Object.fromEntries(sorted), null, 2)}\n`);
     this.#approved.set(server, approved);

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assignIdentifiers } from '../codegen/identifiers.ts';
 import type { ObservedSchema } from '../codegen/observed-schema.ts';
@@ -10,9 +10,8 @@ import { schemaHash } from '../core/schema-hash.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import { readTextIfExists, writeFileAtomic, writeFileIfChanged } from '../util/atomic-file.ts';
-import { Deadline } from '../util/deadline.ts';
-import { FileLock } from '../util/file-lock.ts';
 import { NONE_OBSERVED, OBSERVED_FILE, readObserved, renderObserved, widened } from './observed-outputs.ts';
+import { lockServer } from './server-lock.ts';
 import { descriptorsOf } from './tool-descriptors.ts';
 import { readManifest, renderManifest, type ToolManifest } from './tool-manifest.ts';
 
@@ -104,16 +103,6 @@ export async function writeObserved(
   for (const [name, content] of files.filter(([name]) => name !== INDEX && name !== PACKAGE))
     await writeFileIfChanged(join(folder, name), content);
   return tools;
-}
-
-const LOCK_TIMEOUT_MS = 10_000;
-
-/** One process at a time writes a server's folder. */
-async function lockServer(servers: string, server: string): Promise<AsyncDisposable> {
-  await mkdir(servers, { recursive: true });
-  const what = `The folder servers/${server}`;
-  using deadline = new Deadline(`Waiting for ${what}`, LOCK_TIMEOUT_MS);
-  return await FileLock.wait({ path: join(servers, `.${server}.lock`), what }, deadline);
 }
 
 async function refuseSamePackage(servers: string, server: string): Promise<void> {

@@ -375,6 +375,11 @@ describe('workcell mcp install', () => {
       expect(mcpServers.workcell.args.slice(-3)).toEqual(['mcp', '--customer', 'acme']);
     },
   );
+
+  it('does not print and write at once', async () => {
+    const both = await workcell(['mcp', 'install', 'cursor', '--print', '--write']);
+    expect(both).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('cannot be used with') });
+  });
 });
 
 describe('workcell doctor and workcell config', () => {
