@@ -22,6 +22,7 @@ export function registerExecution(server: McpServer, customer: Customer): void {
       description: DESCRIPTION,
       inputSchema: {
         code: z.string().describe('the program'),
+        task: z.string().optional().describe('what it is for; helps to find tools later'),
         language: z.enum(LANGUAGES).default('typescript'),
         session: z.string().optional().describe('groups executions; any name'),
         timeout_ms: z.int().positive().optional(),
@@ -29,7 +30,7 @@ export function registerExecution(server: McpServer, customer: Customer): void {
       outputSchema: executionShape,
       annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: true },
     },
-    ({ code, language, session, timeout_ms: timeoutMs }, extra) =>
+    ({ code, task, language, session, timeout_ms: timeoutMs }, extra) =>
       answering(async () => {
         const tell = progressOf(extra);
         tell('preparing the program and a sandbox');
@@ -37,7 +38,7 @@ export function registerExecution(server: McpServer, customer: Customer): void {
         const onEvent = (event: ExecutionEvent) => tell(textOf(event));
         return executionAnswer(
           reportOfResult(
-            await customer.execute({ code, language, session, timeoutMs, typeCheck: true, signal, onEvent }),
+            await customer.execute({ code, task, language, session, timeoutMs, typeCheck: true, signal, onEvent }),
           ),
         );
       }),

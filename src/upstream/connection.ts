@@ -209,7 +209,8 @@ export class Connection {
     const { name } = this.#options;
     if (error instanceof z.core.$ZodError || isWorkcellError(error) || this.#isAnswer(error)) {
       const reason = error instanceof z.core.$ZodError ? 'it answered with something that is no list' : wordsOf(error);
-      const message = `Cannot list the tools of MCP server "${name}": ${this.#redact(shortened(reason))}`;
+      const words = withoutHostPath(this.#options.server, this.#redact(shortened(reason)));
+      const message = `Cannot list the tools of MCP server "${name}": ${words}`;
       return new WorkcellError('protocol_error', message, { cause: error });
     }
     const trouble = await this.#troubleOf(error);
