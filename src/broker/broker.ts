@@ -6,6 +6,7 @@
  */
 import { WorkcellError } from '../core/errors.ts';
 import type { ToolCallRecord } from '../core/execution.ts';
+import { isFields } from '../core/fields.ts';
 import type { ExecutionLimits } from '../core/limits.ts';
 import { isIdempotent, type ToolDescriptor, toolName } from '../core/tool.ts';
 import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
@@ -153,7 +154,7 @@ export class Broker implements AsyncDisposable {
       return { code: 'arguments_too_large', message, details: { bytes: json.bytes, limit: valueBytes } };
     }
     const plain: unknown = JSON.parse(json.text);
-    if (!isObject(plain)) return { code: 'invalid_arguments', message: `${name}: the arguments must be an object` };
+    if (!isFields(plain)) return { code: 'invalid_arguments', message: `${name}: the arguments must be an object` };
 
     const check = checkArguments(tool.inputSchema, plain);
     if (check.kind === 'invalid') return { code: 'invalid_arguments', message: `${name}: ${check.problem}` };
@@ -211,10 +212,6 @@ function jsonOf(value: unknown): { readonly text: string; readonly bytes: number
   } catch {
     return undefined;
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function sizes(bytes: number, limit: number): string {

@@ -1,4 +1,4 @@
-import { type Fields, isFields } from './fields.ts';
+import { type Fields, isFields } from '../core/fields.ts';
 
 /**
  * The structure of values that were seen, as JSON Schema; empty where nothing was seen yet.

@@ -1,5 +1,5 @@
+import { type Fields, fieldsOf, isString, stringsOf } from '../core/fields.ts';
 import type { JsonSchema } from '../core/tool.ts';
-import { type Fields, fieldsOf, isString, stringsOf } from './fields.ts';
 
 /** What a value in a sentence has to be to fill a parameter; `structure` is what no sentence spells out. */
 export type ParameterKind =

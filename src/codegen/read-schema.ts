@@ -1,5 +1,5 @@
+import { type Fields, fieldsOf, isFields, isString, jsonOf, stringsOf } from '../core/fields.ts';
 import type { JsonSchema } from '../core/tool.ts';
-import { type Fields, fieldsOf, isFields, isString, jsonOf, stringsOf } from './fields.ts';
 import { pascalCase } from './identifiers.ts';
 import { schemaDocs } from './schema-docs.ts';
 import { SchemaReferences } from './schema-references.ts';

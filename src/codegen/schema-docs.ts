@@ -1,4 +1,4 @@
-import { type Fields, isFields, isString, jsonOf } from './fields.ts';
+import { type Fields, isFields, isString, jsonOf } from '../core/fields.ts';
 import type { Docs } from './type-model.ts';
 
 const MAX_DESCRIPTION = 4_000;

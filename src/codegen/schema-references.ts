@@ -1,4 +1,4 @@
-import { isFields, isString } from './fields.ts';
+import { isFields, isString } from '../core/fields.ts';
 import { resolvePointer } from './json-pointer.ts';
 
 /** A larger schema is not searched for anchors to its end. */

@@ -1,4 +1,5 @@
 import { WorkcellError } from '../core/errors.ts';
+import { isFields } from '../core/fields.ts';
 
 export const MCP_CLIENTS = ['claude-desktop', 'claude-code', 'cursor', 'vscode'] as const;
 export type McpClient = (typeof MCP_CLIENTS)[number];
@@ -48,7 +49,7 @@ function desktopPath(platform: NodeJS.Platform): string {
 function parse(text: string, path: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);
-    if (isObject(value)) return value;
+    if (isFields(value)) return value;
   } catch {
     // Told below.
   }
@@ -57,10 +58,6 @@ function parse(text: string, path: string): Record<string, unknown> {
 
 function objectAt(config: Record<string, unknown>, key: string, path: string): Record<string, unknown> {
   const value = config[key] ?? {};
-  if (isObject(value)) return value;
+  if (isFields(value)) return value;
   throw new WorkcellError('invalid_state', `"${key}" of ${path} is not an object; mend it first`);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
