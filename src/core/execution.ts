@@ -96,3 +96,54 @@ export type ExecutionEvent = { readonly seq: number } & (
   | { readonly type: 'tool.returned'; readonly record: ToolCallRecord }
   | { readonly type: 'finished'; readonly result: ExecutionResult }
 );
+
+/** Where an execution stands: `paused` waits for an approval; `interrupted` was cut off, and can be resumed. */
+export type ExecutionState = ExecutionStatus | 'running' | 'paused' | 'interrupted';
+
+/**
+ * One event of an execution as its session keeps it: `seq` starts at 1, has no gaps, and is the same whenever and wherever the
+ * event is asked for. It is told only when it is on disk.
+ */
+export type HistoryEvent = {
+  readonly seq: number;
+  /** ISO 8601, UTC. */
+  readonly at: string;
+} & (
+  | {
+      readonly type: 'started';
+      readonly executionId: ExecutionId;
+      readonly sessionId: SessionId;
+      readonly language: Language;
+      readonly task: string | null;
+    }
+  | { readonly type: 'stdout' | 'stderr'; readonly text: string }
+  | { readonly type: 'tool.called'; readonly call: number; readonly server: string; readonly tool: string }
+  | ({ readonly type: 'tool.returned'; readonly call: number } & Omit<ToolCallRecord, 'seq'>)
+  | {
+      readonly type: 'approval.required';
+      readonly approvalId: string;
+      readonly call: number;
+      readonly server: string;
+      readonly tool: string;
+      readonly arguments: unknown;
+    }
+  | {
+      readonly type: 'approval.decided';
+      readonly approvalId: string;
+      readonly call: number;
+      readonly approved: boolean;
+      readonly by: string;
+      readonly reason: string | null;
+    }
+  /** The program runs again from its beginning: what it wrote before is void. */
+  | { readonly type: 'resumed'; readonly attempt: number }
+  /** The last event, unless the execution is resumed. */
+  | { readonly type: 'finished'; readonly result: RecordedResult }
+);
+
+/** The outcome of an execution as its session keeps it. */
+export interface RecordedResult extends Omit<ExecutionResult, 'status' | 'timing'> {
+  /** `interrupted`: what is under the program failed, so it has no outcome; `error` says how. */
+  readonly status: ExecutionStatus | 'interrupted';
+  readonly timing: ExecutionTiming | null;
+}

@@ -15,6 +15,8 @@ export const FIELD_LIMITS: Readonly<Record<string, number>> = {
   'error.message': 16 * KIB,
   'error.stack': 64 * KIB,
   'error.fields': 64 * KIB,
+  'error.details': 64 * KIB,
+  reason: 16 * KIB,
   context: DEFAULT_LIMITS.valueBytes,
 };
 

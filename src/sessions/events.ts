@@ -48,6 +48,22 @@ const programError = z.object({
   fields: z.record(z.string(), z.unknown()).nullable().optional(),
 });
 
+/** As the program gets it; logs of before hold only code and message. */
+const toolError = z.object({
+  code: z.string(),
+  message: z.string(),
+  retryable: z.boolean().optional(),
+  details: z.record(z.string(), z.unknown()).optional(),
+});
+
+const executionRequest = z.object({
+  /** Null: the program was made from the task. */
+  code: z.string().nullable(),
+  tools: z.array(z.string()).readonly().nullable(),
+  timeoutMs: z.number().nullable(),
+  typeCheck: z.boolean(),
+});
+
 const timing = z.object({
   selectMs: milliseconds,
   generateMs: milliseconds,
@@ -77,6 +93,9 @@ const storedEvent = z.discriminatedUnion('type', [
     program: z.string(),
     selection,
     planner: z.enum(['none', 'literal']),
+    warnings: z.array(z.string()).readonly().optional(),
+    /** What was asked for, so that it can be run again; undefined in logs of before. */
+    request: executionRequest.optional(),
   }),
   z.object({
     ...envelope,
@@ -95,8 +114,41 @@ const storedEvent = z.discriminatedUnion('type', [
     call: count,
     ok: z.boolean(),
     ms: milliseconds,
+    /** What the program was given; undefined for a failure. */
     value: z.unknown().optional(),
-    error: z.object({ code: z.string(), message: z.string() }).optional(),
+    error: toolError.optional(),
+  }),
+  /** The call waits, and the time of its program stands still, until somebody decides. */
+  z.object({
+    ...envelope,
+    type: z.literal('approval.requested'),
+    executionId: z.string(),
+    call: count,
+    approvalId: z.string(),
+    server: z.string(),
+    tool: z.string(),
+    arguments: json,
+  }),
+  z.object({
+    ...envelope,
+    type: z.literal('approval.decided'),
+    executionId: z.string(),
+    call: count,
+    approvalId: z.string(),
+    approved: z.boolean(),
+    /** Who decided, for people. */
+    by: z.string(),
+    reason: z.string().nullable(),
+  }),
+  /** The program of an execution that was cut off or paused runs again from its beginning; its output begins anew. */
+  z.object({
+    ...envelope,
+    type: z.literal('execution.resumed'),
+    executionId: z.string(),
+    /** 2 for the first time that it runs again. */
+    attempt: z.int().min(2),
+    /** Whether calls that had returned are answered from this log. */
+    replay: z.boolean(),
   }),
   z.object({
     ...envelope,

@@ -88,8 +88,17 @@ export function viewSession(options: SessionViewOptions): SessionView {
         if (run !== undefined) run.finished = event;
         break;
       }
+      case 'execution.resumed': {
+        const run = runs.get(event.executionId);
+        if (run === undefined) break;
+        run.output.length = 0;
+        run.finished = undefined;
+        break;
+      }
       case 'tool.called':
       case 'tool.returned':
+      case 'approval.requested':
+      case 'approval.decided':
         break;
       default:
         event satisfies never;

@@ -59,8 +59,9 @@ export class ExecutionLog {
     facts: ExecutionFacts & { readonly task: string | null },
     listener: Listener,
   ): Promise<ExecutionLog> {
-    const { id: executionId, task, program, language, selection, planner } = facts;
-    await session.append({ type: 'execution.started', executionId, task, language, program, selection, planner });
+    const { id: executionId, task, program, language, selection, planner, warnings } = facts;
+    const type = 'execution.started';
+    await session.append({ type, executionId, task, language, program, selection, planner, warnings });
     return new ExecutionLog(session, facts, listener);
   }
 
