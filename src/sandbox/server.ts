@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
+import type { BootKind } from '../core/execution.ts';
 import { parseAllowList } from '../core/network-policy.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { FileLock } from '../util/file-lock.ts';
@@ -54,6 +55,8 @@ export interface SandboxServerOptions {
   readonly queueTimeoutMs?: number;
   /** Sandboxes that an organisation may have in all states together. Default 10 000. */
   readonly maxSandboxes?: number;
+  /** Told how long each start of a sandbox took; `boot` is undefined for one that has failed. */
+  readonly onStart?: (boot: BootKind | undefined, ms: number) => void;
   /** Told of what went wrong in the server itself, whose reason no client is told. */
   readonly onProblem?: (error: unknown) => void;
   /** What guests may reach at most: `example.com`, `10.0.0.0/8:5432`, `*`, … (`parseAllowList`). Default nothing. */
@@ -76,11 +79,18 @@ const MAX_SANDBOXES = 10_000;
 export class SandboxServer implements AsyncDisposable {
   /** `http://127.0.0.1:5555` */
   readonly url: string;
+  readonly #registry: SandboxRegistry;
   readonly #cleanup: Cleanup;
 
-  private constructor(url: string, cleanup: Cleanup) {
+  private constructor({ url, registry }: Opened, cleanup: Cleanup) {
     this.url = url;
+    this.#registry = registry;
     this.#cleanup = cleanup;
+  }
+
+  /** How many sandboxes there are in each state. */
+  countByState(): Readonly<Record<string, number>> {
+    return this.#registry.countByState();
   }
 
   /** Throws `busy` when another server has the state folder. */
@@ -104,8 +114,13 @@ export class SandboxServer implements AsyncDisposable {
   }
 }
 
-/** The URL of a server that listens; `cleanup` is what has to be undone, also when this throws. */
-async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<string> {
+interface Opened {
+  readonly url: string;
+  readonly registry: SandboxRegistry;
+}
+
+/** A server that listens; `cleanup` is what has to be undone, also when this throws. */
+async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Opened> {
   const { driver, keys, bindRoots = [], images = {}, bootTimeoutMs, host = '127.0.0.1', hosts = [], state } = options;
   const limits = { ...HTTP_LIMITS, ...options.limits };
   const keyFolders = keys.filter((source) => source instanceof KeyStore).map(({ folder }) => folder);
@@ -129,6 +144,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     budget: options.budget,
     queueTimeoutMs: options.queueTimeoutMs ?? QUEUE_TIMEOUT_MS,
     onProblem: options.onProblem ?? (() => {}),
+    onStart: options.onStart ?? (() => {}),
     survives: state !== undefined && driver.capabilities.adopts,
     store: await SandboxStore.open(state),
     events,
@@ -174,7 +190,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
   });
   await app.register((routes) => volumeRoutes(routes, volumes));
   await app.register((routes) => volumeFileRoutes(routes, volumes));
-  return app.listen({ host, port: options.port ?? 0 });
+  return { url: await app.listen({ host, port: options.port ?? 0 }), registry };
 }
 
 async function lockState(state: string): Promise<FileLock> {

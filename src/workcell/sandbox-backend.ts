@@ -1,6 +1,5 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import type { Config } from '../config/config.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
@@ -15,6 +14,7 @@ import { SandboxServer } from '../sandbox/server.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Secret } from '../util/secret.ts';
+import { createLogger } from './create-logger.ts';
 import { createDriver } from './driver-choice.ts';
 
 /** A Microsandbox server that programs can be sent to. */
@@ -90,7 +90,7 @@ export async function serveSandboxes(
   { host, port, hosts, keys, keepsState, budget }: ServeOptions,
 ): Promise<SandboxServer> {
   const { workspaces, servers, skills } = config.paths;
-  const log = pino({ level: config.log.level }, pino.destination(2));
+  const log = createLogger(config.log.level);
   return SandboxServer.listen({
     driver,
     host,

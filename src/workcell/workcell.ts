@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import { SkillStore } from '../catalog/skill-store.ts';
 import type { CatalogServer, HiddenTool } from '../catalog/tool-catalog.ts';
@@ -21,6 +21,7 @@ import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.
 import { Cleanup } from '../util/cleanup.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
+import { createLogger } from './create-logger.ts';
 import { Customer, type CustomerContext } from './customer.ts';
 import type { LearnedResults } from './learned-results.ts';
 import { createExecutor, openBackend } from './sandbox-backend.ts';
@@ -119,7 +120,7 @@ export class Workcell implements AsyncDisposable {
     for (const folder of [workspaces, skills]) await mkdir(folder, { recursive: true });
     await reapCapacityMounts(workspaces);
     await seedServers(servers);
-    const log = pino({ level: config.log.level }, pino.destination(2));
+    const log = createLogger(config.log.level);
     let onChanged = () => {};
     const tools = await UpstreamTools.open({ config, log, onChanged: () => onChanged() });
     const cell = new Workcell(loaded, log, tools, onProgress);

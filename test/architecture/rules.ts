@@ -19,6 +19,7 @@ const PARTS = [
   'guest',
   'workspaces',
   'sessions',
+  'telemetry',
 ];
 const DRIVER = 'sandbox/drivers/*';
 
@@ -42,6 +43,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   guest: ['protocol'],
   workspaces: BASE,
   sessions: BASE,
+  // Prometheus and OpenTelemetry.
+  telemetry: BASE,
   workcell: [...PARTS, DRIVER],
   http: ['workcell', ...BASE, 'config'],
   mcp: ['workcell', ...BASE, 'config'],
