@@ -100,6 +100,8 @@ export interface ServerConfig {
   /** Names under which clients reach it, besides `localhost` and its address. */
   readonly hosts: readonly string[];
   readonly apiKey: Secret | undefined;
+  /** How long executions under way may go on when the server is asked to end. */
+  readonly drainMs: number;
 }
 
 export interface ToolsConfig {

@@ -25,7 +25,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       processes: 1024,
       descriptors: 4096,
     },
-    server: { host: '127.0.0.1', port: 5555 },
+    server: { host: '127.0.0.1', port: 5555, drain: '30s' },
     tools: { observed: true },
     selector: { limit: 5, usage: true },
     limits: {

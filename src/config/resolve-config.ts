@@ -30,7 +30,13 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       network: sandbox.network,
     },
     workspace: { capacityBytes: workspace.capacity, inodes: workspace.inodes },
-    server: { host: server.host, port: server.port, hosts: server.hosts, apiKey: server.apiKey },
+    server: {
+      host: server.host,
+      port: server.port,
+      hosts: server.hosts,
+      apiKey: server.apiKey,
+      drainMs: server.drain,
+    },
     tools: { observed: tools.observed },
     selector: {
       limit: selector.limit,

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { HttpContext, Route } from './define-route.ts';
 import { docsPage } from './docs-page.ts';
 import { openApiDocument } from './openapi.ts';
+import { operationsRoutes } from './operations.ts';
 import { registerRoutes } from './register-routes.ts';
 import { customerRoutes } from './routes/customers.ts';
 
@@ -17,6 +18,7 @@ export function httpApi(context: HttpContext, version: string): (app: FastifyIns
   const json = JSON.stringify(document);
   const html = docsPage(document);
   return async (app) => {
+    operationsRoutes(app, context);
     await registerRoutes(app, routes, context);
     const { config } = { config: { access: 'anyone' } } as const;
     app.get('/openapi.json', { config }, (_request, reply) => reply.type('application/json').send(json));
