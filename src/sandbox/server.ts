@@ -11,6 +11,7 @@ import { authenticateRequests } from './authenticate-requests.ts';
 import { Authenticator, type KeySource } from './authenticator.ts';
 import type { SandboxDriver } from './driver.ts';
 import { EventLog } from './event-log.ts';
+import { guardSandboxApi } from './guard-sandbox-api.ts';
 import { createHttpApp } from './http-app.ts';
 import { HTTP_LIMITS, type HttpLimits } from './http-limits.ts';
 import { KeyStore } from './key-store.ts';
@@ -199,6 +200,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
   authenticateRequests(app, new Authenticator(keys));
   // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
   await app.register(async (routes) => {
+    guardSandboxApi(routes);
     sandboxRoutes(routes, registry);
     agentRoute(routes, registry);
     rpcRoutes(routes, {
@@ -208,9 +210,9 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
     logRoutes(routes, registry);
     eventRoutes(routes, events);
     accountRoutes(routes, { registry, usage, listVolumes: ({ org }) => volumes.list(org.id), since: new Date() });
+    await routes.register(async (nested) => volumeRoutes(nested, volumes));
+    await routes.register(async (nested) => volumeFileRoutes(nested, volumes));
   });
-  await app.register((routes) => volumeRoutes(routes, volumes));
-  await app.register((routes) => volumeFileRoutes(routes, volumes));
   if (options.routes !== undefined) await app.register(options.routes);
   return { url: await app.listen({ host, port: options.port ?? 0 }), registry };
 }

@@ -24,9 +24,9 @@ export interface SandboxBackend extends AsyncDisposable {
   readonly apiKey: Secret;
 }
 
+export type { KeyInfo } from '../sandbox/key-file.ts';
 export { newSecret as newApiKey } from '../sandbox/key-file.ts';
-export type { KeyInfo, KeyStore } from '../sandbox/key-store.ts';
-export { ROLES, type Role } from '../sandbox/principal.ts';
+export type { KeyStore } from '../sandbox/key-store.ts';
 
 export const MIB: number = 1024 * 1024;
 /** Share of the host's memory that guests may have when the configuration names no ceiling. */
