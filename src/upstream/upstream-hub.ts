@@ -13,6 +13,7 @@ import type { Connection } from './connection.ts';
 import { credentialKeys, isPerCustomer, serverFor, wantsFolder } from './customer-server.ts';
 import { type ConnectionStatus, type IdleOptions, ManagedConnection } from './managed-connection.ts';
 import { isToolAllowed, unmatchedPatterns } from './tool-filter.ts';
+import type { CallResult } from './tool-result.ts';
 import type { ServerInfo, UpstreamServer, UpstreamTool } from './upstream-server.ts';
 
 export interface UpstreamHubOptions {
@@ -49,6 +50,8 @@ export interface UpstreamCall {
   /** Bounds the call with connecting before it; default: the server's own timeout. */
   readonly timeoutMs?: number | undefined;
   readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
+  /** Told of the whole answer of a tool that did not fail, as its server gave it. */
+  readonly onResult?: ((result: CallResult) => void) | undefined;
 }
 
 /** What a server lists, and what of it cannot be called. */
