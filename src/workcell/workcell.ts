@@ -88,6 +88,7 @@ export class Workcell implements AsyncDisposable {
   readonly #customers = new Map<string, Customer>();
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
+  readonly #toolListeners = new Set<() => void>();
   readonly #sharedSkills: SkillStore;
   readonly #semantic: SemanticSearch | undefined;
   readonly #selector: ToolSelector;
@@ -271,6 +272,14 @@ export class Workcell implements AsyncDisposable {
     const tools = this.#tools.catalog.list();
     this.#semantic?.setTools(tools);
     this.#selector.update(tools);
+    for (const listener of this.#toolListeners) listener();
+  }
+
+  #onToolsChanged(listener: () => void): () => void {
+    // Of its own, so that the same listener can be there twice.
+    const entry = () => listener();
+    this.#toolListeners.add(entry);
+    return () => this.#toolListeners.delete(entry);
   }
 
   #context(): CustomerContext {
@@ -284,6 +293,7 @@ export class Workcell implements AsyncDisposable {
       sharedSkills: this.#sharedSkills,
       learn: (results) => this.#learn(results),
       unavailable: unavailableServers(this.#tools.hub),
+      onToolsChanged: (listener) => this.#onToolsChanged(listener),
       onUsageProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
     };
