@@ -1,11 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
+import type { FastifyInstance } from 'fastify';
 import type { BootKind } from '../core/execution.ts';
 import { parseAllowList } from '../core/network-policy.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { FileLock } from '../util/file-lock.ts';
-import { toErrorResponse } from './api-error.ts';
+import { toFailure, toNotFound } from './api-error.ts';
 import { authenticateRequests } from './authenticate-requests.ts';
 import { Authenticator, type KeySource } from './authenticator.ts';
 import type { SandboxDriver } from './driver.ts';
@@ -66,6 +67,8 @@ export interface SandboxServerOptions {
    * adopt then outlive a server that is killed. Absent: everything ends with the server.
    */
   readonly state?: string;
+  /** Serves more on the same port, behind the same guard and keys. Its failures are told as `application/problem+json`. */
+  readonly routes?: (app: FastifyInstance) => Promise<void>;
 }
 
 const QUEUE_TIMEOUT_MS = 5 * 60_000;
@@ -160,15 +163,14 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
     if (body === '') done(null, undefined);
     else parseJson(request, String(body), done);
   });
-  app.setErrorHandler((error, _request, reply) => {
-    const { status, body } = toErrorResponse(error);
-    if (body.error.code === 'internal') options.onProblem?.(error);
-    void reply.status(status).send(body);
+  app.setErrorHandler((error, request, reply) => {
+    const { status, headers, body, isOurs } = toFailure(error, request);
+    if (isOurs) options.onProblem?.(error);
+    void reply.status(status).headers(headers).send(body);
   });
   app.setNotFoundHandler((request, reply) => {
-    void reply
-      .status(404)
-      .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
+    const { status, headers, body } = toNotFound(request);
+    void reply.status(status).headers(headers).send(body);
   });
   await app.register(websocket, {
     options: { maxPayload: limits.messageBytes, maxFragments: limits.messageFragments, perMessageDeflate: false },
@@ -190,6 +192,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
   });
   await app.register((routes) => volumeRoutes(routes, volumes));
   await app.register((routes) => volumeFileRoutes(routes, volumes));
+  if (options.routes !== undefined) await app.register(options.routes);
   return { url: await app.listen({ host, port: options.port ?? 0 }), registry };
 }
 

@@ -48,8 +48,8 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   workcell: [...PARTS, DRIVER],
   http: ['workcell', ...BASE, 'config'],
   mcp: ['workcell', ...BASE, 'config'],
-  // The command line starts the MCP server; neither serves the other.
-  cli: ['workcell', ...BASE, 'config', 'mcp'],
+  // The command line starts both servers; neither serves it.
+  cli: ['workcell', ...BASE, 'config', 'http', 'mcp'],
   // The contract suite that every driver passes; `workcell/testing` for drivers of others.
   testing: [...BASE, 'protocol', 'sandbox/driver.ts'],
   'index.ts': [...PARTS, DRIVER, 'workcell', 'http', 'mcp'],
