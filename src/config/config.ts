@@ -40,6 +40,8 @@ interface McpServerPolicy {
   readonly perCustomer: boolean;
   /** Whether only tools that were approved as they are may be called. */
   readonly quarantine: boolean;
+  /** Whether the server performs calls with the same key once, so that one may be sent again. */
+  readonly idempotencyKey: boolean;
 }
 
 export interface StdioServerConfig extends McpServerPolicy {

@@ -19,6 +19,7 @@ const mcpServer = section({
   excludeTools: z.array(text).optional(),
   perCustomer: switchValue,
   quarantine: switchValue,
+  idempotencyKey: switchValue,
 })
   .refine(...rule('needs "command" (stdio) or "url" (streamable HTTP), and not both', hasOneTransport))
   .refine(...rule('has "url", with which "args", "env" and "cwd" mean nothing', hasNoStdioKeys))
