@@ -27,7 +27,8 @@ export interface BrokerOptions {
   readonly timeoutMs?: number;
   /** With what the program sent, unchecked. */
   readonly onCalled?: (call: CalledTool, sent: unknown) => void;
-  readonly onReturned?: (record: ToolCallRecord) => void;
+  /** Whether the outcome is kept. The program gets that of a call that has left the host only when it is. */
+  readonly onReturned?: (record: ToolCallRecord, outcome: ToolOutcome) => Promise<boolean>;
   /** Told how far the server says that a call is. */
   readonly onProgress?: (call: CalledTool, progress: ToolProgress) => void;
 }
@@ -60,8 +61,9 @@ export class Broker implements AsyncDisposable {
   readonly #options: BrokerOptions;
   readonly #tools: ReadonlyMap<string, ToolDescriptor>;
   readonly #records: (ToolCallRecord | undefined)[] = [];
-  readonly #inFlight = new Set<Promise<ToolOutcome>>();
+  readonly #inFlight = new Set<Promise<unknown>>();
   readonly #closed = new AbortController();
+  #isAbandoned = false;
   #spent = 0;
 
   constructor(options: BrokerOptions) {
@@ -90,13 +92,16 @@ export class Broker implements AsyncDisposable {
 
     const answer = this.#answer(called, request.arguments, signal);
     this.#inFlight.add(answer);
-    const outcome = await answer;
+    const { outcome, isSent } = await answer;
     this.#inFlight.delete(answer);
+    // Nobody knows what becomes of a call that is left behind, and so nothing is said about it.
+    if (this.#isAbandoned && !outcome.ok && outcome.error.code === 'cancelled') return outcome;
 
     const record = { ...called, ms: Math.round(performance.now() - startedAt), ...resultOf(outcome) };
     this.#records[seq - 1] = record;
-    this.#options.onReturned?.(record);
-    return outcome;
+    const isKept = this.#options.onReturned?.(record, outcome);
+    if (!isSent || isKept === undefined || (await isKept)) return outcome;
+    return toolFailed(called, RUN_IS_OVER);
   }
 
   /** Cancels the calls in flight, waits until they are, and refuses later ones. */
@@ -105,17 +110,19 @@ export class Broker implements AsyncDisposable {
     await Promise.all(this.#inFlight);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  /** As {@link close}, for a run that was cut off: the calls in flight stay without an outcome. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isAbandoned = true;
+    await this.close();
   }
 
-  async #answer(called: CalledTool, args: unknown, signal: AbortSignal | undefined): Promise<ToolOutcome> {
+  async #answer(called: CalledTool, args: unknown, signal: AbortSignal | undefined): Promise<Answer> {
     const tool = this.#tools.get(toolName(called));
-    if (tool === undefined) return toolFailed(called, this.#options.refusal?.(called) ?? this.#notSelected(called));
+    if (tool === undefined) return refused(called, this.#options.refusal?.(called) ?? this.#notSelected(called));
     const checked = this.#checkArguments(tool, args);
-    if ('code' in checked) return toolFailed(called, checked);
+    if ('code' in checked) return refused(called, checked);
     const refusal = this.#closed.signal.aborted ? RUN_IS_OVER : this.#spendBudget();
-    if (refusal !== undefined) return toolFailed(called, refusal);
+    if (refusal !== undefined) return refused(called, refusal);
 
     const { hub, customer, timeoutMs, onProgress } = this.#options;
     const outcome = await hub.callTool({
@@ -129,7 +136,7 @@ export class Broker implements AsyncDisposable {
       onProgress: (progress) => onProgress?.(called, progress),
       signal: signal === undefined ? this.#closed.signal : AbortSignal.any([signal, this.#closed.signal]),
     });
-    return outcome.ok ? this.#checkResult(called, outcome.value) : outcome;
+    return { isSent: true, outcome: outcome.ok ? this.#checkResult(called, outcome.value) : outcome };
   }
 
   #notSelected(called: CalledTool): ToolFailure {
@@ -186,6 +193,16 @@ export class Broker implements AsyncDisposable {
       details: { bytes: bytes ?? null, limit: valueBytes },
     });
   }
+}
+
+interface Answer {
+  readonly outcome: ToolOutcome;
+  /** Whether the call may have left the host. */
+  readonly isSent: boolean;
+}
+
+function refused(called: CalledTool, failure: ToolFailure): Answer {
+  return { outcome: toolFailed(called, failure), isSent: false };
 }
 
 const RUN_IS_OVER: ToolFailure = { code: 'cancelled', message: 'The run is over' };

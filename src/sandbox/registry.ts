@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { WorkcellError } from '../core/errors.ts';
-import type { CreateSandboxRequest, Page, SandboxResponse } from '../protocol/rest.ts';
+import type { CreateSandboxRequest, Page, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { EventLog } from './event-log.ts';
 import { partSecrets } from './guest-secrets.ts';
@@ -137,6 +137,12 @@ export class SandboxRegistry implements AsyncDisposable {
     };
   }
 
+  countByState(): Readonly<Record<SandboxStatus, number>> {
+    const counts = { ...NONE };
+    for (const { status } of this.#sandboxes.values()) counts[status] += 1;
+    return counts;
+  }
+
   /** In the order of creation. */
   visibleTo(principal: Principal): Sandbox[] {
     return [...this.#sandboxes.values()].filter((sandbox) => sees(principal, sandbox));
@@ -263,6 +269,15 @@ export class SandboxRegistry implements AsyncDisposable {
     this.#options.events.append({ orgId: record.orgId, category: 'sandbox', type, by, payload });
   }
 }
+
+const NONE: Readonly<Record<SandboxStatus, number>> = {
+  created: 0,
+  starting: 0,
+  running: 0,
+  stopping: 0,
+  stopped: 0,
+  failed: 0,
+};
 
 const EVENTS: Readonly<Partial<Record<SandboxRecord['status'], string>>> = {
   running: 'sandbox_started',

@@ -1,10 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
+import type { FastifyInstance } from 'fastify';
+import type { BootKind } from '../core/execution.ts';
 import { parseAllowList } from '../core/network-policy.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { FileLock } from '../util/file-lock.ts';
-import { toErrorResponse } from './api-error.ts';
+import { toFailure, toNotFound } from './api-error.ts';
 import { authenticateRequests } from './authenticate-requests.ts';
 import { Authenticator, type KeySource } from './authenticator.ts';
 import type { SandboxDriver } from './driver.ts';
@@ -54,6 +56,8 @@ export interface SandboxServerOptions {
   readonly queueTimeoutMs?: number;
   /** Sandboxes that an organisation may have in all states together. Default 10 000. */
   readonly maxSandboxes?: number;
+  /** Told how long each start of a sandbox took; `boot` is undefined for one that has failed. */
+  readonly onStart?: (boot: BootKind | undefined, ms: number) => void;
   /** Told of what went wrong in the server itself, whose reason no client is told. */
   readonly onProblem?: (error: unknown) => void;
   /** What guests may reach at most: `example.com`, `10.0.0.0/8:5432`, `*`, … (`parseAllowList`). Default nothing. */
@@ -63,6 +67,8 @@ export interface SandboxServerOptions {
    * adopt then outlive a server that is killed. Absent: everything ends with the server.
    */
   readonly state?: string;
+  /** Serves more on the same port, behind the same guard and keys. Its failures are told as `application/problem+json`. */
+  readonly routes?: (app: FastifyInstance) => Promise<void>;
 }
 
 const QUEUE_TIMEOUT_MS = 5 * 60_000;
@@ -76,11 +82,18 @@ const MAX_SANDBOXES = 10_000;
 export class SandboxServer implements AsyncDisposable {
   /** `http://127.0.0.1:5555` */
   readonly url: string;
+  readonly #registry: SandboxRegistry;
   readonly #cleanup: Cleanup;
 
-  private constructor(url: string, cleanup: Cleanup) {
+  private constructor({ url, registry }: Opened, cleanup: Cleanup) {
     this.url = url;
+    this.#registry = registry;
     this.#cleanup = cleanup;
+  }
+
+  /** How many sandboxes there are in each state. */
+  countByState(): Readonly<Record<string, number>> {
+    return this.#registry.countByState();
   }
 
   /** Throws `busy` when another server has the state folder. */
@@ -104,8 +117,13 @@ export class SandboxServer implements AsyncDisposable {
   }
 }
 
-/** The URL of a server that listens; `cleanup` is what has to be undone, also when this throws. */
-async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<string> {
+interface Opened {
+  readonly url: string;
+  readonly registry: SandboxRegistry;
+}
+
+/** A server that listens; `cleanup` is what has to be undone, also when this throws. */
+async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Opened> {
   const { driver, keys, bindRoots = [], images = {}, bootTimeoutMs, host = '127.0.0.1', hosts = [], state } = options;
   const limits = { ...HTTP_LIMITS, ...options.limits };
   const keyFolders = keys.filter((source) => source instanceof KeyStore).map(({ folder }) => folder);
@@ -129,6 +147,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     budget: options.budget,
     queueTimeoutMs: options.queueTimeoutMs ?? QUEUE_TIMEOUT_MS,
     onProblem: options.onProblem ?? (() => {}),
+    onStart: options.onStart ?? (() => {}),
     survives: state !== undefined && driver.capabilities.adopts,
     store: await SandboxStore.open(state),
     events,
@@ -144,15 +163,14 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     if (body === '') done(null, undefined);
     else parseJson(request, String(body), done);
   });
-  app.setErrorHandler((error, _request, reply) => {
-    const { status, body } = toErrorResponse(error);
-    if (body.error.code === 'internal') options.onProblem?.(error);
-    void reply.status(status).send(body);
+  app.setErrorHandler((error, request, reply) => {
+    const { status, headers, body, isOurs } = toFailure(error, request);
+    if (isOurs) options.onProblem?.(error);
+    void reply.status(status).headers(headers).send(body);
   });
   app.setNotFoundHandler((request, reply) => {
-    void reply
-      .status(404)
-      .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
+    const { status, headers, body } = toNotFound(request);
+    void reply.status(status).headers(headers).send(body);
   });
   await app.register(websocket, {
     options: { maxPayload: limits.messageBytes, maxFragments: limits.messageFragments, perMessageDeflate: false },
@@ -174,7 +192,8 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
   });
   await app.register((routes) => volumeRoutes(routes, volumes));
   await app.register((routes) => volumeFileRoutes(routes, volumes));
-  return app.listen({ host, port: options.port ?? 0 });
+  if (options.routes !== undefined) await app.register(options.routes);
+  return { url: await app.listen({ host, port: options.port ?? 0 }), registry };
 }
 
 async function lockState(state: string): Promise<FileLock> {

@@ -10,6 +10,7 @@ import {
 import { z } from 'zod';
 import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
+import type { TraceContext } from '../core/trace-context.ts';
 import { Deadline } from '../util/deadline.ts';
 import { packageVersion } from '../util/package-version.ts';
 import { endedFailure } from './call-failure.ts';
@@ -49,6 +50,8 @@ export interface ConnectionOptions {
 export interface CallOptions {
   readonly deadline: Deadline;
   readonly onProgress?: OnProgress | undefined;
+  /** Goes into `_meta` (MCP 2026-07-28, trace context). */
+  readonly trace?: TraceContext | undefined;
 }
 
 type OnProgress = (progress: ToolProgress) => void;
@@ -141,14 +144,14 @@ export class Connection {
   }
 
   /** Sends the call once, whatever happens to it. When the deadline ends first, the server is told to cancel it. */
-  async callTool(request: ToolRequest, { deadline, onProgress }: CallOptions): Promise<ToolOutcome> {
+  async callTool(request: ToolRequest, { deadline, onProgress, trace }: CallOptions): Promise<ToolOutcome> {
     const call = { server: this.#options.name, tool: request.tool };
     const options = { signal: deadline.signal, timeout: NO_TIMER };
     const progressToken = this.#watch(onProgress);
     try {
       const answer = await performTool(request, (method, params, schema) => {
-        const meta = progressToken === undefined ? {} : { _meta: { progressToken } };
-        return this.#client.request({ method, params: { ...params, ...meta } } as ClientRequest, schema, options);
+        const _meta = { ...trace, ...(progressToken === undefined ? {} : { progressToken }) };
+        return this.#client.request({ method, params: { ...params, _meta } } as ClientRequest, schema, options);
       });
       this.#options.onAnswer();
       return answer.ok ? answer : toolFailed(call, this.#redacted(answer.failure));

@@ -4,6 +4,7 @@ import { isWorkcellError, toWorkcellError, WorkcellError } from '../core/errors.
 import { schemaHash } from '../core/schema-hash.ts';
 import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
 import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
+import type { TraceContext } from '../core/trace-context.ts';
 import { Deadline } from '../util/deadline.ts';
 import { nearest } from '../util/nearest.ts';
 import type { Secret } from '../util/secret.ts';
@@ -52,6 +53,8 @@ export interface UpstreamCall {
   readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
   /** Told of the whole answer of a tool that did not fail, as its server gave it. */
   readonly onResult?: ((result: CallResult) => void) | undefined;
+  /** Told to the server, which may do a part of the work that it names. */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** What a server lists, and what of it cannot be called. */
@@ -193,7 +196,7 @@ export class UpstreamHub implements AsyncDisposable {
         const refusal = await this.#liveRefusal(call, connection, deadline);
         if (refusal !== undefined) return toolFailed(call, refusal);
         isSent = true;
-        return await connection.callTool(call, { deadline, onProgress: call.onProgress });
+        return await connection.callTool(call, { deadline, onProgress: call.onProgress, trace: call.trace });
       });
       return { outcome, isLost: isSent && managed.status.state !== 'connected' };
     } catch (error) {

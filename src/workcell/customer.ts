@@ -94,6 +94,11 @@ export class Customer {
     await Promise.all(this.#inFlight);
   }
 
+  /** Whether it has anything yet. */
+  async exists(): Promise<boolean> {
+    return (await this.#find()) !== undefined;
+  }
+
   /** The files; created on first use. */
   async workspace(): Promise<Workspace> {
     return (await this.#open()).workspace;

@@ -1,6 +1,5 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import type { Config } from '../config/config.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
@@ -11,10 +10,11 @@ import type { OnProgress, SandboxDriver } from '../sandbox/driver.ts';
 import { newSecret } from '../sandbox/key-file.ts';
 import { KeyStore } from '../sandbox/key-store.ts';
 import { MemoryBudget } from '../sandbox/memory-budget.ts';
-import { SandboxServer } from '../sandbox/server.ts';
+import { SandboxServer, type SandboxServerOptions } from '../sandbox/server.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Secret } from '../util/secret.ts';
+import { createLogger } from './create-logger.ts';
 import { createDriver } from './driver-choice.ts';
 
 /** A Microsandbox server that programs can be sent to. */
@@ -81,16 +81,18 @@ export interface ServeOptions {
   /** Whether sandboxes outlive the server. */
   readonly keepsState: boolean;
   readonly budget: MemoryBudget;
+  /** Serves more on the same port. */
+  readonly routes?: SandboxServerOptions['routes'];
 }
 
 /** A Microsandbox server over the configured driver; bind mounts are allowed below the configured folders only. */
 export async function serveSandboxes(
   config: Config,
   driver: SandboxDriver,
-  { host, port, hosts, keys, keepsState, budget }: ServeOptions,
+  { host, port, hosts, keys, keepsState, budget, routes }: ServeOptions,
 ): Promise<SandboxServer> {
   const { workspaces, servers, skills } = config.paths;
-  const log = pino({ level: config.log.level }, pino.destination(2));
+  const log = createLogger(config.log.level);
   return SandboxServer.listen({
     driver,
     host,
@@ -105,6 +107,7 @@ export async function serveSandboxes(
     allow: config.sandbox.network.allow,
     onProblem: (error) => log.error({ err: error }, messageOf(error)),
     ...(keepsState ? { state: serverFolder(config) } : {}),
+    ...(routes === undefined ? {} : { routes }),
   });
 }
 

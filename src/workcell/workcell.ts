@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import { SkillStore } from '../catalog/skill-store.ts';
 import type { CatalogServer, HiddenTool } from '../catalog/tool-catalog.ts';
@@ -11,7 +11,7 @@ import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config
 import { processEnvironment } from '../config/process-environment.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
-import { parseCustomerId } from '../core/ids.ts';
+import { type CustomerId, parseCustomerId } from '../core/ids.ts';
 import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
 import type { ToolOutcome } from '../core/tool-error.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
@@ -21,9 +21,10 @@ import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.
 import { Cleanup } from '../util/cleanup.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
+import { createLogger } from './create-logger.ts';
 import { Customer, type CustomerContext } from './customer.ts';
 import type { LearnedResults } from './learned-results.ts';
-import { createExecutor, openBackend } from './sandbox-backend.ts';
+import { createExecutor, openBackend, type SandboxBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
@@ -39,7 +40,13 @@ export interface WorkcellOptions {
   readonly env?: LoadConfigOptions['env'];
   /** Told, in words for people, of whatever takes longer than a moment. */
   readonly onProgress?: (text: string) => void;
+  /** Gives the server that programs run on, when the first one runs. Default: that of the configuration, else one in this process. */
+  readonly backend?: () => Promise<SandboxBackend>;
+  /** Opens before the tools of servers that were never synced are known; they are there when they are. Default false. */
+  readonly syncsLater?: boolean;
 }
+
+type OpenOptions = Omit<WorkcellOptions, 'config' | 'env'>;
 
 export interface ServerLogOptions {
   readonly customer?: string | undefined;
@@ -58,10 +65,10 @@ export interface ServerCall {
 
 /** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
 export async function createWorkcell(options: WorkcellOptions = {}): Promise<Workcell> {
-  const { config, env = processEnvironment(), onProgress = () => {} } = options;
+  const { config, env = processEnvironment() } = options;
   const loaded =
     typeof config === 'object' ? config : await loadConfig({ env, ...(config === undefined ? {} : { path: config }) });
-  return Workcell.open(loaded, onProgress);
+  return Workcell.open(loaded, options);
 }
 
 /** The facade: customers run programs, tools are found and synced. Dispose it to end every sandbox and server it started. */
@@ -73,6 +80,7 @@ export class Workcell implements AsyncDisposable {
   readonly #tools: UpstreamTools;
   readonly #typeChecker: TypeChecker;
   readonly #onProgress: (text: string) => void;
+  readonly #backend: () => Promise<SandboxBackend>;
   readonly #customers = new Map<string, Customer>();
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
@@ -84,12 +92,14 @@ export class Workcell implements AsyncDisposable {
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
 
-  private constructor(loaded: LoadedConfig, log: Logger, tools: UpstreamTools, onProgress: (text: string) => void) {
+  private constructor(loaded: LoadedConfig, log: Logger, tools: UpstreamTools, options: OpenOptions) {
     const { config } = loaded;
+    const { onProgress = () => {}, backend } = options;
     this.loaded = loaded;
     this.#log = log;
     this.#tools = tools;
     this.#onProgress = onProgress;
+    this.#backend = backend ?? (() => openBackend(config, onProgress));
     this.#semantic =
       config.selector.embeddings.mode === 'off' ? undefined : new SemanticSearch({ settings: config, onProgress });
     this.#cleanup.add(async () => this.#semantic?.[Symbol.asyncDispose]());
@@ -114,20 +124,20 @@ export class Workcell implements AsyncDisposable {
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
   }
 
-  static async open(loaded: LoadedConfig, onProgress: (text: string) => void): Promise<Workcell> {
+  static async open(loaded: LoadedConfig, options: OpenOptions = {}): Promise<Workcell> {
     const { config } = loaded;
     const { workspaces, servers, skills } = config.paths;
     for (const folder of [workspaces, skills]) await mkdir(folder, { recursive: true });
     await reapCapacityMounts(workspaces);
     await seedServers(servers);
-    const log = pino({ level: config.log.level }, pino.destination(2));
+    const log = createLogger(config.log.level);
     let onChanged = () => {};
     const tools = await UpstreamTools.open({ config, log, onChanged: () => onChanged() });
-    const cell = new Workcell(loaded, log, tools, onProgress);
+    const cell = new Workcell(loaded, log, tools, options);
     onChanged = () => cell.#indexTools();
     try {
       await cell.#bringForward();
-      await tools.syncUnknown(onProgress);
+      await cell.#syncUnknown(options.syncsLater === true);
       return cell;
     } catch (error) {
       await cell.close();
@@ -140,6 +150,11 @@ export class Workcell implements AsyncDisposable {
     const customer = this.#customers.get(id) ?? new Customer(id, this.#workspaces, () => this.#context());
     this.#customers.set(id, customer);
     return customer;
+  }
+
+  /** The customers who have a workspace, sorted. */
+  listCustomers(): Promise<readonly CustomerId[]> {
+    return this.#workspaces.list();
   }
 
   listTools(): readonly ToolDescriptor[] {
@@ -269,6 +284,12 @@ export class Workcell implements AsyncDisposable {
       this.#onProgress(`the modules of ${server} are those of an earlier version: ${messageOf(error)}`);
   }
 
+  async #syncUnknown(later: boolean): Promise<void> {
+    const synced = this.#tools.syncUnknown(this.#onProgress);
+    if (!later) return await synced;
+    synced.catch((error) => this.#onProgress(`the tools could not be read: ${messageOf(error)}`));
+  }
+
   /** No program fails because what it has shown could not be kept. */
   async #learn(results: LearnedResults): Promise<void> {
     for (const [server, tools] of results.byServer) {
@@ -296,7 +317,7 @@ export class Workcell implements AsyncDisposable {
 
   async #startExecutor(): Promise<ProgramExecutor> {
     const { config } = this.loaded;
-    const backend = await openBackend(config, this.#onProgress);
+    const backend = await this.#backend();
     if (config.sandbox.protocol === 'rpc' && config.sandbox.url !== undefined)
       this.#onProgress('a 0.2 server is used: it alone decides what programs reach of the network');
     this.#cleanup.add(async () => backend[Symbol.asyncDispose]());
