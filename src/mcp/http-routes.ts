@@ -2,19 +2,16 @@ import type { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import { isInitializeRequest } from '@modelcontextprotocol/sdk/types.js';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { customerOf } from '../core/customer-of.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { CustomerId } from '../core/ids.ts';
-import type { Customer } from '../workcell/customer.ts';
+import { assertScope, type Principal } from '../core/principal.ts';
 import type { Workcell } from '../workcell/workcell.ts';
 import { HttpSessions } from './http-sessions.ts';
 import { createMcpServer, type McpServerOptions, TOOL_MODES, type ToolMode } from './server.ts';
 
-type Principal = FastifyRequest['principal'];
-
 export interface McpRoutesOptions extends Omit<McpServerOptions, 'tools'> {
   readonly cell: Pick<Workcell, 'customer'>;
-  /** Whom a request acts for; `given` is the customer that its path names. Throws `forbidden` and `not_found`. */
-  readonly authorise: (principal: Principal, given: string | undefined) => CustomerId;
 }
 
 /** A program may have 256 KiB and arguments 1 MiB, which JSON may make up to six times as long. */
@@ -52,7 +49,8 @@ async function serve(
   options: McpRoutesOptions,
 ): Promise<void> {
   const { principal, params } = request;
-  const id = options.authorise(principal, (params as { customer?: string }).customer);
+  assertScope(principal, 'mcp');
+  const id = customerIn(params, principal);
   const customer = options.cell.customer(id);
   // A session is good for who has opened it alone, whatever else a key may do.
   const owner = `${principal.keyId ?? ''}/${id}`;
@@ -65,6 +63,15 @@ async function serve(
   } else if (request.method === 'POST') {
     await pass(request, reply, await single(server()));
   } else throw new WorkcellError('invalid_argument', 'There is no Mcp-Session-Id header; initialize a session first');
+}
+
+function customerIn(params: unknown, principal: Principal): CustomerId {
+  const { customer: given = principal.customer } = params as { readonly customer?: string };
+  if (given !== undefined) return customerOf(principal, given);
+  throw new WorkcellError(
+    'invalid_argument',
+    'This key is not of one customer; name the customer: /customers/{customer}/mcp',
+  );
 }
 
 /** Its answer is this one request's; a client that goes away misses it. */

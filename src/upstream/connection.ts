@@ -25,6 +25,8 @@ import { StdioLink } from './stdio-link.ts';
 import { shortened } from './tool-result.ts';
 import type { ServerInfo, UpstreamServer, UpstreamTool } from './upstream-server.ts';
 
+/** The entry of `_meta` that names a call: of those with the same text a server performs one, and gives its answer to all. */
+const IDEMPOTENCY_KEY = 'workcell/idempotencyKey';
 /** How this client names itself to servers. */
 const CLIENT = { name: 'workcell', version: packageVersion() };
 /** Requests are bounded by their deadline's signal; the SDK's own timer is set beyond any of them. */
@@ -49,6 +51,8 @@ export interface ConnectionOptions {
 
 export interface CallOptions {
   readonly deadline: Deadline;
+  /** Goes into `_meta` as {@link IDEMPOTENCY_KEY}. */
+  readonly idempotencyKey?: string | undefined;
   readonly onProgress?: OnProgress | undefined;
   /** Goes into `_meta` (MCP 2026-07-28, trace context). */
   readonly trace?: TraceContext | undefined;
@@ -144,13 +148,20 @@ export class Connection {
   }
 
   /** Sends the call once, whatever happens to it. When the deadline ends first, the server is told to cancel it. */
-  async callTool(request: ToolRequest, { deadline, onProgress, trace }: CallOptions): Promise<ToolOutcome> {
+  async callTool(
+    request: ToolRequest,
+    { deadline, idempotencyKey, onProgress, trace }: CallOptions,
+  ): Promise<ToolOutcome> {
     const call = { server: this.#options.name, tool: request.tool };
     const options = { signal: deadline.signal, timeout: NO_TIMER };
     const progressToken = this.#watch(onProgress);
     try {
       const answer = await performTool(request, (method, params, schema) => {
-        const _meta = { ...trace, ...(progressToken === undefined ? {} : { progressToken }) };
+        const _meta = {
+          ...trace,
+          ...(progressToken === undefined ? {} : { progressToken }),
+          ...(idempotencyKey === undefined ? {} : { [IDEMPOTENCY_KEY]: idempotencyKey }),
+        };
         return this.#client.request({ method, params: { ...params, _meta } } as ClientRequest, schema, options);
       });
       this.#options.onAnswer();
