@@ -21,7 +21,8 @@ import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import { CustomerFiles } from './customer-files.ts';
 import { CustomerUsage } from './customer-usage.ts';
-import { type ExecuteRequest, type ExecutionContext, execute } from './execute.ts';
+import { type ExecuteRequest, execute } from './execute.ts';
+import type { ExecutionContext } from './execution-context.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
 import { Skills } from './skills.ts';

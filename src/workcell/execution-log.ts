@@ -7,6 +7,9 @@ import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { ExecutionFacts } from './assemble-result.ts';
 
+/** What was asked for, as the log keeps it. */
+export type RecordedRequest = NonNullable<Extract<SessionEvent, { readonly type: 'execution.started' }>['request']>;
+
 type Hub = BrokerOptions['hub'];
 type Listener = ((event: ExecutionEvent) => void) | undefined;
 type Unnumbered = ExecutionEvent extends infer Event
@@ -58,12 +61,22 @@ export class ExecutionLog {
   /** Resolves when the start is on disk: what is about to run is known before it runs. */
   static async start(
     session: SessionLog,
-    facts: ExecutionFacts & { readonly task: string | null },
+    facts: ExecutionFacts & { readonly task: string | null; readonly request: RecordedRequest },
     listener: Listener,
   ): Promise<ExecutionLog> {
-    const { id: executionId, task, program, language, selection, planner, warnings } = facts;
+    const { id: executionId, task, program, language, selection, planner, warnings, request } = facts;
     const type = 'execution.started';
-    await session.append({ type, executionId, task, language, program, selection, planner, warnings });
+    await session.append({ type, executionId, task, language, program, selection, planner, warnings, request });
+    return new ExecutionLog(session, facts, listener);
+  }
+
+  /** As {@link start}, for a program that runs again. */
+  static async resume(
+    session: SessionLog,
+    { facts, attempt, replay }: { readonly facts: ExecutionFacts; readonly attempt: number; readonly replay: boolean },
+    listener: Listener,
+  ): Promise<ExecutionLog> {
+    await session.append({ type: 'execution.resumed', executionId: facts.id, attempt, replay });
     return new ExecutionLog(session, facts, listener);
   }
 
