@@ -29,7 +29,13 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       descriptors: sandbox.descriptors,
       network: sandbox.network,
     },
-    workspace: { capacityBytes: workspace.capacity, inodes: workspace.inodes },
+    workspace: {
+      capacityBytes: workspace.capacity,
+      inodes: workspace.inodes,
+      maxFileBytes: workspace.maxFile,
+      maxArchiveBytes: workspace.maxArchive,
+      maxArchiveFiles: workspace.maxArchiveFiles,
+    },
     server: {
       host: server.host,
       port: server.port,

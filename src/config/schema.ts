@@ -53,7 +53,13 @@ export const fileSchema = section({
     descriptors: whole(16, 1_000_000),
     network: section({ allow: z.array(destination) }),
   }),
-  workspace: section({ capacity: size.optional(), inodes: whole(16, 2_000_000_000).optional() }),
+  workspace: section({
+    capacity: size.optional(),
+    inodes: whole(16, 2_000_000_000).optional(),
+    maxFile: size,
+    maxArchive: size,
+    maxArchiveFiles: whole(1, 10_000_000),
+  }),
   server: section({
     host: text,
     port: whole(0, 65_535),

@@ -16,8 +16,10 @@ import type { UsageMemory } from '../selector/usage-memory.ts';
 import { findExecution, type RecordedExecution } from '../sessions/find-execution.ts';
 import { SessionStore } from '../sessions/session-store.ts';
 import { type SessionView, type TaskView, viewSession } from '../sessions/session-view.ts';
+import { shareWorkspace } from '../workspaces/share-workspace.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
+import { CustomerFiles } from './customer-files.ts';
 import { CustomerUsage } from './customer-usage.ts';
 import { type ExecuteRequest, type ExecutionContext, execute } from './execute.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
@@ -29,6 +31,8 @@ export interface CustomerContext extends Omit<ExecutionContext, 'running' | 'ski
   readonly sharedSkills: SkillStore;
   readonly onToolsChanged: (listener: () => void) => () => void;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
+  /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
+  readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
 }
 
@@ -47,6 +51,8 @@ export class Customer {
   readonly id: CustomerId;
   /** Its own and those that all share; what it saves and removes is its own. */
   readonly skills: Skills;
+  /** What is in its workspace, as programs see it at `/workspace`. */
+  readonly files: CustomerFiles;
   readonly #workspaces: WorkspaceStore;
   readonly #context: () => CustomerContext;
   readonly #running = new Set<string>();
@@ -66,6 +72,15 @@ export class Customer {
       scope: 'own',
       tools: () => this.#context().catalog.all(),
       recorded: ({ execution }) => this.recordedExecution(execution),
+    });
+    this.files = new CustomerFiles({
+      open: () => this.#share(),
+      find: async () => (await this.#find())?.workspace,
+      admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
+      archiveLimits: () => {
+        const { maxArchiveBytes, maxArchiveFiles } = this.#context().config.workspace;
+        return { bytes: maxArchiveBytes, entries: maxArchiveFiles };
+      },
     });
   }
 
@@ -217,6 +232,12 @@ export class Customer {
     } catch (error) {
       context.onUsageProblem(this.id, toWorkcellError(error));
     }
+  }
+
+  async #share(): Promise<Workspace & AsyncDisposable> {
+    const { workspace } = await this.#open();
+    const lock = await shareWorkspace(workspace);
+    return { ...workspace, [Symbol.asyncDispose]: () => lock.release() };
   }
 
   /** Looking at a customer must not make one. */
