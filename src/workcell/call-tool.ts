@@ -59,7 +59,8 @@ export async function callTool(
     program: programOf(tool, request.arguments),
     warnings: [],
   };
-  const log = await ExecutionLog.start(session, { ...facts, task: null }, undefined);
+  const asked = { code: facts.program, tools: [toolName(tool)], timeoutMs: null, typeCheck: false };
+  const log = await ExecutionLog.start(session, { ...facts, task: null, request: asked }, undefined);
   running.add(facts.id);
   try {
     let result: CallResult | undefined;
