@@ -6,7 +6,7 @@ import { type ExecutionEvent, LANGUAGES } from '../core/execution.ts';
 import { toolName } from '../core/tool.ts';
 import type { Customer } from '../workcell/customer.ts';
 import { executionAnswer, executionShape } from './execution-answer.ts';
-import { reportOfResult, reportOfTask } from './execution-report.ts';
+import { lookUpExecution, reportOfResult } from './execution-report.ts';
 import { answering } from './tool-answer.ts';
 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
@@ -52,7 +52,7 @@ export function registerExecution(server: McpServer, customer: Customer): void {
       outputSchema: executionShape,
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
     },
-    ({ execution_id: id }) => answering(async () => executionAnswer(reportOfTask(await customer.execution(id)))),
+    ({ execution_id: id }) => answering(async () => executionAnswer(await lookUpExecution(customer, id))),
   );
 }
 

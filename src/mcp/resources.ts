@@ -2,6 +2,7 @@ import { type McpServer, ResourceTemplate } from '@modelcontextprotocol/sdk/serv
 import type { ReadResourceResult } from '@modelcontextprotocol/sdk/types.js';
 import { WorkcellError } from '../core/errors.ts';
 import type { Customer } from '../workcell/customer.ts';
+import { lookUpExecution } from './execution-report.ts';
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024;
 const MAX_LISTED = 1_000;
@@ -39,10 +40,10 @@ export function registerResources(server: McpServer, customer: Customer): void {
     new ResourceTemplate('workcell://executions/{id}/{part}', { list: undefined }),
     { title: 'All of what an execution gave', description: '`value` as JSON, or `output` as text' },
     async (uri, { id, part }): Promise<ReadResourceResult> => {
-      const { task } = await customer.execution(String(id));
+      const { value, output } = await lookUpExecution(customer, String(id));
       if (part === 'value')
-        return { contents: [{ uri: uri.href, mimeType: 'application/json', text: JSON.stringify(task.result) }] };
-      if (part === 'output') return { contents: [{ uri: uri.href, mimeType: 'text/plain', text: task.output }] };
+        return { contents: [{ uri: uri.href, mimeType: 'application/json', text: JSON.stringify(value) }] };
+      if (part === 'output') return { contents: [{ uri: uri.href, mimeType: 'text/plain', text: output }] };
       throw new WorkcellError('not_found', `An execution has a value and output, and no ${JSON.stringify(part)}`);
     },
   );

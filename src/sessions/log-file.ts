@@ -18,6 +18,8 @@ export interface LogFileOptions {
   readonly lockPath: string;
   /** What has to be there: nothing, a file, or either. */
   readonly mode: OpenMode;
+  /** Told of every event that is on disk, in their order, before whoever recorded it. Must not throw. */
+  readonly onStored?: ((event: StoredEvent) => void) | undefined;
 }
 
 export type OpenMode = 'create' | 'open' | 'openOrCreate';
@@ -29,6 +31,7 @@ export interface Repair {
 
 interface Waiting {
   readonly line: Buffer;
+  readonly event: StoredEvent;
   readonly written: PromiseWithResolvers<void>;
 }
 
@@ -43,6 +46,7 @@ export class LogFile {
   readonly path: string;
   readonly repaired: Repair | undefined;
   readonly #file: FileHandle;
+  readonly #onStored: LogFileOptions['onStored'];
   readonly #cleanup: Cleanup;
   readonly #waiting: Waiting[] = [];
   #seq: number;
@@ -55,6 +59,7 @@ export class LogFile {
     this.path = options.path;
     this.repaired = opened.repaired;
     this.#file = opened.file;
+    this.#onStored = options.onStored;
     this.#seq = opened.seq;
     this.#size = opened.size;
     this.#cleanup = cleanup;
@@ -91,7 +96,7 @@ export class LogFile {
     if (this.#failure !== undefined) throw this.#failure;
     const bounded = boundEvent(event);
     const stored = stampEvent(bounded.event, this.#seq + 1, new Date(), bounded.truncated);
-    const waiting = { line: encodeJsonLine(stored), written: Promise.withResolvers<void>() };
+    const waiting = { line: encodeJsonLine(stored), event: stored, written: Promise.withResolvers<void>() };
     this.#seq++;
     this.#waiting.push(waiting);
     this.#writing ??= this.#write();
@@ -119,7 +124,10 @@ export class LogFile {
         await this.#file.writeFile(lines);
         await this.#file.datasync();
         this.#size += lines.length;
-        for (const { written } of batch) written.resolve();
+        for (const { event, written } of batch) {
+          this.#onStored?.(event);
+          written.resolve();
+        }
       } catch (error) {
         this.#failure = explainWriteError(this.id, error);
         for (const { written } of [...batch, ...this.#waiting.splice(0)]) written.reject(this.#failure);

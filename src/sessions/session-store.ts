@@ -4,6 +4,7 @@ import { WorkcellError } from '../core/errors.ts';
 import { type CustomerId, newSessionId, parseSessionId, type SessionId } from '../core/ids.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
 import { Turns } from '../util/turns.ts';
+import type { StoredEvent } from './events.ts';
 import { LogFile, type OpenMode } from './log-file.ts';
 import { SessionHistory } from './session-history.ts';
 import { SessionLog } from './session-log.ts';
@@ -14,6 +15,8 @@ export interface SessionStoreOptions {
   readonly customer: CustomerId;
   /** The directory with this customer's session files; only the host writes to it. */
   readonly sessionsPath: string;
+  /** Told of every event that this store has brought to disk, in the order of each session. Must not throw. */
+  readonly onStored?: ((session: SessionId, event: StoredEvent) => void) | undefined;
 }
 
 interface SharedFile {
@@ -30,6 +33,7 @@ interface SharedFile {
 export class SessionStore {
   readonly #customer: CustomerId;
   readonly #directory: string;
+  readonly #onStored: SessionStoreOptions['onStored'];
   readonly #shared = new Map<SessionId, SharedFile>();
   /** Opening and closing take turns, so that each finds the files in the state that the one before left. */
   readonly #turns = new Turns();
@@ -37,6 +41,7 @@ export class SessionStore {
   constructor(options: SessionStoreOptions) {
     this.#customer = options.customer;
     this.#directory = options.sessionsPath;
+    this.#onStored = options.onStored;
   }
 
   /** Throws `already_exists` when there is a session with this id. */
@@ -58,6 +63,16 @@ export class SessionStore {
   async find(id: SessionId): Promise<SessionHistory | undefined> {
     const path = this.#pathOf(id);
     return (await succeeds(lstat(path), ['ENOENT'])) ? new SessionHistory(id, path) : undefined;
+  }
+
+  /** Bytes of its file; undefined when there is no such session. */
+  async size(id: SessionId): Promise<number | undefined> {
+    try {
+      return (await lstat(this.#pathOf(id))).size;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
   }
 
   /** The ids of all sessions, sorted: those that were made by `newSessionId`, oldest first. */
@@ -91,7 +106,8 @@ export class SessionStore {
   async #openFile(id: SessionId, mode: OpenMode): Promise<LogFile> {
     const path = this.#pathOf(id);
     const lockPath = join(this.#directory, `.${id}.lock`);
-    return await LogFile.open({ id, customer: this.#customer, path, lockPath, mode });
+    const onStored = (event: StoredEvent) => this.#onStored?.(id, event);
+    return await LogFile.open({ id, customer: this.#customer, path, lockPath, mode, onStored });
   }
 
   #pathOf(id: SessionId): string {

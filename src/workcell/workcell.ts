@@ -20,9 +20,11 @@ import { readServerLog } from '../upstream/server-log.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { GatedFiles } from '../util/gated-files.ts';
+import { IdleMap } from '../util/idle-map.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { createLogger } from './create-logger.ts';
-import { Customer, type CustomerContext } from './customer.ts';
+import { Customer, type CustomerContext, type CustomerStates } from './customer.ts';
+import { CustomerState } from './customer-state.ts';
 import type { LearnedResults } from './learned-results.ts';
 import { createExecutor, openBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
@@ -57,6 +59,9 @@ export interface ServerCall {
   readonly customer?: string | undefined;
 }
 
+/** What is kept of customers of whom nothing runs. */
+const IDLE_CUSTOMERS = { idleMs: 5 * 60_000, maxIdle: 256 };
+
 /** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
 export async function createWorkcell(options: WorkcellOptions = {}): Promise<Workcell> {
   const { config, env = processEnvironment(), onProgress = () => {} } = options;
@@ -74,7 +79,7 @@ export class Workcell implements AsyncDisposable {
   readonly #tools: UpstreamTools;
   readonly #typeChecker: TypeChecker;
   readonly #onProgress: (text: string) => void;
-  readonly #customers = new Map<string, Customer>();
+  readonly #customers: CustomerStates;
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
   readonly #sharedSkills: SkillStore;
@@ -100,6 +105,7 @@ export class Workcell implements AsyncDisposable {
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
     });
+    this.#customers = new IdleMap({ ...IDLE_CUSTOMERS, make: (id) => new CustomerState(id, this.#workspaces) });
     this.#cleanup.add(() => this.#workspaces.close());
     this.#sharedSkills = new SkillStore(new GatedFiles(config.paths.skills), 'shared');
     const shelf = new SkillShelf([this.#sharedSkills]);
@@ -137,9 +143,7 @@ export class Workcell implements AsyncDisposable {
 
   /** Throws `invalid_argument` for an id that is none. */
   customer(id: string): Customer {
-    const customer = this.#customers.get(id) ?? new Customer(id, this.#workspaces, () => this.#context());
-    this.#customers.set(id, customer);
-    return customer;
+    return new Customer(id, this.#customers, () => this.#context());
   }
 
   listTools(): readonly ToolDescriptor[] {
@@ -273,7 +277,7 @@ export class Workcell implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.#cleanup.run();
-    await Promise.all([...this.#customers.values()].map((customer) => customer.settled()));
+    await Promise.all(this.#customers.values().map(({ executions }) => executions.settled()));
   }
 
   #openExecutor(): Promise<ProgramExecutor> {
