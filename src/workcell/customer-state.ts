@@ -1,9 +1,12 @@
 import { SkillStore } from '../catalog/skill-store.ts';
-import type { CustomerId } from '../core/ids.ts';
+import { type CustomerId, newSessionId, type SessionId } from '../core/ids.ts';
 import { SessionStore } from '../sessions/session-store.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { CustomerUsage } from './customer-usage.ts';
 import { Executions } from './executions.ts';
+
+/** A session is opened anew for each call, and read then. */
+const CALLS_PER_SESSION = 200;
 
 /** What lies in a customer's folder. */
 export interface CustomerFolder {
@@ -18,12 +21,21 @@ export class CustomerState {
   readonly executions: Executions;
   readonly #id: CustomerId;
   readonly #workspaces: WorkspaceStore;
+  #callSession = newSessionId();
+  #calls = 0;
   #opened: Promise<CustomerFolder> | undefined;
 
   constructor(id: CustomerId, workspaces: WorkspaceStore) {
     this.#id = id;
     this.#workspaces = workspaces;
     this.executions = new Executions({ customer: id, sessions: async () => (await this.find())?.sessions });
+  }
+
+  /** Where the next call without a program is recorded: one that no other process writes to. */
+  callSession(): SessionId {
+    if (this.#calls % CALLS_PER_SESSION === 0) this.#callSession = newSessionId();
+    this.#calls += 1;
+    return this.#callSession;
   }
 
   /** Undefined when there is none: looking at a customer must not make one. */

@@ -9,12 +9,16 @@ import type {
   RecordedResult,
 } from '../core/execution.ts';
 import { type CustomerId, parseCustomerId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
+import type { ToolDescriptor } from '../core/tool.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
 import { type SessionView, viewSession } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
+import { shareWorkspace } from '../workspaces/share-workspace.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
+import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
+import { CustomerFiles } from './customer-files.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
 import { type ExecutionContext, execute } from './execute.ts';
@@ -28,8 +32,11 @@ import { Skills } from './skills.ts';
 /** What all customers share. */
 export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
   readonly sharedSkills: SkillStore;
+  readonly onToolsChanged: (listener: () => void) => () => void;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
+  /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
+  readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
 }
 
 export type CustomerStates = IdleMap<CustomerId, CustomerState>;
@@ -39,6 +46,8 @@ export class Customer {
   readonly id: CustomerId;
   /** Its own and those that all share; what it saves and removes is its own. */
   readonly skills: Skills;
+  /** What is in its workspace, as programs see it at `/workspace`. */
+  readonly files: CustomerFiles;
   readonly #states: CustomerStates;
   readonly #context: () => CustomerContext;
 
@@ -52,6 +61,15 @@ export class Customer {
       scope: 'own',
       tools: () => this.#context().catalog.all(),
       recorded: ({ execution }) => this.recordedExecution(execution),
+    });
+    this.files = new CustomerFiles({
+      open: () => this.#share(),
+      find: async () => (await this.#use((state) => state.find()))?.workspace,
+      admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
+      archiveLimits: () => {
+        const { maxArchiveBytes, maxArchiveFiles } = this.#context().config.workspace;
+        return { bytes: maxArchiveBytes, entries: maxArchiveFiles };
+      },
     });
   }
 
@@ -99,6 +117,36 @@ export class Customer {
    */
   async cancel(id: string): Promise<void> {
     await this.#use(({ executions }) => executions.cancel(parseExecutionId(id)));
+  }
+
+  /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
+  async callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
+    return await this.#use(async (state) => {
+      const { workspace, sessions } = await state.open();
+      const context = this.#context();
+      const answer = Promise.withResolvers<ToolCallAnswer>();
+      const { outcome } = state.executions.run({ tools: [request.tool], signal: request.signal }, async (live) => {
+        await using session = await sessions.openOrCreate(state.callSession());
+        return await callTool(live, request, workspace, session, { ...context, onAnswer: answer.resolve });
+      });
+      await outcome;
+      return await answer.promise;
+    });
+  }
+
+  /** The tools that it may call, in the same order each time. */
+  listTools(): readonly ToolDescriptor[] {
+    return this.#context().catalog.list();
+  }
+
+  /** Calls back when its tools have changed, until what is returned is called. */
+  onToolsChanged(listener: () => void): () => void {
+    return this.#context().onToolsChanged(listener);
+  }
+
+  /** Whether it has anything yet. */
+  async exists(): Promise<boolean> {
+    return (await this.#use((state) => state.find())) !== undefined;
   }
 
   /** The files; created on first use. */
@@ -202,6 +250,12 @@ export class Customer {
     } catch (error) {
       context.onUsageProblem(this.id, toWorkcellError(error));
     }
+  }
+
+  async #share(): Promise<Workspace & AsyncDisposable> {
+    const workspace = await this.workspace();
+    const lock = await shareWorkspace(workspace);
+    return { ...workspace, [Symbol.asyncDispose]: () => lock.release() };
   }
 
   /** Nobody drops what is kept of the customer meanwhile. */

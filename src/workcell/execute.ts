@@ -108,7 +108,7 @@ export async function execute(
         valueBytes: config.limits.valueBytes,
       },
       timeoutMs: request.timeoutMs ?? config.limits.timeoutMs,
-      signal,
+      signal: AbortSignal.any([log.failed, signal]),
       onSandbox: (info) => {
         sandbox = info;
       },

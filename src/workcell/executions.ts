@@ -90,7 +90,7 @@ export class Executions {
    * started with another request.
    */
   async begin(request: ExecuteRequest, run: Run): Promise<Begun> {
-    if (request.executionId === undefined) return { isNew: true, live: this.#launch(newExecutionId(), request, run) };
+    if (request.executionId === undefined) return { isNew: true, live: this.run(request, run) };
     const id = parseExecutionId(request.executionId);
     const begun = await this.#turns.take(id, async (): Promise<Begun> => {
       const live = this.#live.get(id);
@@ -101,6 +101,11 @@ export class Executions {
     });
     if (!begun.isNew) await assertRepeated(begun, request);
     return begun;
+  }
+
+  /** Runs what has no id yet. */
+  run(request: ExecuteRequest, run: Run): LiveExecution {
+    return this.#launch(newExecutionId(), request, run);
   }
 
   /** Resolves when the start is on disk. */
