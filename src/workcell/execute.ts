@@ -53,7 +53,7 @@ export async function execute(
   const log = await ExecutionLog.start(session, facts, request, live);
   const { timeoutMs } = request;
   return await runProgram(
-    { facts, tools, build, watch, selectMs, generateMs, timeoutMs },
+    { facts, tools, build, watch, selectMs, generateMs, timeoutMs, origin: request },
     { live, log, workspace, context },
   );
 }
