@@ -21,8 +21,9 @@ import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool
 import { CustomerFiles } from './customer-files.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
-import { type ExecutionContext, execute } from './execute.ts';
+import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
+import type { ExecutionContext } from './execution-context.ts';
 import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
