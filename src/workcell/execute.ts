@@ -136,7 +136,7 @@ export async function execute(
         valueBytes: config.limits.valueBytes,
       },
       timeoutMs: request.timeoutMs ?? config.limits.timeoutMs,
-      signal: request.signal,
+      signal: either(log.failed, request.signal),
       onSandbox: (info) => {
         sandbox = info;
       },
@@ -174,8 +174,8 @@ function languageOf({ code, language }: Pick<ExecuteRequest, 'code' | 'language'
   return code === undefined ? 'typescript' : (language ?? 'typescript');
 }
 
-function either(call: AbortSignal, request: AbortSignal | undefined): AbortSignal {
-  return request === undefined ? call : AbortSignal.any([call, request]);
+function either(one: AbortSignal, request: AbortSignal | undefined): AbortSignal {
+  return request === undefined ? one : AbortSignal.any([one, request]);
 }
 
 function assertRequest({ code, language, timeoutMs }: ExecuteRequest, codeBytes: number): void {

@@ -1,7 +1,7 @@
 import type { BrokerOptions } from '../broker/broker.ts';
 import { messageOf } from '../core/errors.ts';
 import type { ExecutionEvent, ExecutionResult, SandboxInfo } from '../core/execution.ts';
-import type { ToolProgress } from '../core/tool-error.ts';
+import { type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
 import type { SessionEvent } from '../sessions/events.ts';
 import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
@@ -26,6 +26,7 @@ export class ExecutionLog {
   readonly #pending = new Set<Promise<unknown>>();
   /** When each open call last told of its progress. */
   readonly #progressAt = new Map<number, number>();
+  readonly #failed = new AbortController();
   #failure: unknown;
   #seq = 0;
 
@@ -36,7 +37,7 @@ export class ExecutionLog {
     const executionId = facts.id;
     this.brokerHooks = {
       onCalled: ({ seq: call, server, tool }, sent) => {
-        this.#append({ type: 'tool.called', executionId, call, server, tool, arguments: sent });
+        void this.#append({ type: 'tool.called', executionId, call, server, tool, arguments: sent });
         this.#tell({ type: 'tool.called', call, server, tool });
       },
       // For whoever watches; history is not made of it.
@@ -44,11 +45,12 @@ export class ExecutionLog {
         if (this.#isSoon(call, progress)) return;
         this.#tell({ type: 'tool.progress', call, ...progress });
       },
-      onReturned: (record) => {
-        const { seq: call, ok, ms, error } = record;
+      onReturned: (record, outcome) => {
+        const { seq: call, ms } = record;
         this.#progressAt.delete(call);
-        this.#append({ type: 'tool.returned', executionId, call, ok, ms, ...(error === undefined ? {} : { error }) });
+        const onDisk = this.#append({ type: 'tool.returned', executionId, call, ms, ...recordedOutcome(outcome) });
         this.#tell({ type: 'tool.returned', record });
+        return onDisk;
       },
     };
   }
@@ -65,12 +67,17 @@ export class ExecutionLog {
     return new ExecutionLog(session, facts, listener);
   }
 
+  /** Fires when something cannot be recorded: a program that nobody can tell of must not go on. */
+  get failed(): AbortSignal {
+    return this.#failed.signal;
+  }
+
   started(sandbox: SandboxInfo): void {
     this.#tell({ type: 'started', executionId: this.#facts.id, sandbox });
   }
 
   output(stream: 'stdout' | 'stderr', text: string): void {
-    this.#append({ type: 'output', executionId: this.#facts.id, stream, text });
+    void this.#append({ type: 'output', executionId: this.#facts.id, stream, text });
     this.#tell({ type: stream, text });
   }
 
@@ -78,7 +85,11 @@ export class ExecutionLog {
   recordCalls(hub: Hub): Hub {
     return {
       callTool: async (call) => {
-        await this.#settled();
+        try {
+          await this.#settled();
+        } catch {
+          return toolFailed(call, { code: 'cancelled', message: 'The run is over: what it does cannot be recorded' });
+        }
         return hub.callTool(call);
       },
     };
@@ -98,12 +109,19 @@ export class ExecutionLog {
     return error;
   }
 
-  #append(event: SessionEvent): void {
-    const appended = this.#session.append(event).catch((error) => {
-      this.#failure ??= error;
-    });
+  /** Whether it got to the disk. */
+  #append(event: SessionEvent): Promise<boolean> {
+    const appended = this.#session.append(event).then(
+      () => true,
+      (error) => {
+        this.#failure ??= error;
+        this.#failed.abort();
+        return false;
+      },
+    );
     this.#pending.add(appended);
     void appended.then(() => this.#pending.delete(appended));
+    return appended;
   }
 
   /** Resolves when all that was recorded so far is on disk; throws when something could not be. */
@@ -131,3 +149,11 @@ export class ExecutionLog {
     }
   }
 }
+
+function recordedOutcome(outcome: ToolOutcome): Pick<Returned, 'ok' | 'value' | 'error'> {
+  if (outcome.ok) return { ok: true, value: outcome.value };
+  const { code, message, retryable, details } = outcome.error;
+  return { ok: false, error: { code, message, retryable, details } };
+}
+
+type Returned = Extract<SessionEvent, { readonly type: 'tool.returned' }>;
