@@ -40,6 +40,8 @@ interface McpServerPolicy {
   readonly perCustomer: boolean;
   /** Whether only tools that were approved as they are may be called. */
   readonly quarantine: boolean;
+  /** Whether the server performs calls with the same key once, so that one may be sent again. */
+  readonly idempotencyKey: boolean;
 }
 
 export interface StdioServerConfig extends McpServerPolicy {
@@ -105,6 +107,8 @@ export interface ServerConfig {
   /** Names under which clients reach it, besides `localhost` and its address. */
   readonly hosts: readonly string[];
   readonly apiKey: Secret | undefined;
+  /** How long executions under way may go on when the server is asked to end. */
+  readonly drainMs: number;
 }
 
 export interface ToolsConfig {

@@ -26,7 +26,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       descriptors: 4096,
     },
     workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000 },
-    server: { host: '127.0.0.1', port: 5555 },
+    server: { host: '127.0.0.1', port: 5555, drain: '30s' },
     tools: { observed: true },
     selector: { limit: 5, usage: true },
     limits: {
@@ -54,7 +54,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
 export function serverDefaults(entries: readonly Entry[]): readonly Entry[] {
   return entries.flatMap(({ path: [section, name, key] }) => {
     if (section !== 'mcpServers' || name === undefined) return [];
-    const common = { timeout: '60s', perCustomer: false, quarantine: false };
+    const common = { timeout: '60s', perCustomer: false, quarantine: false, idempotencyKey: false };
     const values = key === 'command' ? { ...common, args: [], cwd: '.' } : common;
     return Object.entries(values).map(([child, value]) => entryOf([section, name, child], value));
   });

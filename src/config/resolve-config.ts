@@ -36,7 +36,13 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       maxArchiveBytes: workspace.maxArchive,
       maxArchiveFiles: workspace.maxArchiveFiles,
     },
-    server: { host: server.host, port: server.port, hosts: server.hosts, apiKey: server.apiKey },
+    server: {
+      host: server.host,
+      port: server.port,
+      hosts: server.hosts,
+      apiKey: server.apiKey,
+      drainMs: server.drain,
+    },
     tools: { observed: tools.observed },
     selector: {
       limit: selector.limit,
@@ -61,8 +67,8 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
 
 async function toServer(entry: FileConfig['mcpServers'][string], folder: string): Promise<McpServerConfig> {
   const { command, args = [], env = {}, cwd = folder, url = '', headers = {} } = entry;
-  const { timeout: timeoutMs, allowedTools, excludeTools, perCustomer, quarantine } = entry;
-  const policy = { timeoutMs, allowedTools, excludeTools, perCustomer, quarantine };
+  const { timeout: timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, idempotencyKey } = entry;
+  const policy = { timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, idempotencyKey };
   if (command === undefined) return { kind: 'http', url, headers, ...policy };
   return { kind: 'stdio', command: await findCommand(command, folder), args, env, cwd, ...policy };
 }

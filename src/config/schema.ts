@@ -19,6 +19,7 @@ const mcpServer = section({
   excludeTools: z.array(text).optional(),
   perCustomer: switchValue,
   quarantine: switchValue,
+  idempotencyKey: switchValue,
 })
   .refine(...rule('needs "command" (stdio) or "url" (streamable HTTP), and not both', hasOneTransport))
   .refine(...rule('has "url", with which "args", "env" and "cwd" mean nothing', hasNoStdioKeys))
@@ -59,7 +60,13 @@ export const fileSchema = section({
     maxArchive: size,
     maxArchiveFiles: whole(1, 10_000_000),
   }),
-  server: section({ host: text, port: whole(0, 65_535), hosts: z.array(text), apiKey: secret.optional() }),
+  server: section({
+    host: text,
+    port: whole(0, 65_535),
+    hosts: z.array(text),
+    apiKey: secret.optional(),
+    drain: duration,
+  }),
   tools: section({ observed: switchValue }),
   selector: section({
     limit: whole(1, 1000),

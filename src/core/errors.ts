@@ -27,6 +27,7 @@ export const ERRORS = {
   busy: { http: 429, exit: 4, retryable: true },
   cancelled: { http: 499, exit: 4, retryable: true },
   deadline_exceeded: { http: 504, exit: 4, retryable: true },
+  shutting_down: { http: 503, exit: 4, retryable: true },
   driver_unavailable: { http: 503, exit: 4, retryable: false },
   sandbox_boot_failed: { http: 502, exit: 4, retryable: true },
   sandbox_lost: { http: 502, exit: 4, retryable: true },

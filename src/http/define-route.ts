@@ -1,12 +1,15 @@
 import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
 import type { Scope } from '../core/scopes.ts';
+import type { TraceContext } from '../core/trace-context.ts';
 import type { Customer } from '../workcell/customer.ts';
+import type { Readiness } from '../workcell/readiness.ts';
 import type { Workcell } from '../workcell/workcell.ts';
 
 /** What all routes share. */
 export interface HttpContext {
   readonly cell: Workcell;
+  readonly readiness: Pick<Readiness, 'report'>;
 }
 
 /** Whom a request comes from. */
@@ -53,6 +56,8 @@ export interface RouteRequest<Path extends string, Params, Query, Body, Headers>
   readonly headers: OutputOf<Headers>;
   readonly principal: Principal;
   readonly requestId: string;
+  /** What is done for this request is a part of. */
+  readonly trace: TraceContext | undefined;
   /** What the client takes, of the types that the answers of the route have; the first is the default. */
   readonly accept: string;
   /** Aborted when the client is gone before the answer is. */

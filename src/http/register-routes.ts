@@ -1,5 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { traceContext } from '../core/trace-context.ts';
+import { Span } from '../telemetry/span.ts';
 import { acceptedType } from './accept.ts';
 import { assertScope, customerOf, noCustomer } from './authorise.ts';
 import { type Answer, type HttpContext, isRawBody, type RawBody, type Route } from './define-route.ts';
@@ -38,6 +40,7 @@ function register(app: FastifyInstance, route: Route, context: HttpContext): voi
     },
     handler: async (request, reply) => {
       const { principal, id: requestId } = request;
+      const span = startSpan(request, reply, route);
       const { customer: given, ...params } = paramsOf(request, route);
       const customer = given === undefined ? undefined : context.cell.customer(customerOf(given, principal));
       if (customer !== undefined && route.makesCustomer !== true && !(await customer.exists()))
@@ -52,6 +55,7 @@ function register(app: FastifyInstance, route: Route, context: HttpContext): voi
         headers: route.headers === undefined ? undefined : validate(route.headers, request.headers, 'headers'),
         principal,
         requestId,
+        trace: span.traceContext,
         accept,
         signal: goneSignal(reply),
       } as never);
@@ -94,6 +98,21 @@ function notAcceptable(offered: readonly string[]): Error {
   return Object.assign(new Error(`The answer is to be had as ${offered.join(', ')} only; change Accept`), {
     statusCode: 406,
   });
+}
+
+/** Ends with the answer. */
+function startSpan({ headers }: FastifyRequest, reply: FastifyReply, { method, path }: Route): Span {
+  const span = Span.start(`${method} ${path}`, {
+    kind: 'server',
+    parent: traceContext(headers['traceparent'], headers['tracestate']),
+    attributes: { 'http.request.method': method, 'http.route': path },
+  });
+  reply.raw.once('close', () => {
+    const { statusCode } = reply.raw;
+    span.set({ 'http.response.status_code': statusCode });
+    span.end(statusCode < 500 ? undefined : { code: String(statusCode), message: '' });
+  });
+  return span;
 }
 
 function goneSignal(reply: FastifyReply): AbortSignal {

@@ -7,10 +7,10 @@ import { parseCustomerId } from '../../core/ids.ts';
 import { clientConfig, MCP_CLIENTS, type McpClient, withServer } from '../../mcp/client-config.ts';
 import { createMcpServer } from '../../mcp/server.ts';
 import { readTextIfExists, rewriteFileAtomic } from '../../util/atomic-file.ts';
+import { packageVersion } from '../../util/package-version.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { openCell } from '../open-cell.ts';
 import { print, say } from '../output.ts';
-import { packageVersion } from '../package-version.ts';
 
 export function mcpCommand(): Command {
   const mcp = new Command('mcp')

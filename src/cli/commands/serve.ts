@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { Command } from 'commander';
+import { formatDuration } from '../../core/units.ts';
 import { httpApi } from '../../http/http-api.ts';
 import { createDriver } from '../../workcell/driver-choice.ts';
 import { ownBackend } from '../../workcell/own-backend.ts';
+import { Readiness } from '../../workcell/readiness.ts';
 import { newApiKey, openBudget, openKeyStore, prepareDriver, serveSandboxes } from '../../workcell/sandbox-backend.ts';
 import { createWorkcell } from '../../workcell/workcell.ts';
 import { onInterrupt } from '../interrupt.ts';
@@ -43,10 +45,13 @@ export function serveCommand(): Command {
           ...(backend === undefined ? {} : { backend }),
         }),
       );
-      const routes = httpApi({ cell }, packageVersion());
+      cell.metrics.watchProcess();
+      const readiness = new Readiness({ driver, folder: config.paths.workspaces, isDraining: () => cell.isDraining });
       const server = await serveSandboxes(config, driver, {
-        ...{ host, port, hosts, keys, budget, routes },
+        ...{ host, port, hosts, keys, budget },
         keepsState: true,
+        routes: httpApi({ cell, readiness }, packageVersion()),
+        metrics: cell.metrics,
       });
       stack.use(server);
       // What runs ends before that on which it runs.
@@ -59,6 +64,7 @@ export function serveCommand(): Command {
       const placeholder = apiKey === undefined ? '<a key of workcell key create>' : '<server.apiKey>';
       print(`MSB_BACKEND=cloud MSB_API_URL=${server.url} MSB_API_KEY=${ofThisRun?.reveal() ?? `'${placeholder}'`}`);
       if (!signal.aborted) await once(signal, 'abort');
-      say('Stopping');
+      say(`Stopping: executions may go on for ${formatDuration(config.server.drainMs)}; again ends them at once`);
+      await cell.drain(config.server.drainMs);
     });
 }
