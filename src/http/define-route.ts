@@ -15,7 +15,7 @@ export interface HttpContext {
 /** Whom a request comes from. */
 export type Principal = FastifyRequest['principal'];
 
-export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
 
 /** What a handler answers; a stream that breaks ends the connection, so that no client takes it for whole. */
 export interface Answer {
