@@ -15,7 +15,7 @@ import { guardSandboxApi } from './guard-sandbox-api.ts';
 import { createHttpApp } from './http-app.ts';
 import { HTTP_LIMITS, type HttpLimits } from './http-limits.ts';
 import { KeyStore } from './key-store.ts';
-import type { Principal } from './principal.ts';
+import type { Principal } from '../core/principal.ts';
 import { SandboxRegistry } from './registry.ts';
 import { guardRequests } from './request-guard.ts';
 import { accountRoutes } from './routes/account.ts';

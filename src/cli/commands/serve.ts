@@ -10,7 +10,7 @@ import { createWorkcell } from '../../workcell/workcell.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { loadCliConfig } from '../open-cell.ts';
 import { print, say, sayProgress } from '../output.ts';
-import { packageVersion } from '../package-version.ts';
+import { packageVersion } from '../../util/package-version.ts';
 
 export function serveCommand(): Command {
   return new Command('serve')
