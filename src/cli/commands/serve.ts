@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Command } from 'commander';
 import { formatDuration } from '../../core/units.ts';
 import { httpApi } from '../../http/http-api.ts';
+import { packageVersion } from '../../util/package-version.ts';
 import { createDriver } from '../../workcell/driver-choice.ts';
 import { ownBackend } from '../../workcell/own-backend.ts';
 import { Readiness } from '../../workcell/readiness.ts';
@@ -10,7 +11,6 @@ import { createWorkcell } from '../../workcell/workcell.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { loadCliConfig } from '../open-cell.ts';
 import { print, say, sayProgress } from '../output.ts';
-import { packageVersion } from '../../util/package-version.ts';
 
 export function serveCommand(): Command {
   return new Command('serve')

@@ -61,7 +61,7 @@ const isWanted = z
 
 /** The files of a customer's workspace. No link is followed, wherever it leads. */
 export function fileRoutes({ cell }: HttpContext): readonly Route[] {
-  const { workspace } = cell.loaded.config;
+  const { maxFileBytes, maxArchiveBytes } = cell.loaded.config.workspace;
   return [
     defineRoute({
       method: 'GET',
@@ -135,7 +135,7 @@ export function fileRoutes({ cell }: HttpContext): readonly Route[] {
       makesCustomer: true,
       params: pathParams,
       headers: conditionHeaders,
-      body: { types: ['*/*'], maxBytes: workspace.maxFileBytes },
+      body: { types: ['*/*'], maxBytes: maxFileBytes },
       responses: {
         200: { description: 'It is replaced', schema: fileSchema, headers: { ETag: 'The new version' } },
         201: { description: 'It is new', schema: fileSchema, headers: { ETag: 'The new version' } },
@@ -202,7 +202,7 @@ export function fileRoutes({ cell }: HttpContext): readonly Route[] {
       scope: 'files',
       makesCustomer: true,
       query: z.strictObject({ path: text.describe('The folder; default the top') }),
-      body: { types: ARCHIVE_TYPES, maxBytes: workspace.maxArchiveBytes },
+      body: { types: ARCHIVE_TYPES, maxBytes: maxArchiveBytes },
       responses: { 200: { description: 'What was in it', schema: unpackedSchema } },
       handler: async ({ customer, query: { path }, body }) => ({ body: await customer.files.upload(body, { path }) }),
     }),
