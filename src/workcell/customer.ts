@@ -1,19 +1,35 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import { SkillStore } from '../catalog/skill-store.ts';
 import { toWorkcellError, WorkcellError } from '../core/errors.ts';
-import type { ExecutionResult } from '../core/execution.ts';
-import { type CustomerId, parseCustomerId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
+import type { ExecutionResult, RecordedResult } from '../core/execution.ts';
+import {
+  type CustomerId,
+  type ExecutionId,
+  parseCustomerId,
+  parseExecutionId,
+  parseSessionId,
+  type SessionId,
+} from '../core/ids.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
 import { findExecution, type RecordedExecution } from '../sessions/find-execution.ts';
+import type { SessionLog } from '../sessions/session-log.ts';
 import { SessionStore } from '../sessions/session-store.ts';
 import { type SessionView, type TaskView, viewSession } from '../sessions/session-view.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { CustomerUsage } from './customer-usage.ts';
 import { type ExecuteRequest, execute } from './execute.ts';
 import type { ExecutionContext } from './execution-context.ts';
+import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
+import {
+  closeSession,
+  type NewCheckpoint,
+  type ReopenedSession,
+  reopenSession,
+  setCheckpoint,
+} from './session-changes.ts';
 import { Skills } from './skills.ts';
 
 /** What all customers share. */
@@ -28,6 +44,22 @@ interface Opened {
   readonly sessions: SessionStore;
   readonly skills: SkillStore;
   readonly usage: CustomerUsage;
+}
+
+export interface StartedExecution {
+  readonly id: ExecutionId;
+  readonly sessionId: SessionId;
+  /** False when the id was known already. */
+  readonly isNew: boolean;
+  /** Resolves when it finishes. */
+  result(): Promise<RecordedResult>;
+}
+
+/** A session that goes on. */
+export interface ResumedSession extends ReopenedSession {
+  readonly sessionId: SessionId;
+  /** Those that run again. */
+  readonly resumed: readonly StartedExecution[];
 }
 
 /** One tenant: its programs, its files, its sessions. */
@@ -60,6 +92,41 @@ export class Customer {
     const settled: Promise<unknown> = execution.catch(() => undefined).finally(() => this.#inFlight.delete(settled));
     this.#inFlight.add(settled);
     return execution;
+  }
+
+  /**
+   * Runs an execution that was cut off again, under the same id; resolves when that is on disk. With `replay`, calls that had
+   * returned are answered from its log, so that none takes effect twice. Throws `not_found`, `invalid_state` for one that runs, has
+   * an outcome or cannot be prepared any more, and `busy` when another process has its session open.
+   */
+  async resumeExecution(id: string, options: ResumeOptions): Promise<StartedExecution> {
+    const { session } = await this.recordedExecution(id);
+    return await this.#resume(session, parseExecutionId(id), options);
+  }
+
+  /**
+   * Opens a session for more, also one that was closed, and tells what in it was cut off; with `replay`, runs each of those
+   * executions again. Throws `not_found`, and `busy` when another process has it open.
+   */
+  async resumeSession(
+    id: string,
+    { replay = false, ...options }: Partial<ResumeOptions> = {},
+  ): Promise<ResumedSession> {
+    const sessionId = parseSessionId(id);
+    const reopened = await this.#change(sessionId, (session) => reopenSession(session, this.#running));
+    const ids = replay ? reopened.interrupted : [];
+    const resumed = await Promise.all(ids.map((each) => this.#resume(sessionId, each, { ...options, replay })));
+    return { sessionId, ...reopened, resumed };
+  }
+
+  /** Sets what programs of the session find as its checkpoint. Throws `not_found`, `invalid_argument`, and `busy`. */
+  async setCheckpoint(id: string, checkpoint: NewCheckpoint): Promise<void> {
+    await this.#change(parseSessionId(id), (session) => setCheckpoint(session, checkpoint));
+  }
+
+  /** Ends a session until it is resumed. Throws `not_found`, `busy`, and `invalid_state` while programs run in it. */
+  async closeSession(id: string): Promise<void> {
+    await this.#change(parseSessionId(id), (session) => closeSession(session, this.#running));
   }
 
   /** Resolves when no execution is under way any more. */
@@ -152,6 +219,40 @@ export class Customer {
     });
     await this.#remember(usage, request, result, context);
     return result;
+  }
+
+  async #change<T>(id: SessionId, change: (session: SessionLog) => Promise<T>): Promise<T> {
+    await this.session(id);
+    const { sessions } = await this.#open();
+    await using session = await sessions.open(id);
+    return await change(session);
+  }
+
+  async #resume(sessionId: SessionId, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
+    if (this.#running.has(id)) {
+      throw new WorkcellError('invalid_state', `Cannot resume the execution "${id}": it is running`);
+    }
+    this.#running.add(id);
+    const begun = Promise.withResolvers<void>();
+    const outcome = this.#runAgain(sessionId, id, { ...options, onBegun: begun.resolve }).finally(() =>
+      this.#running.delete(id),
+    );
+    const settled: Promise<unknown> = outcome.catch(() => undefined).finally(() => this.#inFlight.delete(settled));
+    this.#inFlight.add(settled);
+    await Promise.race([begun.promise, outcome]);
+    return { id, sessionId, isNew: false, result: () => outcome };
+  }
+
+  async #runAgain(sessionId: SessionId, id: ExecutionId, options: ResumeOptions): Promise<ExecutionResult> {
+    const { workspace, sessions, skills, usage } = await this.#open();
+    await using session = await sessions.open(sessionId);
+    const context = this.#context();
+    return await resume(id, options, workspace, session, {
+      ...context,
+      running: this.#running,
+      skills: new SkillShelf([skills, context.sharedSkills]),
+      history: await this.#history(usage, context),
+    });
   }
 
   async #history(usage: CustomerUsage | undefined, context: CustomerContext): Promise<Retriever | undefined> {

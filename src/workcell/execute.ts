@@ -2,6 +2,7 @@ import { WorkcellError } from '../core/errors.ts';
 import { type ExecutionEvent, type ExecutionResult, LANGUAGES, type Language } from '../core/execution.ts';
 import { newExecutionId } from '../core/ids.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
+import { recallSession } from '../sessions/session-memory.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { chooseTools } from './choose-tools.ts';
 import type { ExecutionContext } from './execution-context.ts';
@@ -10,6 +11,7 @@ import { importedSkills, staleWarnings } from './imported-skills.ts';
 import { planProgram } from './plan-program.ts';
 import { prepareProgram } from './prepare-program.ts';
 import { runProgram } from './run-program.ts';
+import { SessionOfProgram } from './session-of-program.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 /** One program, given as code or as a task in words. */
@@ -43,6 +45,11 @@ export async function execute(
   const id = newExecutionId();
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
+  const { checkpoint, history, isClosed } = (await recallSession(session.read())).remembered;
+  if (isClosed) {
+    const message = `The session "${session.id}" is closed; resume it first, or run in another one`;
+    throw new WorkcellError('invalid_state', message);
+  }
   const language = languageOf(request);
   const skills = await importedSkills({ code: request.code ?? '', language }, context.skills, catalog);
   const { selection, tools, offered } = await chooseTools({ ...request, language }, { ...context, skills });
@@ -69,13 +76,12 @@ export async function execute(
     program: source,
     warnings: [...warnings, ...staleWarnings(skills)],
   };
-  const log = await ExecutionLog.start(
-    session,
-    { ...facts, task: request.task ?? null, request: recordedRequest(request) },
-    request.onEvent,
-  );
+  const { task = null, timeoutMs, signal } = request;
+  const log = await ExecutionLog.start(session, { ...facts, task, request: recordedRequest(request) }, request.onEvent);
+  const told = { id: session.id, attempt: 1, checkpoint, history };
+  const sessionOfProgram = new SessionOfProgram({ log, told, task });
   return await runProgram(
-    { facts, tools, build, watch, selectMs, generateMs, timeoutMs: request.timeoutMs, signal: request.signal },
+    { facts, tools, build, session: sessionOfProgram, watch, selectMs, generateMs, timeoutMs, signal },
     { log, workspace, context },
   );
 }

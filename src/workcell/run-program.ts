@@ -11,6 +11,7 @@ import type { ExecutionContext } from './execution-context.ts';
 import type { ExecutionLog } from './execution-log.ts';
 import { LearnedResults } from './learned-results.ts';
 import type { PreparedProgram } from './prepare-program.ts';
+import type { SessionOfProgram } from './session-of-program.ts';
 import type { Stopwatch } from './stopwatch.ts';
 
 /** A program that only has to be run. */
@@ -19,6 +20,7 @@ export interface RunnableProgram {
   /** What it may call. */
   readonly tools: readonly ToolDescriptor[];
   readonly build: PreparedProgram['build'];
+  readonly session: SessionOfProgram;
   /** Answers what it has done before. */
   readonly replay?: Replay | undefined;
   /** Milliseconds of running; default that of the configuration. */
@@ -44,7 +46,7 @@ export async function runProgram(
   { log, workspace, context }: RunsIn,
 ): Promise<ExecutionResult> {
   const { config, catalog, hub, running } = context;
-  const { facts, tools, build, replay, watch, selectMs, generateMs } = program;
+  const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
   let sandbox: SandboxInfo | null = null;
   running.add(id);
@@ -76,6 +78,7 @@ export async function runProgram(
         ...build.runs,
         outputBytes: config.limits.outputBytes,
         valueBytes: config.limits.valueBytes,
+        session: session.told,
       },
       timeoutMs: program.timeoutMs ?? config.limits.timeoutMs,
       signal: AbortSignal.any(signals),
@@ -89,6 +92,7 @@ export async function runProgram(
         onOutput: (stream, text) => log.output(stream, text),
         onCall: ({ server, tool, input, signal }) =>
           broker.call({ server, tool, arguments: input }, AbortSignal.any([signal, ...signals])),
+        onCheckpoint: ({ step, context }) => session.setCheckpoint(step, context),
       },
     });
     const divergence = replay?.end(run.status);
