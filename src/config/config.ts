@@ -88,10 +88,15 @@ export interface SandboxConfig {
   readonly network: { readonly allow: readonly string[] };
 }
 
-/** What a customer's workspace may hold; undefined is as much as the disk. */
 export interface WorkspaceConfig {
+  /** What a customer's workspace may hold; undefined is as much as the disk. */
   readonly capacityBytes: number | undefined;
   readonly inodes: number | undefined;
+  /** Of one file that is sent. */
+  readonly maxFileBytes: number;
+  /** Of what an archive that is sent holds, unpacked, and of the archive itself. */
+  readonly maxArchiveBytes: number;
+  readonly maxArchiveFiles: number;
 }
 
 /** What `workcell serve` listens on. */
@@ -102,6 +107,8 @@ export interface ServerConfig {
   /** Names under which clients reach it, besides `localhost` and its address. */
   readonly hosts: readonly string[];
   readonly apiKey: Secret | undefined;
+  /** How long executions under way may go on when the server is asked to end. */
+  readonly drainMs: number;
 }
 
 export interface ToolsConfig {

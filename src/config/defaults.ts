@@ -25,7 +25,8 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       processes: 1024,
       descriptors: 4096,
     },
-    server: { host: '127.0.0.1', port: 5555 },
+    workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000 },
+    server: { host: '127.0.0.1', port: 5555, drain: '30s' },
     tools: { observed: true },
     selector: { limit: 5, usage: true },
     limits: {
@@ -43,7 +44,6 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
     entryOf(['server', 'hosts'], []),
     entryOf(['selector', 'embeddings', 'mode'], 'auto'),
     entryOf(['selector', 'embeddings', 'offline'], false),
-    entryOf(['workspace'], {}),
     ...Object.entries(sections).flatMap(([section, values]) =>
       Object.entries(values).map(([key, value]) => entryOf([section, key], value)),
     ),

@@ -29,8 +29,20 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       descriptors: sandbox.descriptors,
       network: sandbox.network,
     },
-    workspace: { capacityBytes: workspace.capacity, inodes: workspace.inodes },
-    server: { host: server.host, port: server.port, hosts: server.hosts, apiKey: server.apiKey },
+    workspace: {
+      capacityBytes: workspace.capacity,
+      inodes: workspace.inodes,
+      maxFileBytes: workspace.maxFile,
+      maxArchiveBytes: workspace.maxArchive,
+      maxArchiveFiles: workspace.maxArchiveFiles,
+    },
+    server: {
+      host: server.host,
+      port: server.port,
+      hosts: server.hosts,
+      apiKey: server.apiKey,
+      drainMs: server.drain,
+    },
     tools: { observed: tools.observed },
     selector: {
       limit: selector.limit,

@@ -1,16 +1,15 @@
-import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import type { Scope } from '../core/scopes.ts';
+import type { Principal, Scope } from '../core/principal.ts';
+import type { TraceContext } from '../core/trace-context.ts';
 import type { Customer } from '../workcell/customer.ts';
+import type { Readiness } from '../workcell/readiness.ts';
 import type { Workcell } from '../workcell/workcell.ts';
 
 /** What all routes share. */
 export interface HttpContext {
   readonly cell: Workcell;
+  readonly readiness: Pick<Readiness, 'report'>;
 }
-
-/** Whom a request comes from. */
-export type Principal = FastifyRequest['principal'];
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
 
@@ -23,6 +22,8 @@ export interface Answer {
   readonly body?: unknown;
   /** The type of a body that is text, bytes or a stream. */
   readonly type?: string;
+  /** Sends status and headers before there is anything of a stream. */
+  readonly headersAtOnce?: boolean;
 }
 
 export interface ResponseDefinition {
@@ -53,6 +54,8 @@ export interface RouteRequest<Path extends string, Params, Query, Body, Headers>
   readonly headers: OutputOf<Headers>;
   readonly principal: Principal;
   readonly requestId: string;
+  /** What is done for this request is a part of. */
+  readonly trace: TraceContext | undefined;
   /** What the client takes, of the types that the answers of the route have; the first is the default. */
   readonly accept: string;
   /** Aborted when the client is gone before the answer is. */

@@ -1,7 +1,10 @@
 import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { customerOf, noSuchCustomer } from '../core/customer-of.ts';
+import { assertScope } from '../core/principal.ts';
+import { traceContext } from '../core/trace-context.ts';
+import { Span } from '../telemetry/span.ts';
 import { acceptedType } from './accept.ts';
-import { assertScope, customerOf, noCustomer } from './authorise.ts';
 import { type Answer, type HttpContext, isRawBody, type RawBody, type Route } from './define-route.ts';
 import { limitBody, tooLarge } from './limit-body.ts';
 import { validate } from './validate.ts';
@@ -38,10 +41,11 @@ function register(app: FastifyInstance, route: Route, context: HttpContext): voi
     },
     handler: async (request, reply) => {
       const { principal, id: requestId } = request;
+      const span = startSpan(request, reply, route);
       const { customer: given, ...params } = paramsOf(request, route);
-      const customer = given === undefined ? undefined : context.cell.customer(customerOf(given, principal));
+      const customer = given === undefined ? undefined : context.cell.customer(customerOf(principal, given));
       if (customer !== undefined && route.makesCustomer !== true && !(await customer.exists()))
-        throw noCustomer(given ?? '');
+        throw noSuchCustomer(given ?? '');
       const accept = acceptedType(request.headers.accept, offered);
       if (accept === undefined) throw notAcceptable(offered);
       const answer = await route.handler({
@@ -52,6 +56,7 @@ function register(app: FastifyInstance, route: Route, context: HttpContext): voi
         headers: route.headers === undefined ? undefined : validate(route.headers, request.headers, 'headers'),
         principal,
         requestId,
+        trace: span.traceContext,
         accept,
         signal: goneSignal(reply),
       } as never);
@@ -96,6 +101,21 @@ function notAcceptable(offered: readonly string[]): Error {
   });
 }
 
+/** Ends with the answer. */
+function startSpan({ headers }: FastifyRequest, reply: FastifyReply, { method, path }: Route): Span {
+  const span = Span.start(`${method} ${path}`, {
+    kind: 'server',
+    parent: traceContext(headers['traceparent'], headers['tracestate']),
+    attributes: { 'http.request.method': method, 'http.route': path },
+  });
+  reply.raw.once('close', () => {
+    const { statusCode } = reply.raw;
+    span.set({ 'http.response.status_code': statusCode });
+    span.end(statusCode < 500 ? undefined : { code: String(statusCode), message: '' });
+  });
+  return span;
+}
+
 function goneSignal(reply: FastifyReply): AbortSignal {
   const gone = new AbortController();
   reply.raw.once('close', () => {
@@ -104,9 +124,11 @@ function goneSignal(reply: FastifyReply): AbortSignal {
   return gone.signal;
 }
 
-function send(reply: FastifyReply, { status, headers = {}, body, type }: Answer): FastifyReply {
+function send(reply: FastifyReply, { status, headers = {}, body, type, headersAtOnce = false }: Answer): FastifyReply {
   void reply.status(status ?? (body === undefined ? 204 : 200)).headers(headers);
   if (body === undefined) return reply.send();
+  // The framework sets them before it connects the stream, and sends them with its first bytes.
+  if (headersAtOnce) reply.raw.once('pipe', () => reply.raw.flushHeaders());
   if (type !== undefined) return reply.type(type).send(body);
   return reply.type('application/json').send(JSON.stringify(body));
 }

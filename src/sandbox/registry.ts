@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { WorkcellError } from '../core/errors.ts';
+import { isUnrestricted, type Principal } from '../core/principal.ts';
 import type { CreateSandboxRequest, Page, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { EventLog } from './event-log.ts';
 import { partSecrets } from './guest-secrets.ts';
 import { toGuestSpec } from './guest-spec.ts';
 import { isCounted } from './lifecycle.ts';
-import type { Principal } from './principal.ts';
 import { Sandbox, type SandboxContext } from './sandbox.ts';
 import type { SandboxRecord, SandboxStore } from './sandbox-store.ts';
 import { generateSlug } from './slug.ts';
@@ -84,7 +84,7 @@ export class SandboxRegistry implements AsyncDisposable {
    */
   async create(principal: Principal, request: CreateSandboxRequest): Promise<Sandbox> {
     if (this.#closing) throw new WorkcellError('invalid_state', 'This server is shutting down');
-    if (principal.role !== 'administrator' && request.mounts.some(({ type }) => type === 'bind'))
+    if (!isUnrestricted(principal) && request.mounts.some(({ type }) => type === 'bind'))
       throw new WorkcellError('forbidden', 'Only an administrator may mount folders of the host; use a named volume');
     this.#assertNameIsFree(principal.org.id, request.name);
     if (request.slug) this.#assertSlugIsFree(request.slug);

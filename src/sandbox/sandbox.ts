@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import type { BootKind } from '../core/execution.ts';
+import type { Principal } from '../core/principal.ts';
 import type { CreateSandboxRequest, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Guest, GuestMetrics, SandboxDriver } from './driver.ts';
@@ -9,7 +10,6 @@ import type { SecretValues } from './guest-secrets.ts';
 import { setUpGuest } from './guest-setup.ts';
 import { type GuestSpecContext, toGuestSpec, toNetwork } from './guest-spec.ts';
 import { assertMove, canMove, isLive } from './lifecycle.ts';
-import type { Principal } from './principal.ts';
 import { AgentRelay, type RelayClient, type RelaySession } from './relay.ts';
 import { SandboxLog } from './sandbox-log.ts';
 import type { SandboxRecord } from './sandbox-store.ts';

@@ -1,9 +1,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { BootKind } from '../core/execution.ts';
 import { parseAllowList } from '../core/network-policy.ts';
+import type { Principal } from '../core/principal.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { FileLock } from '../util/file-lock.ts';
 import { toFailure, toNotFound } from './api-error.ts';
@@ -11,6 +12,7 @@ import { authenticateRequests } from './authenticate-requests.ts';
 import { Authenticator, type KeySource } from './authenticator.ts';
 import type { SandboxDriver } from './driver.ts';
 import { EventLog } from './event-log.ts';
+import { guardSandboxApi } from './guard-sandbox-api.ts';
 import { createHttpApp } from './http-app.ts';
 import { HTTP_LIMITS, type HttpLimits } from './http-limits.ts';
 import { KeyStore } from './key-store.ts';
@@ -58,8 +60,10 @@ export interface SandboxServerOptions {
   readonly maxSandboxes?: number;
   /** Told how long each start of a sandbox took; `boot` is undefined for one that has failed. */
   readonly onStart?: (boot: BootKind | undefined, ms: number) => void;
+  /** Told of each request when its answer is complete, or its client is gone. */
+  readonly onAnswered?: (facts: AnsweredRequest) => void;
   /** Told of what went wrong in the server itself, whose reason no client is told. */
-  readonly onProblem?: (error: unknown) => void;
+  readonly onProblem?: (error: unknown, requestId?: string) => void;
   /** What guests may reach at most: `example.com`, `10.0.0.0/8:5432`, `*`, … (`parseAllowList`). Default nothing. */
   readonly allow?: readonly string[];
   /**
@@ -69,6 +73,19 @@ export interface SandboxServerOptions {
   readonly state?: string;
   /** Serves more on the same port, behind the same guard and keys. Its failures are told as `application/problem+json`. */
   readonly routes?: (app: FastifyInstance) => Promise<void>;
+}
+
+export interface AnsweredRequest {
+  readonly id: string;
+  readonly method: string;
+  /** The pattern of its path; `none` when no route takes it. */
+  readonly route: string;
+  readonly status: number;
+  readonly ms: number;
+  /** Of the key that it came with. */
+  readonly keyId: string | undefined;
+  /** The customer in its path, as the client has written it. */
+  readonly customer: string | undefined;
 }
 
 const QUEUE_TIMEOUT_MS = 5 * 60_000;
@@ -165,7 +182,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
   });
   app.setErrorHandler((error, request, reply) => {
     const { status, headers, body, isOurs } = toFailure(error, request);
-    if (isOurs) options.onProblem?.(error);
+    if (isOurs) options.onProblem?.(error, request.id);
     void reply.status(status).headers(headers).send(body);
   });
   app.setNotFoundHandler((request, reply) => {
@@ -175,11 +192,15 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
   await app.register(websocket, {
     options: { maxPayload: limits.messageBytes, maxFragments: limits.messageFragments, perMessageDeflate: false },
   });
+  const { onAnswered } = options;
+  if (onAnswered !== undefined)
+    app.addHook('onResponse', async (request, reply) => onAnswered(answeredBy(request, reply)));
   // After the WebSocket support, which closes the connection of an upgrade that is refused.
   guardRequests(app, { host, hosts, limits });
   authenticateRequests(app, new Authenticator(keys));
   // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
   await app.register(async (routes) => {
+    guardSandboxApi(routes);
     sandboxRoutes(routes, registry);
     agentRoute(routes, registry);
     rpcRoutes(routes, {
@@ -189,11 +210,26 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
     logRoutes(routes, registry);
     eventRoutes(routes, events);
     accountRoutes(routes, { registry, usage, listVolumes: ({ org }) => volumes.list(org.id), since: new Date() });
+    await routes.register(async (nested) => volumeRoutes(nested, volumes));
+    await routes.register(async (nested) => volumeFileRoutes(nested, volumes));
   });
-  await app.register((routes) => volumeRoutes(routes, volumes));
-  await app.register((routes) => volumeFileRoutes(routes, volumes));
   if (options.routes !== undefined) await app.register(options.routes);
   return { url: await app.listen({ host, port: options.port ?? 0 }), registry };
+}
+
+function answeredBy(request: FastifyRequest, reply: FastifyReply): AnsweredRequest {
+  const { id, method, routeOptions, principal, params } = request;
+  const { customer } = (params ?? {}) as { readonly customer?: string };
+  return {
+    id,
+    method,
+    route: routeOptions.url ?? 'none',
+    status: reply.statusCode,
+    ms: reply.elapsedTime,
+    // Absent when the request was refused before it was known whose it is.
+    keyId: (principal as Principal | undefined)?.keyId,
+    customer,
+  };
 }
 
 async function lockState(state: string): Promise<FileLock> {

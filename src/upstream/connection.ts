@@ -12,6 +12,7 @@ import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
 import type { TraceContext } from '../core/trace-context.ts';
 import { Deadline } from '../util/deadline.ts';
+import { packageVersion } from '../util/package-version.ts';
 import { endedFailure } from './call-failure.ts';
 import { helperTools } from './helper-tools.ts';
 import { HttpLink, wantsOldTransport } from './http-link.ts';
@@ -27,7 +28,7 @@ import type { ServerInfo, UpstreamServer, UpstreamTool } from './upstream-server
 /** The entry of `_meta` that names a call: of those with the same text a server performs one, and gives its answer to all. */
 const IDEMPOTENCY_KEY = 'workcell/idempotencyKey';
 /** How this client names itself to servers. */
-const CLIENT = { name: 'workcell', version: '0.1.0' };
+const CLIENT = { name: 'workcell', version: packageVersion() };
 /** Requests are bounded by their deadline's signal; the SDK's own timer is set beyond any of them. */
 const NO_TIMER = 2 ** 31 - 1;
 const PING_MS = 5_000;

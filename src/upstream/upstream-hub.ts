@@ -14,6 +14,7 @@ import type { Connection } from './connection.ts';
 import { credentialKeys, isPerCustomer, serverFor, wantsFolder } from './customer-server.ts';
 import { type ConnectionStatus, type IdleOptions, ManagedConnection } from './managed-connection.ts';
 import { isToolAllowed, unmatchedPatterns } from './tool-filter.ts';
+import type { CallResult } from './tool-result.ts';
 import type { ServerInfo, UpstreamServer, UpstreamTool } from './upstream-server.ts';
 
 export interface UpstreamHubOptions {
@@ -54,6 +55,8 @@ export interface UpstreamCall {
   readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
   /** Told to the server, which may do a part of the work that it names. */
   readonly trace?: TraceContext | undefined;
+  /** Told of the whole answer of a tool that did not fail, as its server gave it. */
+  readonly onResult?: ((result: CallResult) => void) | undefined;
 }
 
 /** What a server lists, and what of it cannot be called. */

@@ -13,6 +13,7 @@ import {
   openPinned,
   readPinned,
   replaceIn,
+  settledInfo,
   statIfThere,
   syncFolder,
   type WriteOptions,
@@ -129,11 +130,11 @@ export class GatedFiles {
     });
   }
 
-  /** What is at `path`; a link is described itself. */
-  stat(path: string): Promise<EntryInfo> {
+  /** What is at `path`; a link is described itself. `settled`: waits a moment where that makes the version a reliable one. */
+  stat(path: string, { settled = false }: { readonly settled?: boolean } = {}): Promise<EntryInfo> {
     return this.#guard('look at', path, async (names) => {
       await using pin = await this.#walk(names);
-      return infoOf(pin.stats);
+      return settled ? await settledInfo(() => pin.restat()) : infoOf(pin.stats);
     });
   }
 

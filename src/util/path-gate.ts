@@ -60,6 +60,11 @@ export class Pin implements AsyncDisposable {
     throw new WorkcellError('invalid_state', `it is ${kindWords(this.stats)}, not a regular file`);
   }
 
+  /** What the entry is like by now. */
+  restat(): Promise<BigIntStats> {
+    return this.#handle.stat({ bigint: true });
+  }
+
   close(): Promise<void> {
     return this.#handle.close();
   }

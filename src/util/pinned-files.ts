@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, lstat, open, rename, unlink } from 'node:fs/promises';
 import { pipeline, Readable, Transform } from 'node:stream';
+import { setTimeout } from 'node:timers/promises';
 import { WorkcellError } from '../core/errors.ts';
 import { formatSize } from '../core/units.ts';
 import { errnoOf, succeeds } from './errno.ts';
@@ -62,6 +63,10 @@ export interface WriteOptions {
   readonly modifiedAt?: Date | undefined;
   /** Called with what is there right before it is replaced; what it throws keeps that in place. */
   readonly check?: ((current: EntryInfo | undefined) => void) | undefined;
+  /** Waits a moment at the end, where that makes the version that is given a reliable one. Default false. */
+  readonly settled?: boolean | undefined;
+  /** Runs the check and the replacement, when nobody else does. Default: at once. */
+  readonly commit?: (<T>(work: () => Promise<T>) => Promise<T>) | undefined;
 }
 
 const FILE_MODE = 0o644;
@@ -74,6 +79,28 @@ export function isTemporary(name: string): boolean {
 
 export function temporaryName(): string {
   return `.workcell-${randomBytes(8).toString('hex')}.tmp`;
+}
+
+/** Longer than the clock of file times stands still: a change that comes later has a later time. */
+const TICK_MS = 12;
+const SETTLE_ATTEMPTS = 5;
+
+/**
+ * What is told of an entry when it has been left alone for a moment, so that its version cannot stay the same through the next
+ * change. For one that changes all the time the version is one that no other state has.
+ */
+export async function settledInfo(stat: () => Promise<BigIntStats>): Promise<EntryInfo> {
+  for (let attempt = 1; ; attempt++) {
+    const info = infoOf(await stat());
+    if (isSettled(info)) return info;
+    if (attempt === SETTLE_ATTEMPTS) return { ...info, version: `${info.version}-${randomBytes(6).toString('hex')}` };
+    await setTimeout(TICK_MS);
+  }
+}
+
+/** Whether any change from here on gives the entry another version. */
+export function isSettled({ changedNs }: EntryInfo): boolean {
+  return Math.abs(Date.now() - Number(changedNs / 1_000_000n)) > TICK_MS;
 }
 
 export async function readPinned(pin: Pin, maxBytes: number): Promise<Buffer> {
@@ -90,15 +117,13 @@ export async function readPinned(pin: Pin, maxBytes: number): Promise<Buffer> {
 }
 
 /** `choose` gives the bytes to read, undefined for all; what it throws, this throws. */
-export async function openPinned(
-  pin: Pin,
-  choose: (info: EntryInfo) => ByteRange | undefined = () => undefined,
-): Promise<OpenedFile> {
+export async function openPinned(pin: Pin, choose?: (info: EntryInfo) => ByteRange | undefined): Promise<OpenedFile> {
   const file = await open(pin.path, constants.O_RDONLY);
   try {
     // One that grows meanwhile is read up to where it ended when it was opened.
-    const info = infoOf(await file.stat({ bigint: true }));
-    const { start, end } = choose(info) ?? { start: 0, end: info.size - 1 };
+    const stat = () => file.stat({ bigint: true });
+    const info = choose === undefined ? infoOf(await stat()) : await settledInfo(stat);
+    const { start, end } = choose?.(info) ?? { start: 0, end: info.size - 1 };
     const size = end - start + 1;
     if (size > 0) return { size, info, stream: readExactly(file, start, size) };
     await file.close();
@@ -122,11 +147,14 @@ export async function replaceIn(
     const before = await statIfThere(folder.at(name));
     await setAttributes(file, before?.isFile() === true ? before : undefined, options);
     await file.sync();
-    const current = await statIfThere(folder.at(name));
-    options.check?.(current === undefined ? undefined : infoOf(current));
-    await rename(temporary, folder.at(name));
+    await (options.commit ?? ((work) => work()))(async () => {
+      const current = await statIfThere(folder.at(name));
+      options.check?.(current === undefined ? undefined : infoOf(current));
+      await rename(temporary, folder.at(name));
+    });
     await syncFolder(folder);
-    return infoOf(await file.stat({ bigint: true }));
+    const stat = () => file.stat({ bigint: true });
+    return options.settled === true ? await settledInfo(stat) : infoOf(await stat());
   } catch (error) {
     await unlink(temporary).catch(() => {});
     throw error;

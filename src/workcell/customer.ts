@@ -5,18 +5,23 @@ import type { ExecutionResult, RecordedResult } from '../core/execution.ts';
 import {
   type CustomerId,
   type ExecutionId,
+  newSessionId,
   parseCustomerId,
   parseExecutionId,
   parseSessionId,
   type SessionId,
 } from '../core/ids.ts';
+import type { ToolDescriptor } from '../core/tool.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
 import { findExecution, type RecordedExecution } from '../sessions/find-execution.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import { SessionStore } from '../sessions/session-store.ts';
 import { type SessionView, type TaskView, viewSession } from '../sessions/session-view.ts';
+import { shareWorkspace } from '../workspaces/share-workspace.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
+import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
+import { CustomerFiles } from './customer-files.ts';
 import { CustomerUsage } from './customer-usage.ts';
 import { type ExecuteRequest, execute } from './execute.ts';
 import type { ExecutionContext } from './execution-context.ts';
@@ -35,9 +40,15 @@ import { Skills } from './skills.ts';
 /** What all customers share. */
 export interface CustomerContext extends Omit<ExecutionContext, 'running' | 'skills' | 'history'> {
   readonly sharedSkills: SkillStore;
+  readonly onToolsChanged: (listener: () => void) => () => void;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
+  /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
+  readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
 }
+
+/** A session is opened anew for each call, and read then. */
+const CALLS_PER_SESSION = 200;
 
 interface Opened {
   readonly workspace: Workspace;
@@ -67,11 +78,16 @@ export class Customer {
   readonly id: CustomerId;
   /** Its own and those that all share; what it saves and removes is its own. */
   readonly skills: Skills;
+  /** What is in its workspace, as programs see it at `/workspace`. */
+  readonly files: CustomerFiles;
   readonly #workspaces: WorkspaceStore;
   readonly #context: () => CustomerContext;
   readonly #running = new Set<string>();
   readonly #inFlight = new Set<Promise<unknown>>();
   #opened: Promise<Opened> | undefined;
+  /** Where calls without a program are recorded: one that no other process writes to. */
+  #callSession = newSessionId();
+  #calls = 0;
 
   /** Throws `invalid_argument` for an id that is none. */
   constructor(id: string, workspaces: WorkspaceStore, context: () => CustomerContext) {
@@ -84,14 +100,35 @@ export class Customer {
       tools: () => this.#context().catalog.all(),
       recorded: ({ execution }) => this.recordedExecution(execution),
     });
+    this.files = new CustomerFiles({
+      open: () => this.#share(),
+      find: async () => (await this.#find())?.workspace,
+      admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
+      archiveLimits: () => {
+        const { maxArchiveBytes, maxArchiveFiles } = this.#context().config.workspace;
+        return { bytes: maxArchiveBytes, entries: maxArchiveFiles };
+      },
+    });
   }
 
   /** Runs a program. Whatever it does is in the result; rejects when something under it fails, or nothing can be run. */
   execute(request: ExecuteRequest): Promise<ExecutionResult> {
-    const execution = this.#execute(request);
-    const settled: Promise<unknown> = execution.catch(() => undefined).finally(() => this.#inFlight.delete(settled));
-    this.#inFlight.add(settled);
-    return execution;
+    return this.#track(this.#execute(request));
+  }
+
+  /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
+  callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
+    return this.#track(this.#callTool(request));
+  }
+
+  /** The tools that it may call, in the same order each time. */
+  listTools(): readonly ToolDescriptor[] {
+    return this.#context().catalog.list();
+  }
+
+  /** Calls back when its tools have changed, until what is returned is called. */
+  onToolsChanged(listener: () => void): () => void {
+    return this.#context().onToolsChanged(listener);
   }
 
   /**
@@ -255,6 +292,20 @@ export class Customer {
     });
   }
 
+  async #callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
+    const { workspace, sessions } = await this.#open();
+    if (this.#calls % CALLS_PER_SESSION === 0) this.#callSession = newSessionId();
+    this.#calls += 1;
+    await using session = await sessions.openOrCreate(this.#callSession);
+    return await callTool(request, workspace, session, { ...this.#context(), running: this.#running });
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    const settled: Promise<unknown> = work.catch(() => undefined).finally(() => this.#inFlight.delete(settled));
+    this.#inFlight.add(settled);
+    return work;
+  }
+
   async #history(usage: CustomerUsage | undefined, context: CustomerContext): Promise<Retriever | undefined> {
     if (!context.config.selector.usage) return undefined;
     try {
@@ -277,6 +328,12 @@ export class Customer {
     } catch (error) {
       context.onUsageProblem(this.id, toWorkcellError(error));
     }
+  }
+
+  async #share(): Promise<Workspace & AsyncDisposable> {
+    const { workspace } = await this.#open();
+    const lock = await shareWorkspace(workspace);
+    return { ...workspace, [Symbol.asyncDispose]: () => lock.release() };
   }
 
   /** Looking at a customer must not make one. */

@@ -11,6 +11,7 @@ import { newSecret } from '../sandbox/key-file.ts';
 import { KeyStore } from '../sandbox/key-store.ts';
 import { MemoryBudget } from '../sandbox/memory-budget.ts';
 import { SandboxServer, type SandboxServerOptions } from '../sandbox/server.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Secret } from '../util/secret.ts';
@@ -23,9 +24,9 @@ export interface SandboxBackend extends AsyncDisposable {
   readonly apiKey: Secret;
 }
 
+export type { KeyInfo } from '../sandbox/key-file.ts';
 export { newSecret as newApiKey } from '../sandbox/key-file.ts';
-export type { KeyInfo, KeyStore } from '../sandbox/key-store.ts';
-export { ROLES, type Role } from '../sandbox/principal.ts';
+export type { KeyStore } from '../sandbox/key-store.ts';
 
 export const MIB: number = 1024 * 1024;
 /** Share of the host's memory that guests may have when the configuration names no ceiling. */
@@ -83,17 +84,19 @@ export interface ServeOptions {
   readonly budget: MemoryBudget;
   /** Serves more on the same port. */
   readonly routes?: SandboxServerOptions['routes'];
+  /** Counts what the server does. */
+  readonly metrics?: Metrics;
 }
 
 /** A Microsandbox server over the configured driver; bind mounts are allowed below the configured folders only. */
 export async function serveSandboxes(
   config: Config,
   driver: SandboxDriver,
-  { host, port, hosts, keys, keepsState, budget, routes }: ServeOptions,
+  { host, port, hosts, keys, keepsState, budget, routes, metrics }: ServeOptions,
 ): Promise<SandboxServer> {
   const { workspaces, servers, skills } = config.paths;
   const log = createLogger(config.log.level);
-  return SandboxServer.listen({
+  const server = await SandboxServer.listen({
     driver,
     host,
     port,
@@ -105,10 +108,23 @@ export async function serveSandboxes(
     budget,
     bootTimeoutMs: config.sandbox.bootTimeoutMs,
     allow: config.sandbox.network.allow,
-    onProblem: (error) => log.error({ err: error }, messageOf(error)),
+    onProblem: (error, requestId) => log.error({ err: error, requestId }, messageOf(error)),
+    onStart: (boot, ms) => metrics?.sandboxStarted(driver.name, boot, ms),
+    onAnswered: (answered) => {
+      const { method, route, status, ms } = answered;
+      metrics?.requested({ method, route, status }, ms);
+      log.info({ ...answered, ms: Math.round(ms) }, `${method} ${route} ${status}`);
+    },
     ...(keepsState ? { state: serverFolder(config) } : {}),
     ...(routes === undefined ? {} : { routes }),
   });
+  metrics?.watch({
+    guests: () => server.countByState(),
+    ...(driver.waiting === undefined
+      ? {}
+      : { pool: () => ({ waiting: driver.waiting ?? 0, size: config.sandbox.pool }) }),
+  });
+  return server;
 }
 
 /** What all guests of a server may have together: what is configured, or most of what the host has. */

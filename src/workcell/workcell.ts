@@ -16,9 +16,11 @@ import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
 import type { ToolOutcome } from '../core/tool-error.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
+import { Metrics } from '../telemetry/metrics.ts';
 import { readServerLog } from '../upstream/server-log.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
 import { Cleanup } from '../util/cleanup.ts';
+import { Deadline } from '../util/deadline.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { createLogger } from './create-logger.ts';
@@ -74,6 +76,8 @@ export async function createWorkcell(options: WorkcellOptions = {}): Promise<Wor
 /** The facade: customers run programs, tools are found and synced. Dispose it to end every sandbox and server it started. */
 export class Workcell implements AsyncDisposable {
   readonly loaded: LoadedConfig;
+  /** What it has counted. */
+  readonly metrics = new Metrics();
   /** Those that all customers share; `save` takes the program of a customer. */
   readonly skills: Skills<SaveSkill & { readonly customer: string }>;
   readonly #log: Logger;
@@ -84,12 +88,14 @@ export class Workcell implements AsyncDisposable {
   readonly #customers = new Map<string, Customer>();
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
+  readonly #toolListeners = new Set<() => void>();
   readonly #sharedSkills: SkillStore;
   readonly #semantic: SemanticSearch | undefined;
   readonly #selector: ToolSelector;
   readonly #onUsageProblem: CustomerContext['onUsageProblem'];
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
+  #isDraining = false;
 
   private constructor(loaded: LoadedConfig, log: Logger, tools: UpstreamTools, options: OpenOptions) {
     const { config } = loaded;
@@ -119,6 +125,8 @@ export class Workcell implements AsyncDisposable {
       recorded: ({ customer, execution }) => this.customer(customer).recordedExecution(execution),
     });
     this.#cleanup.add(() => this.#tools.close());
+    const { hub } = tools;
+    this.metrics.watch({ breakers: () => hub.servers.map((name) => [name, hub.status(name).breaker]) });
     this.#typeChecker = new TypeChecker({ load: (path) => tools.catalog.loadPromised(path) });
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
   }
@@ -236,6 +244,20 @@ export class Workcell implements AsyncDisposable {
     await this.#openExecutor();
   }
 
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** Refuses new executions, and waits for those under way, at most so long. Gives whether all have ended. */
+  async drain(timeoutMs: number): Promise<boolean> {
+    this.#isDraining = true;
+    using deadline = new Deadline('Waiting for executions to end', timeoutMs);
+    return await deadline.race(this.#settled()).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Ends what runs, and resolves when nothing does. Safe to call again. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -250,6 +272,14 @@ export class Workcell implements AsyncDisposable {
     const tools = this.#tools.catalog.list();
     this.#semantic?.setTools(tools);
     this.#selector.update(tools);
+    for (const listener of this.#toolListeners) listener();
+  }
+
+  #onToolsChanged(listener: () => void): () => void {
+    // Of its own, so that the same listener can be there twice.
+    const entry = () => listener();
+    this.#toolListeners.add(entry);
+    return () => this.#toolListeners.delete(entry);
   }
 
   #context(): CustomerContext {
@@ -263,6 +293,7 @@ export class Workcell implements AsyncDisposable {
       sharedSkills: this.#sharedSkills,
       learn: (results) => this.#learn(results),
       unavailable: unavailableServers(this.#tools.hub),
+      onToolsChanged: (listener) => this.#onToolsChanged(listener),
       onUsageProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
     };
@@ -293,6 +324,10 @@ export class Workcell implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.#cleanup.run();
+    await this.#settled();
+  }
+
+  async #settled(): Promise<void> {
     await Promise.all([...this.#customers.values()].map((customer) => customer.settled()));
   }
 

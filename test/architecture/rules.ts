@@ -46,8 +46,10 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Prometheus and OpenTelemetry.
   telemetry: BASE,
   workcell: [...PARTS, DRIVER],
-  http: ['workcell', ...BASE, 'config'],
-  mcp: ['workcell', ...BASE, 'config'],
+  http: ['workcell', ...BASE, 'config', 'telemetry'],
+  mcp: ['workcell', ...BASE, 'config', 'telemetry'],
+  // Runs elsewhere than the server: of it, only what its answers are.
+  client: ['core'],
   // The command line starts both servers; neither serves it.
   cli: ['workcell', ...BASE, 'config', 'http', 'mcp'],
   // The contract suite that every driver passes; `workcell/testing` for drivers of others.

@@ -3,6 +3,7 @@ import { loadConfig } from '../../src/config/load-config.ts';
 import { httpApi } from '../../src/http/http-api.ts';
 import { createDriver } from '../../src/workcell/driver-choice.ts';
 import { ownBackend } from '../../src/workcell/own-backend.ts';
+import { Readiness } from '../../src/workcell/readiness.ts';
 import {
   type KeyStore,
   newApiKey,
@@ -61,12 +62,14 @@ export async function openApiServer({ driver: wanted, ...options }: ApiServerOpt
   const cell = stack.use(await createWorkcell({ config: loaded, ...(backend === undefined ? {} : { backend }) }));
   const budget = openBudget(settings);
   const driver = stack.use(wanted === 'quiet' ? quietDriver() : await createDriver(settings, { budget }));
+  const readiness = new Readiness({ driver, folder: settings.paths.workspaces, isDraining: () => cell.isDraining });
   const store = openKeyStore(settings);
   const server = stack.use(
     await serveSandboxes(settings, driver, {
       ...{ host: '127.0.0.1', port: 0, hosts: [], keys: [key, store], budget },
       keepsState: false,
-      routes: httpApi({ cell }, '0.0.0'),
+      routes: httpApi({ cell, readiness }, '0.0.0'),
+      metrics: cell.metrics,
     }),
   );
   listensAt(server.url);

@@ -1,0 +1,126 @@
+import { Broker } from '../broker/broker.ts';
+import type { ToolCatalog } from '../catalog/tool-catalog.ts';
+import type { Config } from '../config/config.ts';
+import { WorkcellError } from '../core/errors.ts';
+import { newExecutionId } from '../core/ids.ts';
+import type { Selection } from '../core/selection.ts';
+import { type ToolDescriptor, toolName } from '../core/tool.ts';
+import type { ToolErrorData, ToolOutcome, ToolProgress } from '../core/tool-error.ts';
+import type { SessionLog } from '../sessions/session-log.ts';
+import type { CallResult } from '../upstream/tool-result.ts';
+import type { UpstreamHub } from '../upstream/upstream-hub.ts';
+import type { Workspace } from '../workspaces/workspace-store.ts';
+import { ExecutionLog } from './execution-log.ts';
+import { Stopwatch } from './stopwatch.ts';
+
+/** One call of a tool, without a program. */
+export interface ToolCallRequest {
+  /** `server.tool`. */
+  readonly tool: string;
+  readonly arguments: Readonly<Record<string, unknown>>;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
+}
+
+/** What the tool gave: its value as programs get it, and the whole answer of its server, where that is a tool's result. */
+export type ToolCallAnswer =
+  | { readonly ok: true; readonly value: unknown; readonly result: CallResult | undefined }
+  | { readonly ok: false; readonly error: ToolErrorData };
+
+interface CallContext {
+  readonly config: Pick<Config, 'limits'>;
+  readonly catalog: ToolCatalog;
+  readonly hub: UpstreamHub;
+  /** Ids of this customer's executions that are under way. */
+  readonly running: Set<string>;
+}
+
+/**
+ * Calls a tool for a customer as a program would, with the same checks, and without a sandbox. In the session it is an execution
+ * of the program that makes this one call. Throws `not_found`, and when the session cannot be written.
+ */
+export async function callTool(
+  request: ToolCallRequest,
+  workspace: Workspace,
+  session: SessionLog,
+  { config, catalog, hub, running }: CallContext,
+): Promise<ToolCallAnswer> {
+  const tool = catalog.get(request.tool);
+  if (tool.kind === 'module')
+    throw new WorkcellError('unsupported', `"${toolName(tool)}" runs in sandboxes only; call it from a program`);
+  const watch = new Stopwatch();
+  const facts = {
+    id: newExecutionId(),
+    customer: workspace.customer,
+    sessionId: session.id,
+    selection: selectionOf(tool, catalog.list().length),
+    planner: 'none' as const,
+    language: 'typescript' as const,
+    program: programOf(tool, request.arguments),
+    warnings: [],
+  };
+  const asked = { code: facts.program, tools: [toolName(tool)], timeoutMs: null, typeCheck: false };
+  const log = await ExecutionLog.start(session, { ...facts, task: null, request: asked }, undefined);
+  running.add(facts.id);
+  try {
+    let result: CallResult | undefined;
+    const onResult = (whole: CallResult) => {
+      result = whole;
+    };
+    const recorded = log.recordCalls(hub);
+    await using broker = new Broker({
+      tools: [tool],
+      limits: config.limits,
+      hub: { callTool: (call) => recorded.callTool({ ...call, onResult }) },
+      customer: workspace.customer,
+      runId: facts.id,
+      ...log.brokerHooks,
+      onProgress: (_call, progress) => request.onProgress?.(progress),
+    });
+    const outcome = await broker.call({ ...tool, arguments: request.arguments }, request.signal);
+    const totalMs = watch.total();
+    const timing = { selectMs: 0, generateMs: 0, acquireMs: 0, runMs: totalMs, totalMs };
+    await log.finish({
+      ...facts,
+      ...endOf(outcome, request.signal),
+      executionId: facts.id,
+      calls: broker.records,
+      timing,
+    });
+    return outcome.ok ? { ...outcome, result } : outcome;
+  } catch (error) {
+    throw await log.interrupt(error);
+  } finally {
+    running.delete(facts.id);
+  }
+}
+
+function selectionOf({ server, tool }: ToolDescriptor, considered: number): Selection {
+  return {
+    mode: 'explicit',
+    considered,
+    tools: [{ server, tool, score: 1, reasons: ['called by name'] }],
+    noMatch: null,
+  };
+}
+
+/** The program that makes the call. */
+function programOf({ server, identifier }: ToolDescriptor, args: ToolCallRequest['arguments']): string {
+  return `import { ${identifier} } from 'servers/${server}';\n\nreturn await ${identifier}(${JSON.stringify(args)});`;
+}
+
+function endOf(outcome: ToolOutcome, signal: AbortSignal | undefined) {
+  const error = outcome.ok ? null : { name: 'ToolError', message: outcome.error.message, stack: '' };
+  const status = outcome.ok ? 'completed' : signal?.aborted === true ? 'killed' : 'failed';
+  return {
+    status,
+    value: outcome.ok ? outcome.value : null,
+    error,
+    stdout: '',
+    stderr: '',
+    output: { stdoutBytes: 0, stderrBytes: 0, truncated: false },
+    limit: null,
+    exitCode: null,
+    sandbox: null,
+  } as const;
+}
