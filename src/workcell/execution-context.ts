@@ -26,6 +26,4 @@ export interface ExecutionContext {
   readonly executor: () => Promise<ProgramExecutor>;
   /** Told of the structure of the results that the program's calls gave; never rejects. */
   readonly learn: (results: LearnedResults) => Promise<void>;
-  /** Ids of this customer's executions that are under way. */
-  readonly running: Set<string>;
 }

@@ -1,7 +1,7 @@
 import { Replay } from '../broker/replay.ts';
 import { programTools } from '../codegen/program-tools.ts';
 import { WorkcellError } from '../core/errors.ts';
-import type { ExecutionEvent, ExecutionResult } from '../core/execution.ts';
+import type { ExecutionResult } from '../core/execution.ts';
 import type { ExecutionId } from '../core/ids.ts';
 import type { Selection } from '../core/selection.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
@@ -11,6 +11,7 @@ import type { Workspace } from '../workspaces/workspace-store.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import { ExecutionLog } from './execution-log.ts';
 import { type InterruptedExecution, readInterrupted } from './interrupted-execution.ts';
+import type { LiveExecution } from './live-execution.ts';
 import { planProgram } from './plan-program.ts';
 import { type PreparedProgram, prepareProgram } from './prepare-program.ts';
 import { runProgram } from './run-program.ts';
@@ -23,11 +24,6 @@ export interface ResumeOptions {
    * from its beginning, with the latest checkpoint, and makes all of its calls.
    */
   readonly replay: boolean;
-  /** Ends the program; its result is `killed`. */
-  readonly signal?: AbortSignal | undefined;
-  /** Told when it is on disk that the program runs again. */
-  readonly onBegun?: (() => void) | undefined;
-  readonly onEvent?: ((event: ExecutionEvent) => void) | undefined;
 }
 
 /**
@@ -36,12 +32,13 @@ export interface ResumeOptions {
  * more; nothing is recorded then.
  */
 export async function resume(
-  id: ExecutionId,
-  { replay, signal, onBegun, onEvent }: ResumeOptions,
+  live: LiveExecution,
+  { replay }: ResumeOptions,
   workspace: Workspace,
   session: SessionLog,
   context: ExecutionContext,
 ): Promise<ExecutionResult> {
+  const { id } = live;
   const interrupted = await readInterrupted(id, session.read());
   const { started, attempts, calls, lastCall, first, latest, checkpoints } = interrupted;
   const { request, task } = started;
@@ -61,8 +58,7 @@ export async function resume(
     warnings,
   };
   const attempt = attempts + 1;
-  const log = await ExecutionLog.resume(session, { facts, attempt, replay }, onEvent);
-  onBegun?.();
+  const log = await ExecutionLog.resume(session, { facts, attempt, replay }, live);
   const { checkpoint, history } = replay ? first : latest;
   const told = { id: session.id, attempt, checkpoint, history };
   const { arguments: keptBytes = 0 } = FIELD_LIMITS;
@@ -74,12 +70,11 @@ export async function resume(
       replay: new Replay({ calls: replay ? calls : [], lastCall, keptBytes }),
       session: new SessionOfProgram({ log, told, task, replayed: replay ? checkpoints : [] }),
       timeoutMs: request.timeoutMs ?? undefined,
-      signal,
       watch,
       selectMs: 0,
       generateMs,
     },
-    { log, workspace, context },
+    { live, log, workspace, context },
   );
 }
 

@@ -10,6 +10,7 @@ import { customerMounts } from './customer-mounts.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { ExecutionLog } from './execution-log.ts';
 import { LearnedResults } from './learned-results.ts';
+import type { LiveExecution } from './live-execution.ts';
 import type { PreparedProgram } from './prepare-program.ts';
 import type { SessionOfProgram } from './session-of-program.ts';
 import type { Stopwatch } from './stopwatch.ts';
@@ -25,8 +26,6 @@ export interface RunnableProgram {
   readonly replay?: Replay | undefined;
   /** Milliseconds of running; default that of the configuration. */
   readonly timeoutMs: number | undefined;
-  /** Ends the program; its result is `killed`. */
-  readonly signal: AbortSignal | undefined;
   /** Runs since the program was asked for. */
   readonly watch: Stopwatch;
   readonly selectMs: number;
@@ -34,6 +33,8 @@ export interface RunnableProgram {
 }
 
 export interface RunsIn {
+  /** Whose signal ends the program; its result is `killed`. */
+  readonly live: LiveExecution;
   /** Knows of the execution already. */
   readonly log: ExecutionLog;
   readonly workspace: Workspace;
@@ -43,13 +44,12 @@ export interface RunsIn {
 /** Runs a program to its end, which is on disk when this resolves; rejects when something under it fails, when that is. */
 export async function runProgram(
   program: RunnableProgram,
-  { log, workspace, context }: RunsIn,
+  { live, log, workspace, context }: RunsIn,
 ): Promise<ExecutionResult> {
-  const { config, catalog, hub, running } = context;
+  const { config, catalog, hub } = context;
   const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
   let sandbox: SandboxInfo | null = null;
-  running.add(id);
   try {
     if (!build.ok)
       return await log.finish(
@@ -69,7 +69,7 @@ export async function runProgram(
       refusal: (tool) => catalog.refusal(tool),
       ...log.brokerHooks,
     });
-    const signals = [log.failed, replay?.diverged, program.signal].filter((signal) => signal !== undefined);
+    const signals = [log.failed, replay?.diverged, live.signal].filter((signal) => signal !== undefined);
     const run = await executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
@@ -112,8 +112,6 @@ export async function runProgram(
     return result;
   } catch (error) {
     throw await log.interrupt(error);
-  } finally {
-    running.delete(id);
   }
 }
 
