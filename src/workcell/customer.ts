@@ -8,11 +8,19 @@ import type {
   HistoryEvent,
   RecordedResult,
 } from '../core/execution.ts';
-import { type CustomerId, parseCustomerId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
+import {
+  type CustomerId,
+  type ExecutionId,
+  parseCustomerId,
+  parseExecutionId,
+  parseSessionId,
+  type SessionId,
+} from '../core/ids.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
+import type { SessionLog } from '../sessions/session-log.ts';
 import { type SessionView, viewSession } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import { shareWorkspace } from '../workspaces/share-workspace.ts';
@@ -26,8 +34,16 @@ import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
 import type { LiveExecution } from './live-execution.ts';
+import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
+import {
+  closeSession,
+  type NewCheckpoint,
+  type ReopenedSession,
+  reopenSession,
+  setCheckpoint,
+} from './session-changes.ts';
 import { Skills } from './skills.ts';
 
 /** What all customers share. */
@@ -38,6 +54,13 @@ export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'hist
   readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
+}
+
+/** A session that goes on. */
+export interface ResumedSession extends ReopenedSession {
+  readonly sessionId: SessionId;
+  /** Those that run again. */
+  readonly resumed: readonly StartedExecution[];
 }
 
 export type CustomerStates = IdleMap<CustomerId, CustomerState>;
@@ -118,6 +141,46 @@ export class Customer {
    */
   async cancel(id: string): Promise<void> {
     await this.#use(({ executions }) => executions.cancel(parseExecutionId(id)));
+  }
+
+  /**
+   * Runs an execution that was cut off again, under the same id; resolves when that is on disk. With `replay`, calls that had
+   * returned are answered from its log, so that none takes effect twice. Throws `not_found`, `invalid_state` for one that runs, has
+   * an outcome or cannot be prepared any more, and `busy` when another process has its session open.
+   */
+  async resumeExecution(id: string, options: ResumeOptions): Promise<StartedExecution> {
+    return await this.#use((state) => this.#resume(state, parseExecutionId(id), options));
+  }
+
+  /**
+   * Opens a session for more, also one that was closed, and tells what in it was cut off; with `replay`, runs each of those
+   * executions again. Throws `not_found`, `busy` when another process has it open, and as {@link resumeExecution} does.
+   */
+  async resumeSession(id: string, { replay = false }: Partial<ResumeOptions> = {}): Promise<ResumedSession> {
+    return await this.#use(async (state) => {
+      const sessionId = parseSessionId(id);
+      await using session = await this.#openSession(state, sessionId);
+      const reopened = await reopenSession(session, state.executions.running);
+      const ids = replay ? reopened.interrupted : [];
+      const resumed = await Promise.all(ids.map((each) => this.#resume(state, each, { replay })));
+      return { sessionId, ...reopened, resumed };
+    });
+  }
+
+  /** Sets what programs of the session find as its checkpoint. Throws `not_found`, `invalid_argument`, and `busy`. */
+  async setCheckpoint(id: string, checkpoint: NewCheckpoint): Promise<void> {
+    await this.#use(async (state) => {
+      await using session = await this.#openSession(state, parseSessionId(id));
+      await setCheckpoint(session, checkpoint);
+    });
+  }
+
+  /** Ends a session until it is resumed. Throws `not_found`, `busy`, and `invalid_state` while programs run in it. */
+  async closeSession(id: string): Promise<void> {
+    await this.#use(async (state) => {
+      await using session = await this.#openSession(state, parseSessionId(id));
+      await closeSession(session, state.executions.running);
+    });
   }
 
   /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
@@ -227,6 +290,25 @@ export class Customer {
     });
     await this.#remember(usage, request, result, context);
     return result;
+  }
+
+  async #resume(state: CustomerState, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
+    const live = await state.executions.resume(id, async (resumed, session) => {
+      using _lease = this.#states.lease(this.id);
+      const { workspace, skills } = await state.open();
+      const context = this.#context();
+      const shelf = new SkillShelf([skills, context.sharedSkills]);
+      return await resume(resumed, options, workspace, session, { ...context, skills: shelf });
+    });
+    const started = await state.executions.started({ isNew: false, live });
+    return { ...started, result: () => this.#use(() => started.result()) };
+  }
+
+  /** Looking for a session must not make a customer. */
+  async #openSession(state: CustomerState, id: SessionId): Promise<SessionLog> {
+    const found = await state.find();
+    if (found !== undefined) return await found.sessions.open(id);
+    throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${id}"`);
   }
 
   async #history(usage: CustomerUsage | undefined, context: CustomerContext): Promise<Retriever | undefined> {
