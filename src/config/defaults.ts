@@ -26,7 +26,16 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       descriptors: 4096,
     },
     workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000 },
-    server: { host: '127.0.0.1', port: 5555, drain: '30s' },
+    server: {
+      host: '127.0.0.1',
+      port: 5555,
+      drain: '30s',
+      maxExecutions: 64,
+      maxQueued: 1000,
+      queueTimeout: '1m',
+      requestsPerSecond: 500,
+      failedKeysPerMinute: 100,
+    },
     tools: { observed: true },
     selector: { limit: 5, usage: true },
     limits: {
@@ -42,6 +51,9 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
     entryOf(['mcpServers'], {}),
     entryOf(['sandbox', 'network', 'allow'], []),
     entryOf(['server', 'hosts'], []),
+    entryOf(['quotas', 'default'], {}),
+    entryOf(['quotas', 'organisations'], {}),
+    entryOf(['quotas', 'customers'], {}),
     entryOf(['selector', 'embeddings', 'mode'], 'auto'),
     entryOf(['selector', 'embeddings', 'offline'], false),
     ...Object.entries(sections).flatMap(([section, values]) =>

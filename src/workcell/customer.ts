@@ -20,9 +20,11 @@ import { shareWorkspace } from '../workspaces/share-workspace.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import { CustomerFiles } from './customer-files.ts';
+import type { QuotaUsage } from './customer-quota.ts';
 import { CustomerUsage } from './customer-usage.ts';
 import { type ExecuteRequest, execute } from './execute.ts';
 import type { ExecutionContext } from './execution-context.ts';
+import type { CustomerQuotas } from './quotas.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
 import { Skills } from './skills.ts';
@@ -32,8 +34,7 @@ export interface CustomerContext extends Omit<ExecutionContext, 'running' | 'ski
   readonly sharedSkills: SkillStore;
   readonly onToolsChanged: (listener: () => void) => () => void;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
-  /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
-  readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
+  readonly quotas: CustomerQuotas;
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
 }
 
@@ -77,7 +78,7 @@ export class Customer {
     this.files = new CustomerFiles({
       open: () => this.#share(),
       find: async () => (await this.#find())?.workspace,
-      admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
+      admit: async (bytes) => this.#context().quotas.admitBytes((await this.#open()).workspace, bytes),
       archiveLimits: () => {
         const { maxArchiveBytes, maxArchiveFiles } = this.#context().config.workspace;
         return { bytes: maxArchiveBytes, entries: maxArchiveFiles };
@@ -174,6 +175,11 @@ export class Customer {
     await (await this.#find())?.usage.clear();
   }
 
+  /** What it uses of its quotas, and what is left. */
+  async usage(): Promise<QuotaUsage> {
+    return await this.#context().quotas.usage((await this.#open()).workspace);
+  }
+
   async #shelf(): Promise<SkillShelf> {
     const { sharedSkills } = this.#context();
     const found = await this.#find();
@@ -182,13 +188,18 @@ export class Customer {
 
   async #execute(request: ExecuteRequest): Promise<ExecutionResult> {
     const { workspace, sessions, skills, usage } = await this.#open();
+    const context = this.#context();
+    await using admission = await context.quotas.admit(workspace, {
+      timeoutMs: request.timeoutMs ?? context.config.limits.timeoutMs,
+      signal: request.signal,
+    });
     await using session =
       request.session === undefined
         ? await sessions.create()
         : await sessions.openOrCreate(parseSessionId(request.session));
-    const context = this.#context();
     const result = await execute(request, workspace, session, {
       ...context,
+      executor: async () => admission.metered(await context.executor()),
       running: this.#running,
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
@@ -199,10 +210,12 @@ export class Customer {
 
   async #callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
     const { workspace, sessions } = await this.#open();
+    const context = this.#context();
+    await using _admission = await context.quotas.admitCall(workspace);
     if (this.#calls % CALLS_PER_SESSION === 0) this.#callSession = newSessionId();
     this.#calls += 1;
     await using session = await sessions.openOrCreate(this.#callSession);
-    return await callTool(request, workspace, session, { ...this.#context(), running: this.#running });
+    return await callTool(request, workspace, session, { ...context, running: this.#running });
   }
 
   #track<T>(work: Promise<T>): Promise<T> {
