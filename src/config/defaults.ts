@@ -25,6 +25,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       processes: 1024,
       descriptors: 4096,
     },
+    sessions: { maxSize: '256M' },
     workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000 },
     server: {
       host: '127.0.0.1',
@@ -54,6 +55,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
     entryOf(['quotas', 'default'], {}),
     entryOf(['quotas', 'organisations'], {}),
     entryOf(['quotas', 'customers'], {}),
+    entryOf(['sessions', 'oldKeys'], []),
     entryOf(['selector', 'embeddings', 'mode'], 'auto'),
     entryOf(['selector', 'embeddings', 'offline'], false),
     ...Object.entries(sections).flatMap(([section, values]) =>

@@ -10,7 +10,10 @@ import { customerMounts } from './customer-mounts.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { ExecutionLog } from './execution-log.ts';
 import { LearnedResults } from './learned-results.ts';
+import type { LiveExecution } from './live-execution.ts';
+import { type ExecutionOrigin, ObservedExecution } from './observed-execution.ts';
 import type { PreparedProgram } from './prepare-program.ts';
+import type { SessionOfProgram } from './session-of-program.ts';
 import type { Stopwatch } from './stopwatch.ts';
 
 /** A program that only has to be run. */
@@ -19,12 +22,12 @@ export interface RunnableProgram {
   /** What it may call. */
   readonly tools: readonly ToolDescriptor[];
   readonly build: PreparedProgram['build'];
+  readonly session: SessionOfProgram;
   /** Answers what it has done before. */
   readonly replay?: Replay | undefined;
   /** Milliseconds of running; default that of the configuration. */
   readonly timeoutMs: number | undefined;
-  /** Ends the program; its result is `killed`. */
-  readonly signal: AbortSignal | undefined;
+  readonly origin?: ExecutionOrigin | undefined;
   /** Runs since the program was asked for. */
   readonly watch: Stopwatch;
   readonly selectMs: number;
@@ -32,6 +35,8 @@ export interface RunnableProgram {
 }
 
 export interface RunsIn {
+  /** Whose signal ends the program; its result is `killed`. */
+  readonly live: LiveExecution;
   /** Knows of the execution already. */
   readonly log: ExecutionLog;
   readonly workspace: Workspace;
@@ -41,25 +46,27 @@ export interface RunsIn {
 /** Runs a program to its end, which is on disk when this resolves; rejects when something under it fails, when that is. */
 export async function runProgram(
   program: RunnableProgram,
-  { log, workspace, context }: RunsIn,
+  { live, log, workspace, context }: RunsIn,
 ): Promise<ExecutionResult> {
-  const { config, catalog, hub, running } = context;
-  const { facts, tools, build, replay, watch, selectMs, generateMs } = program;
+  const { config, catalog, hub } = context;
+  const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
+  const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
   let sandbox: SandboxInfo | null = null;
-  running.add(id);
   try {
-    if (!build.ok)
-      return await log.finish(
-        assembleResult({ facts, refused: build.error, timing: { selectMs, generateMs, totalMs: watch.total() } }),
-      );
+    if (!build.ok) {
+      const timing = { selectMs, generateMs, totalMs: watch.total() };
+      const result = await log.finish(assembleResult({ facts, refused: build.error, timing }));
+      observed.ended(result);
+      return result;
+    }
     const executor = await context.executor();
     const waitMs = watch.lap();
     const learned = new LearnedResults(catalog);
     await using broker = new Broker({
       tools,
       limits: config.limits,
-      hub: learned.observeCalls(log.recordCalls(hub)),
+      hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
       customer: workspace.customer,
       runId: id,
       isKeyed: (server) => config.mcpServers[server]?.idempotencyKey === true,
@@ -67,7 +74,7 @@ export async function runProgram(
       refusal: (tool) => catalog.refusal(tool),
       ...log.brokerHooks,
     });
-    const signals = [log.failed, replay?.diverged, program.signal].filter((signal) => signal !== undefined);
+    const signals = [log.failed, replay?.diverged, live.signal].filter((signal) => signal !== undefined);
     const run = await executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
@@ -76,6 +83,7 @@ export async function runProgram(
         ...build.runs,
         outputBytes: config.limits.outputBytes,
         valueBytes: config.limits.valueBytes,
+        session: session.told,
       },
       timeoutMs: program.timeoutMs ?? config.limits.timeoutMs,
       signal: AbortSignal.any(signals),
@@ -84,11 +92,14 @@ export async function runProgram(
       },
       handlers: {
         onStarted: () => {
-          if (sandbox !== null) log.started(sandbox);
+          if (sandbox === null) return;
+          observed.started(sandbox);
+          log.started(sandbox);
         },
         onOutput: (stream, text) => log.output(stream, text),
         onCall: ({ server, tool, input, signal }) =>
           broker.call({ server, tool, arguments: input }, AbortSignal.any([signal, ...signals])),
+        onCheckpoint: ({ step, context }) => session.setCheckpoint(step, context),
       },
     });
     const divergence = replay?.end(run.status);
@@ -104,12 +115,12 @@ export async function runProgram(
       totalMs: watch.total(),
     };
     const result = await log.finish(assembleResult({ facts, run: judged, calls: broker.records, timing }));
+    observed.ended(result);
     await context.learn(learned);
     return result;
   } catch (error) {
+    observed.failed(error);
     throw await log.interrupt(error);
-  } finally {
-    running.delete(id);
   }
 }
 
