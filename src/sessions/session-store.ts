@@ -24,10 +24,10 @@ export interface SessionStoreOptions {
   readonly customer: CustomerId;
   /** The directory with this customer's session files; only the host writes to it. */
   readonly sessionsPath: string;
-  /** Told of every event that this store has brought to disk, in the order of each session. Must not throw. */
-  readonly onStored?: ((session: SessionId, event: StoredEvent) => void) | undefined;
   /** Bytes of one session in which no further execution starts. Default: no limit. */
   readonly maxBytes?: number | undefined;
+  /** Told of every event that this store has brought to disk, in the order of each session. Must not throw. */
+  readonly onStored?: ((session: SessionId, event: StoredEvent) => void) | undefined;
 }
 
 /** Where an execution is recorded. */
@@ -51,9 +51,9 @@ interface SharedFile {
 export class SessionStore {
   readonly #customer: CustomerId;
   readonly #directory: string;
-  readonly #onStored: SessionStoreOptions['onStored'];
   readonly #maxBytes: number;
   readonly #register: ExecutionRegister;
+  readonly #onStored: SessionStoreOptions['onStored'];
   readonly #shared = new Map<SessionId, SharedFile>();
   /** Opening and closing take turns, so that each finds the files in the state that the one before left. */
   readonly #turns = new Turns();
@@ -62,9 +62,9 @@ export class SessionStore {
   constructor(options: SessionStoreOptions) {
     this.#customer = options.customer;
     this.#directory = options.sessionsPath;
-    this.#onStored = options.onStored;
     this.#maxBytes = options.maxBytes ?? Infinity;
     this.#register = new ExecutionRegister(join(this.#directory, REGISTER));
+    this.#onStored = options.onStored;
   }
 
   /** Throws `already_exists` when there is a session with this id. */

@@ -60,8 +60,8 @@ export async function callTool(
     program: programOf(tool, request.arguments),
     warnings: [],
   };
-  const asked = { code: facts.program, tools: [toolName(tool)], timeoutMs: null, typeCheck: false };
-  const log = await ExecutionLog.start(session, live, { ...facts, task: null, request: asked }, undefined);
+  const asked = { code: facts.program, tools: [toolName(tool)] };
+  const log = await ExecutionLog.start(session, facts, asked, live);
   try {
     let result: CallResult | undefined;
     const onResult = (whole: CallResult) => {

@@ -4,7 +4,7 @@ import type { Workspace } from '../workspaces/workspace-store.ts';
 import { chooseTools } from './choose-tools.ts';
 import { assertRequest, type ExecuteRequest, languageOf } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
-import { ExecutionLog, type RecordedRequest } from './execution-log.ts';
+import { ExecutionLog } from './execution-log.ts';
 import { importedSkills, staleWarnings } from './imported-skills.ts';
 import type { LiveExecution } from './live-execution.ts';
 import { planProgram } from './plan-program.ts';
@@ -21,6 +21,7 @@ export async function execute(
   context: ExecutionContext,
 ): Promise<ExecutionResult> {
   const { config, catalog, generator, typeChecker } = context;
+  const { id } = live;
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
   const language = languageOf(request);
@@ -40,7 +41,7 @@ export async function execute(
   );
   const generateMs = watch.lap();
   const facts = {
-    id: live.id,
+    id,
     customer: workspace.customer,
     sessionId: session.id,
     selection,
@@ -49,19 +50,10 @@ export async function execute(
     program: source,
     warnings: [...warnings, ...staleWarnings(skills)],
   };
-  const log = await ExecutionLog.start(
-    session,
-    live,
-    { ...facts, task: request.task ?? null, request: recordedRequest(request) },
-    request.onEvent,
-  );
+  const log = await ExecutionLog.start(session, facts, request, live);
+  const { timeoutMs } = request;
   return await runProgram(
-    { facts, tools, build, watch, selectMs, generateMs, timeoutMs: request.timeoutMs, signal: live.signal },
-    { log, workspace, context },
+    { facts, tools, build, watch, selectMs, generateMs, timeoutMs, origin: request },
+    { live, log, workspace, context },
   );
-}
-
-/** What it takes to run it again. */
-function recordedRequest({ code, tools, timeoutMs, typeCheck }: ExecuteRequest): RecordedRequest {
-  return { code: code ?? null, tools: tools ?? null, timeoutMs: timeoutMs ?? null, typeCheck: typeCheck ?? false };
 }

@@ -6,10 +6,8 @@ import type { SessionEvent } from '../sessions/events.ts';
 import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { ExecutionFacts } from './assemble-result.ts';
+import type { ExecuteRequest } from './execute-request.ts';
 import type { LiveExecution } from './live-execution.ts';
-
-/** What was asked for, as the log keeps it. */
-export type RecordedRequest = NonNullable<Extract<SessionEvent, { readonly type: 'execution.started' }>['request']>;
 
 type Hub = BrokerOptions['hub'];
 type Listener = ((event: ExecutionEvent) => void) | undefined;
@@ -25,8 +23,8 @@ const PROGRESS_EVERY_MS = 100;
 export class ExecutionLog {
   readonly brokerHooks: Required<Pick<BrokerOptions, 'onCalled' | 'onReturned' | 'onProgress'>>;
   readonly #session: SessionLog;
-  readonly #live: LiveExecution;
   readonly #facts: ExecutionFacts;
+  readonly #live: LiveExecution;
   readonly #listener: Listener;
   readonly #pending = new Set<Promise<unknown>>();
   /** When each open call last told of its progress. */
@@ -35,10 +33,10 @@ export class ExecutionLog {
   #failure: unknown;
   #seq = 0;
 
-  private constructor(session: SessionLog, live: LiveExecution, facts: ExecutionFacts, listener: Listener) {
+  private constructor(session: SessionLog, facts: ExecutionFacts, live: LiveExecution, listener: Listener) {
     this.#session = session;
-    this.#live = live;
     this.#facts = facts;
+    this.#live = live;
     this.#listener = listener;
     const executionId = facts.id;
     this.brokerHooks = {
@@ -64,25 +62,34 @@ export class ExecutionLog {
   /** Resolves when the start is on disk: what is about to run is known before it runs. */
   static async start(
     session: SessionLog,
+    facts: ExecutionFacts,
+    request: ExecuteRequest,
     live: LiveExecution,
-    facts: ExecutionFacts & { readonly task: string | null; readonly request: RecordedRequest },
-    listener: Listener,
   ): Promise<ExecutionLog> {
-    const { id: executionId, task, program, language, selection, planner, warnings, request } = facts;
-    const type = 'execution.started';
-    await session.append({ type, executionId, task, language, program, selection, planner, warnings, request });
-    return new ExecutionLog(session, live, facts, listener);
+    const { id: executionId, program, language, selection, planner, warnings } = facts;
+    const { task = null, code = null, tools = null, timeoutMs = null, typeCheck = false, onEvent } = request;
+    await session.append({
+      type: 'execution.started',
+      executionId,
+      task,
+      language,
+      program,
+      selection,
+      planner,
+      warnings,
+      request: { code, tools, timeoutMs, typeCheck },
+    });
+    return new ExecutionLog(session, facts, live, onEvent);
   }
 
   /** As {@link start}, for a program that runs again. */
   static async resume(
     session: SessionLog,
-    live: LiveExecution,
     { facts, attempt, replay }: { readonly facts: ExecutionFacts; readonly attempt: number; readonly replay: boolean },
-    listener: Listener,
+    live: LiveExecution,
   ): Promise<ExecutionLog> {
     await session.append({ type: 'execution.resumed', executionId: facts.id, attempt, replay });
-    return new ExecutionLog(session, live, facts, listener);
+    return new ExecutionLog(session, facts, live, undefined);
   }
 
   /** Fires when something cannot be recorded: a program that nobody can tell of must not go on. */

@@ -10,6 +10,8 @@ import { customerMounts } from './customer-mounts.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { ExecutionLog } from './execution-log.ts';
 import { LearnedResults } from './learned-results.ts';
+import type { LiveExecution } from './live-execution.ts';
+import { type ExecutionOrigin, ObservedExecution } from './observed-execution.ts';
 import type { PreparedProgram } from './prepare-program.ts';
 import type { Stopwatch } from './stopwatch.ts';
 
@@ -23,8 +25,7 @@ export interface RunnableProgram {
   readonly replay?: Replay | undefined;
   /** Milliseconds of running; default that of the configuration. */
   readonly timeoutMs: number | undefined;
-  /** Ends the program; its result is `killed`. */
-  readonly signal: AbortSignal | undefined;
+  readonly origin?: ExecutionOrigin | undefined;
   /** Runs since the program was asked for. */
   readonly watch: Stopwatch;
   readonly selectMs: number;
@@ -32,6 +33,8 @@ export interface RunnableProgram {
 }
 
 export interface RunsIn {
+  /** Whose signal ends the program; its result is `killed`. */
+  readonly live: LiveExecution;
   /** Knows of the execution already. */
   readonly log: ExecutionLog;
   readonly workspace: Workspace;
@@ -41,24 +44,27 @@ export interface RunsIn {
 /** Runs a program to its end, which is on disk when this resolves; rejects when something under it fails, when that is. */
 export async function runProgram(
   program: RunnableProgram,
-  { log, workspace, context }: RunsIn,
+  { live, log, workspace, context }: RunsIn,
 ): Promise<ExecutionResult> {
   const { config, catalog, hub } = context;
   const { facts, tools, build, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
+  const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
   let sandbox: SandboxInfo | null = null;
   try {
-    if (!build.ok)
-      return await log.finish(
-        assembleResult({ facts, refused: build.error, timing: { selectMs, generateMs, totalMs: watch.total() } }),
-      );
+    if (!build.ok) {
+      const timing = { selectMs, generateMs, totalMs: watch.total() };
+      const result = await log.finish(assembleResult({ facts, refused: build.error, timing }));
+      observed.ended(result);
+      return result;
+    }
     const executor = await context.executor();
     const waitMs = watch.lap();
     const learned = new LearnedResults(catalog);
     await using broker = new Broker({
       tools,
       limits: config.limits,
-      hub: learned.observeCalls(log.recordCalls(hub)),
+      hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
       customer: workspace.customer,
       runId: id,
       isKeyed: (server) => config.mcpServers[server]?.idempotencyKey === true,
@@ -66,7 +72,7 @@ export async function runProgram(
       refusal: (tool) => catalog.refusal(tool),
       ...log.brokerHooks,
     });
-    const signals = [log.failed, replay?.diverged, program.signal].filter((signal) => signal !== undefined);
+    const signals = [log.failed, replay?.diverged, live.signal].filter((signal) => signal !== undefined);
     const run = await executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
@@ -83,7 +89,9 @@ export async function runProgram(
       },
       handlers: {
         onStarted: () => {
-          if (sandbox !== null) log.started(sandbox);
+          if (sandbox === null) return;
+          observed.started(sandbox);
+          log.started(sandbox);
         },
         onOutput: (stream, text) => log.output(stream, text),
         onCall: ({ server, tool, input, signal }) =>
@@ -103,9 +111,11 @@ export async function runProgram(
       totalMs: watch.total(),
     };
     const result = await log.finish(assembleResult({ facts, run: judged, calls: broker.records, timing }));
+    observed.ended(result);
     await context.learn(learned);
     return result;
   } catch (error) {
+    observed.failed(error);
     throw await log.interrupt(error);
   }
 }
