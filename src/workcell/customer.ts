@@ -33,7 +33,7 @@ import type { CustomerUsage } from './customer-usage.ts';
 import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
-import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
+import type { Begun, StartedExecution } from './executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
 import { type ResumeOptions, resume } from './resume.ts';
@@ -47,6 +47,7 @@ import {
   setCheckpoint,
 } from './session-changes.ts';
 import { Skills } from './skills.ts';
+import type { WatchOptions } from './watch-execution.ts';
 
 /** What all customers share. */
 export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
