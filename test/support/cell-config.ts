@@ -24,9 +24,11 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
   await cp(join(ROOT, 'servers/calculator'), join(servers, 'calculator'), { recursive: true });
   await cp(join(ROOT, 'servers/runtime.ts'), join(servers, 'runtime.ts'));
   const { mcpServers = {}, limits = {}, sandbox = {}, workspace = {}, embeddings = { mode: 'off' } } = options;
-  const entries = Object.entries(mcpServers).map(([name, { command, args, cwd, env, excludeTools }]) => {
+  const entries = Object.entries(mcpServers).map(([name, server]) => {
+    const { command, args, cwd, env, excludeTools, idempotencyKey = false } = server;
     const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
-    return [name, { command, args, cwd, env: revealed, ...(excludeTools === undefined ? {} : { excludeTools }) }];
+    const filter = excludeTools === undefined ? {} : { excludeTools };
+    return [name, { command, args, cwd, env: revealed, idempotencyKey, ...filter }];
   });
   const config = {
     paths: { workspaces: './workspaces', servers: './servers', skills: './skills' },
