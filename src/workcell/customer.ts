@@ -50,10 +50,10 @@ import { Skills } from './skills.ts';
 export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
   readonly sharedSkills: SkillStore;
   readonly onToolsChanged: (listener: () => void) => () => void;
-  /** Told why what tools were used for could not be read or written: nothing fails for that. */
-  readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
   /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
   readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
+  /** Told why what tools were used for could not be read or written: nothing fails for that. */
+  readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
 }
 
 /** A session that goes on. */
@@ -91,8 +91,8 @@ export class Customer {
       find: async () => (await this.#use((state) => state.find()))?.workspace,
       admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
       archiveLimits: () => {
-        const { maxArchiveBytes, maxArchiveFiles } = this.#context().config.workspace;
-        return { bytes: maxArchiveBytes, entries: maxArchiveFiles };
+        const { workspace } = this.#context().config;
+        return { bytes: workspace.maxArchiveBytes, entries: workspace.maxArchiveFiles };
       },
     });
   }

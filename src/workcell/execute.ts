@@ -63,7 +63,7 @@ export async function execute(
   const told = { id: session.id, attempt: 1, checkpoint, history };
   const sessionOfProgram = new SessionOfProgram({ log, told, task });
   return await runProgram(
-    { facts, tools, build, session: sessionOfProgram, watch, selectMs, generateMs, timeoutMs },
+    { facts, tools, build, session: sessionOfProgram, watch, selectMs, generateMs, timeoutMs, origin: request },
     { live, log, workspace, context },
   );
 }

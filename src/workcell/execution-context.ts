@@ -8,9 +8,10 @@ import type { Retriever } from '../selector/retriever.ts';
 import type { ToolSelector } from '../selector/tool-selector.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
 import type { LearnedResults } from './learned-results.ts';
+import type { Observers } from './observed-execution.ts';
 
 /** What executions share. */
-export interface ExecutionContext {
+export interface ExecutionContext extends Observers {
   readonly config: Config;
   readonly catalog: ToolCatalog;
   readonly selector: ToolSelector;

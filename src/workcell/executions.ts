@@ -4,7 +4,6 @@ import type { ExecutionResult, ExecutionSummary, HistoryEvent, RecordedResult } 
 import { type CustomerId, type ExecutionId, newExecutionId, parseExecutionId, type SessionId } from '../core/ids.ts';
 import type { StoredEvent } from '../sessions/events.ts';
 import { ExecutionHistory, type HistoryOwner, readHistory } from '../sessions/execution-history.ts';
-import { type ExecutionPlace, locateExecution } from '../sessions/find-execution.ts';
 import { interruptedEvent, killedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { SessionStore } from '../sessions/session-store.ts';
@@ -122,9 +121,10 @@ export class Executions {
     return await this.#turns.take(id, async () => {
       if (this.#live.has(id))
         throw new WorkcellError('invalid_state', `The execution "${id}" runs already; watch it instead`);
-      const session = await this.#openSession(id);
+      const located = await this.#locate(id);
+      const session = await this.#openSession(located);
       try {
-        const history = await readHistory(this.#ownerIn(session.id, id), session.read());
+        const history = await readHistory(located.owner, await eventsOf(located));
         const live = new LiveExecution({ id, asked: recordedAsk(history.started), history, newHistory: () => history });
         return this.#track(live, async () => {
           await using _session = session;
@@ -164,8 +164,8 @@ export class Executions {
 
   /** What is on disk of an execution. Throws as {@link watch} does. */
   async recorded(id: ExecutionId): Promise<ExecutionHistory> {
-    const owner = await this.#owner(id);
-    return await readHistory(owner, await this.#events(owner));
+    const located = await this.#locate(id);
+    return await readHistory(located.owner, await eventsOf(located));
   }
 
   /** Ends an execution with `killed`, unless it has an outcome; resolves when that is on disk. Throws `not_found`, and `busy` when another process runs it. */
@@ -249,10 +249,10 @@ export class Executions {
     after: number,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<HistoryEvent, { readonly history: ExecutionHistory; readonly seq: number }> {
-    const owner = await this.#owner(id);
-    const history = new ExecutionHistory(owner);
+    const located = await this.#locate(id);
+    const history = new ExecutionHistory(located.owner);
     let seq = after;
-    for await (const event of await this.#events(owner)) {
+    for await (const event of await eventsOf(located)) {
       const told = history.push(event);
       if (told === undefined || told.seq <= seq) continue;
       if (signal?.aborted === true) break;
@@ -299,8 +299,9 @@ export class Executions {
   ): Promise<T | undefined> {
     return await this.#turns.take(id, async () => {
       if (this.#live.has(id)) return undefined;
-      await using session = await this.#openSession(id);
-      return await work(session, await readHistory(this.#ownerIn(session.id, id), session.read()));
+      const located = await this.#locate(id);
+      await using session = await this.#openSession(located);
+      return await work(session, await readHistory(located.owner, await eventsOf(located)));
     });
   }
 
@@ -317,18 +318,25 @@ export class Executions {
 
   /** Throws `storage_failed` when it might be in a session that cannot be read: it must not run twice. */
   async #find(id: ExecutionId): Promise<ExecutionHistory | undefined> {
-    const { session, unreadable } = await this.#locate(id);
-    if (session !== undefined) return await this.recorded(id);
+    const store = await this.#sessions();
+    const place = await store?.locate(id);
+    if (place !== undefined) return await this.recorded(id);
+    const unreadable = (await store?.unregistered()) ?? [];
     if (unreadable.length === 0) return undefined;
     throw new WorkcellError(
       'storage_failed',
-      `Cannot tell whether the execution "${id}" is known, since these sessions cannot be read: ${unreadable.join(', ')}; remove them, or leave the id out`,
+      `Cannot tell whether the execution "${id}" is known, since these sessions cannot be read: ${unreadable.join(', ')}; delete them, or leave the id out`,
     );
   }
 
-  async #owner(id: ExecutionId): Promise<HistoryOwner> {
-    const { session, unreadable } = await this.#locate(id);
-    if (session !== undefined) return this.#ownerIn(session, id);
+  /** Where it is recorded. Throws `not_found`, and `history_gone` when its session was deleted. */
+  async #locate(id: ExecutionId): Promise<Located> {
+    const store = await this.#sessions();
+    const place = await store?.locate(id);
+    if (place === 'gone') throw gone(id);
+    if (store !== undefined && place !== undefined)
+      return { store, owner: this.#ownerIn(place.session, id), start: place.start };
+    const unreadable = (await store?.unregistered()) ?? [];
     const but = unreadable.length === 0 ? '' : `; these sessions cannot be read: ${unreadable.join(', ')}`;
     throw new WorkcellError(
       'not_found',
@@ -336,31 +344,32 @@ export class Executions {
     );
   }
 
-  async #locate(id: ExecutionId): Promise<ExecutionPlace> {
-    const store = await this.#sessions();
-    return store === undefined ? { session: undefined, unreadable: [] } : await locateExecution(store, id);
-  }
-
   #ownerIn(sessionId: SessionId, executionId: ExecutionId): HistoryOwner {
     return { customer: this.#customer, sessionId, executionId };
   }
 
-  async #events({ sessionId, executionId }: HistoryOwner): Promise<AsyncIterable<StoredEvent>> {
-    const events = await (await this.#sessions())?.find(sessionId);
-    if (events !== undefined) return events;
-    throw gone(sessionId, executionId);
-  }
-
-  async #openSession(id: ExecutionId): Promise<SessionLog> {
-    const { sessionId } = await this.#owner(id);
+  async #openSession({ store, owner }: Located): Promise<SessionLog> {
     try {
-      const session = await (await this.#sessions())?.open(sessionId);
-      if (session !== undefined) return session;
+      return await store.open(owner.sessionId);
     } catch (error) {
-      if (!isWorkcellError(error) || error.code !== 'not_found') throw error;
+      if (isWorkcellError(error) && error.code === 'not_found') throw gone(owner.executionId);
+      throw error;
     }
-    throw gone(sessionId, id);
   }
+}
+
+interface Located {
+  readonly store: SessionStore;
+  readonly owner: HistoryOwner;
+  /** The byte of the log at which it starts. */
+  readonly start: number;
+}
+
+/** Its events that are on disk. */
+async function eventsOf({ store, owner, start }: Located): Promise<AsyncIterable<StoredEvent>> {
+  const reader = await store.findReader(owner.sessionId);
+  if (reader !== undefined) return reader.execution(owner.executionId, start);
+  throw gone(owner.executionId);
 }
 
 async function placeOf(begun: Begun): Promise<{ readonly id: ExecutionId; readonly sessionId: SessionId }> {
@@ -390,6 +399,6 @@ function cutOff(): WorkcellError {
   return new WorkcellError('sandbox_lost', 'The process that ran the execution has ended; resume it to run it again');
 }
 
-function gone(session: SessionId, id: ExecutionId): WorkcellError {
-  return new WorkcellError('history_gone', `The session "${session}" of the execution "${id}" was removed`);
+function gone(id: ExecutionId): WorkcellError {
+  return new WorkcellError('history_gone', `The session with the execution "${id}" was deleted`);
 }

@@ -11,6 +11,7 @@ import type { ExecutionContext } from './execution-context.ts';
 import type { ExecutionLog } from './execution-log.ts';
 import { LearnedResults } from './learned-results.ts';
 import type { LiveExecution } from './live-execution.ts';
+import { type ExecutionOrigin, ObservedExecution } from './observed-execution.ts';
 import type { PreparedProgram } from './prepare-program.ts';
 import type { SessionOfProgram } from './session-of-program.ts';
 import type { Stopwatch } from './stopwatch.ts';
@@ -26,6 +27,7 @@ export interface RunnableProgram {
   readonly replay?: Replay | undefined;
   /** Milliseconds of running; default that of the configuration. */
   readonly timeoutMs: number | undefined;
+  readonly origin?: ExecutionOrigin | undefined;
   /** Runs since the program was asked for. */
   readonly watch: Stopwatch;
   readonly selectMs: number;
@@ -49,19 +51,22 @@ export async function runProgram(
   const { config, catalog, hub } = context;
   const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
+  const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
   let sandbox: SandboxInfo | null = null;
   try {
-    if (!build.ok)
-      return await log.finish(
-        assembleResult({ facts, refused: build.error, timing: { selectMs, generateMs, totalMs: watch.total() } }),
-      );
+    if (!build.ok) {
+      const timing = { selectMs, generateMs, totalMs: watch.total() };
+      const result = await log.finish(assembleResult({ facts, refused: build.error, timing }));
+      observed.ended(result);
+      return result;
+    }
     const executor = await context.executor();
     const waitMs = watch.lap();
     const learned = new LearnedResults(catalog);
     await using broker = new Broker({
       tools,
       limits: config.limits,
-      hub: learned.observeCalls(log.recordCalls(hub)),
+      hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
       customer: workspace.customer,
       runId: id,
       isKeyed: (server) => config.mcpServers[server]?.idempotencyKey === true,
@@ -87,7 +92,9 @@ export async function runProgram(
       },
       handlers: {
         onStarted: () => {
-          if (sandbox !== null) log.started(sandbox);
+          if (sandbox === null) return;
+          observed.started(sandbox);
+          log.started(sandbox);
         },
         onOutput: (stream, text) => log.output(stream, text),
         onCall: ({ server, tool, input, signal }) =>
@@ -108,9 +115,11 @@ export async function runProgram(
       totalMs: watch.total(),
     };
     const result = await log.finish(assembleResult({ facts, run: judged, calls: broker.records, timing }));
+    observed.ended(result);
     await context.learn(learned);
     return result;
   } catch (error) {
+    observed.failed(error);
     throw await log.interrupt(error);
   }
 }

@@ -289,6 +289,8 @@ export class Workcell implements AsyncDisposable {
   #context(): CustomerContext {
     return {
       config: this.loaded.config,
+      metrics: this.metrics,
+      logger: this.#log,
       catalog: this.#tools.catalog,
       selector: this.#selector,
       generator: new CodeGenerator(),

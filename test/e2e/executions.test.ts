@@ -39,14 +39,14 @@ it('tells from disk what the caller was told, and what a watcher was told while 
   const [live, result] = await Promise.all([watch(started.id, { follow: true }), started.result()]);
   const recorded = await watch(started.id);
   expect(recorded).toEqual(live);
-  expect(live.map(({ type }) => type)).toEqual([
+  const types = live.map(({ type }) => type);
+  // What a program prints comes another way than its calls.
+  expect(types.filter((type) => type !== 'stdout' && type !== 'stderr')).toEqual([
     'started',
-    'stdout',
     'tool.called',
     'tool.returned',
     'tool.called',
     'tool.returned',
-    'stderr',
     'finished',
   ]);
   expect(live.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
