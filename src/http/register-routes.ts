@@ -1,14 +1,17 @@
 import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { customerOf, noSuchCustomer } from '../core/customer-of.ts';
+import { assertScope } from '../core/principal.ts';
 import { traceContext } from '../core/trace-context.ts';
 import { Span } from '../telemetry/span.ts';
 import { acceptedType } from './accept.ts';
-import { assertScope, customerOf, noCustomer } from './authorise.ts';
 import { type Answer, type HttpContext, isRawBody, type RawBody, type Route } from './define-route.ts';
 import { limitBody, tooLarge } from './limit-body.ts';
 import { validate } from './validate.ts';
 
 const BODY_BYTES = 1024 * 1024;
+/** Of an answer without a body, or whose type nobody can choose. */
+const ANY = '*/*';
 
 /** Serves the routes; each request is authorised, then checked, then handled. */
 export async function registerRoutes(
@@ -42,10 +45,10 @@ function register(app: FastifyInstance, route: Route, context: HttpContext): voi
       const { principal, id: requestId } = request;
       const span = startSpan(request, reply, route);
       const { customer: given, ...params } = paramsOf(request, route);
-      const customer = given === undefined ? undefined : context.cell.customer(customerOf(given, principal));
+      const customer = given === undefined ? undefined : context.cell.customer(customerOf(principal, given));
       if (customer !== undefined && route.makesCustomer !== true && !(await customer.exists()))
-        throw noCustomer(given ?? '');
-      const accept = acceptedType(request.headers.accept, offered);
+        throw noSuchCustomer(given ?? '');
+      const accept = offered.includes(ANY) ? ANY : acceptedType(request.headers.accept, offered);
       if (accept === undefined) throw notAcceptable(offered);
       const answer = await route.handler({
         customer,
@@ -70,7 +73,7 @@ export function typesOf({ responses }: Route): readonly string[] {
     ...(schema === undefined ? [] : ['application/json']),
     ...Object.keys(types),
   ]);
-  return types.length === 0 ? ['*/*'] : [...new Set(types)];
+  return types.length === 0 ? [ANY] : [...new Set(types)];
 }
 
 function paramsOf({ params }: FastifyRequest, { path }: Route): Record<string, string> {
@@ -123,9 +126,11 @@ function goneSignal(reply: FastifyReply): AbortSignal {
   return gone.signal;
 }
 
-function send(reply: FastifyReply, { status, headers = {}, body, type }: Answer): FastifyReply {
+function send(reply: FastifyReply, { status, headers = {}, body, type, headersAtOnce = false }: Answer): FastifyReply {
   void reply.status(status ?? (body === undefined ? 204 : 200)).headers(headers);
   if (body === undefined) return reply.send();
+  // The framework sets them before it connects the stream, and sends them with its first bytes.
+  if (headersAtOnce) reply.raw.once('pipe', () => reply.raw.flushHeaders());
   if (type !== undefined) return reply.type(type).send(body);
   return reply.type('application/json').send(JSON.stringify(body));
 }
