@@ -25,6 +25,8 @@ export interface LogFileOptions extends Omit<IndexedSource, 'end'> {
   readonly maxBytes: number;
   /** What has to be there: nothing, a file, or either. */
   readonly mode: OpenMode;
+  /** Told of every event that is on disk, in their order, before whoever recorded it. Must not throw. */
+  readonly onStored?: ((event: StoredEvent) => void) | undefined;
 }
 
 export type OpenMode = 'create' | 'open' | 'openOrCreate';
@@ -148,7 +150,10 @@ export class LogFile {
         const lines = placeLines(batch, this.#size);
         await Promise.all([this.#sync(batch), this.#options.register.add(claimsOf(this.id, lines))]);
         this.#size = lines.at(-1)?.end ?? this.#size;
-        for (const { written } of batch) written.resolve();
+        for (const { event, written } of batch) {
+          this.#options.onStored?.(event);
+          written.resolve();
+        }
         await this.#index.add(lines);
       } catch (error) {
         this.#failure = explainWriteError(this.id, error);

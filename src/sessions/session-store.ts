@@ -28,6 +28,8 @@ export interface SessionStoreOptions {
   readonly maxBytes?: number | undefined;
   /** Default: what is written is not encrypted. */
   readonly keys?: SessionKeys | undefined;
+  /** Told of every event that this store has brought to disk, in the order of each session. Must not throw. */
+  readonly onStored?: ((session: SessionId, event: StoredEvent) => void) | undefined;
 }
 
 export interface SessionStats {
@@ -59,6 +61,7 @@ export class SessionStore {
   readonly #maxBytes: number;
   readonly #keys: SessionKeys;
   readonly #register: ExecutionRegister;
+  readonly #onStored: SessionStoreOptions['onStored'];
   readonly #shared = new Map<SessionId, SharedFile>();
   /** Opening and closing take turns, so that each finds the files in the state that the one before left. */
   readonly #turns = new Turns();
@@ -70,6 +73,7 @@ export class SessionStore {
     this.#maxBytes = options.maxBytes ?? Infinity;
     this.#keys = options.keys ?? { current: undefined, old: [] };
     this.#register = new ExecutionRegister(join(this.#directory, REGISTER));
+    this.#onStored = options.onStored;
   }
 
   /** Throws `already_exists` when there is a session with this id. */
@@ -95,6 +99,16 @@ export class SessionStore {
   /** As {@link find}, for those who want a part of it: its index says where that is. */
   async findReader(id: SessionId): Promise<SessionReader | undefined> {
     return (await this.#has(id)) ? await SessionReader.open(this.#sourceOf(id)) : undefined;
+  }
+
+  /** Bytes of its file; undefined when there is no such session. */
+  async size(id: SessionId): Promise<number | undefined> {
+    try {
+      return (await lstat(this.#pathOf(id))).size;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
   }
 
   /** The ids of all sessions, sorted: those that were made by `newSessionId`, oldest first. */
@@ -263,6 +277,7 @@ export class SessionStore {
       register: this.#register,
       maxBytes: this.#maxBytes,
       mode,
+      onStored: (event) => this.#onStored?.(id, event),
     });
   }
 
