@@ -16,7 +16,6 @@ import type { UsageMemory } from '../selector/usage-memory.ts';
 import { findExecution, type RecordedExecution } from '../sessions/find-execution.ts';
 import { SessionStore } from '../sessions/session-store.ts';
 import { type SessionView, type TaskView, viewSession } from '../sessions/session-view.ts';
-import { shareWorkspace } from '../workspaces/share-workspace.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import { CustomerFiles } from './customer-files.ts';
@@ -236,8 +235,8 @@ export class Customer {
 
   async #share(): Promise<Workspace & AsyncDisposable> {
     const { workspace } = await this.#open();
-    const lock = await shareWorkspace(workspace);
-    return { ...workspace, [Symbol.asyncDispose]: () => lock.release() };
+    const share = await workspace.tenure.share();
+    return { ...workspace, [Symbol.asyncDispose]: async () => share[Symbol.asyncDispose]() };
   }
 
   /** Looking at a customer must not make one. */

@@ -129,6 +129,7 @@ export async function execute(
     const run = await executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
+      hold: () => workspace.tenure.share(),
       program: {
         id,
         ...build.runs,

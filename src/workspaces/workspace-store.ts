@@ -11,6 +11,7 @@ import { GatedFiles } from '../util/gated-files.ts';
 import { explainGateError, Pin, walk } from '../util/path-gate.ts';
 import { Turns } from '../util/turns.ts';
 import { CustomerDisks, DISK } from './customer-disks.ts';
+import { WorkspaceTenure } from './workspace-tenure.ts';
 
 /** The durable directory tree of one customer. */
 export interface Workspace {
@@ -26,8 +27,9 @@ export interface Workspace {
   readonly skills: GatedFiles;
   /** Where `files` and `skills` lie, and what is on its way into them; nothing else of it is a guest's. */
   readonly tree: GatedFiles;
-  /** Stands for the right to use the workspace; see `share-workspace.ts`. */
-  readonly lockPath: string;
+  readonly tenure: WorkspaceTenure;
+  /** Stands for the right to make and remove snapshots. */
+  readonly snapshotLockPath: string;
 }
 
 export interface WorkspaceStoreOptions {
@@ -103,6 +105,7 @@ export class WorkspaceStore implements AsyncDisposable {
       await using pin = await walk(await Pin.root(this.#root), names, { makeMode: PRIVATE });
       pin.assertDirectory();
     }
+    const tree = new GatedFiles(this.#root, home);
     return {
       customer,
       filesPath: join(this.#root, ...home, 'files'),
@@ -111,8 +114,9 @@ export class WorkspaceStore implements AsyncDisposable {
       skillsPath: join(this.#root, ...home, 'skills'),
       files: new GatedFiles(this.#root, [...home, 'files']),
       skills: new GatedFiles(this.#root, [...home, 'skills']),
-      tree: new GatedFiles(this.#root, home),
-      lockPath: join(this.#root, customer, '.use.lock'),
+      tree,
+      tenure: new WorkspaceTenure({ customer, lockPath: join(this.#root, customer, '.use.lock'), tree }),
+      snapshotLockPath: join(this.#root, customer, '.snapshots.lock'),
     };
   }
 
