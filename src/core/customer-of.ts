@@ -8,13 +8,17 @@ import type { Principal } from './principal.ts';
  * the principal's the `not_found` of {@link noSuchCustomer}, whether there is one or not.
  */
 export function customerOf(principal: Principal, id: string): CustomerId {
-  const { role, org, customer } = principal;
+  const { role, org } = principal;
   const organisation = role === 'administrator' ? DEFAULT_ORGANISATION_NAME : org.name;
   const full = id.includes('.') ? parseCustomerId(id) : customerIdOf(organisation, id);
-  if (role === 'administrator') return full;
-  const isOwn = role === 'customer' ? full === customer : organisationOf(full) === org.name;
-  if (isOwn) return full;
+  if (mayActFor(principal, full)) return full;
   throw noSuchCustomer(id);
+}
+
+/** Whether a principal may know of a customer. */
+export function mayActFor({ role, org, customer }: Principal, id: CustomerId): boolean {
+  if (role === 'administrator') return true;
+  return role === 'customer' ? id === customer : organisationOf(id) === org.name;
 }
 
 /** For a customer that does not exist, and for one that is somebody else's: nobody can tell which. */

@@ -1,6 +1,5 @@
-import type { FastifyRequest } from 'fastify';
 import type { z } from 'zod';
-import type { Scope } from '../core/scopes.ts';
+import type { Principal, Scope } from '../core/principal.ts';
 import type { TraceContext } from '../core/trace-context.ts';
 import type { Customer } from '../workcell/customer.ts';
 import type { Readiness } from '../workcell/readiness.ts';
@@ -11,9 +10,6 @@ export interface HttpContext {
   readonly cell: Workcell;
   readonly readiness: Pick<Readiness, 'report'>;
 }
-
-/** Whom a request comes from. */
-export type Principal = FastifyRequest['principal'];
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
 
@@ -26,6 +22,8 @@ export interface Answer {
   readonly body?: unknown;
   /** The type of a body that is text, bytes or a stream. */
   readonly type?: string;
+  /** Sends status and headers before there is anything of a stream. */
+  readonly headersAtOnce?: boolean;
 }
 
 export interface ResponseDefinition {

@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { customerOf, noSuchCustomer } from '../core/customer-of.ts';
+import { assertScope } from '../core/principal.ts';
 import { traceContext } from '../core/trace-context.ts';
 import { Span } from '../telemetry/span.ts';
 import { acceptedType } from './accept.ts';
-import { assertScope, customerOf, noCustomer } from './authorise.ts';
 import { type Answer, type HttpContext, isRawBody, type RawBody, type Route } from './define-route.ts';
 import { limitBody, tooLarge } from './limit-body.ts';
 import { validate } from './validate.ts';
@@ -44,9 +45,9 @@ function register(app: FastifyInstance, route: Route, context: HttpContext): voi
       const { principal, id: requestId } = request;
       const span = startSpan(request, reply, route);
       const { customer: given, ...params } = paramsOf(request, route);
-      const customer = given === undefined ? undefined : context.cell.customer(customerOf(given, principal));
+      const customer = given === undefined ? undefined : context.cell.customer(customerOf(principal, given));
       if (customer !== undefined && route.makesCustomer !== true && !(await customer.exists()))
-        throw noCustomer(given ?? '');
+        throw noSuchCustomer(given ?? '');
       const accept = offered.includes(ANY) ? ANY : acceptedType(request.headers.accept, offered);
       if (accept === undefined) throw notAcceptable(offered);
       const answer = await route.handler({
@@ -125,9 +126,11 @@ function goneSignal(reply: FastifyReply): AbortSignal {
   return gone.signal;
 }
 
-function send(reply: FastifyReply, { status, headers = {}, body, type }: Answer): FastifyReply {
+function send(reply: FastifyReply, { status, headers = {}, body, type, headersAtOnce = false }: Answer): FastifyReply {
   void reply.status(status ?? (body === undefined ? 204 : 200)).headers(headers);
   if (body === undefined) return reply.send();
+  // The framework sets them before it connects the stream, and sends them with its first bytes.
+  if (headersAtOnce) reply.raw.once('pipe', () => reply.raw.flushHeaders());
   if (type !== undefined) return reply.type(type).send(body);
   return reply.type('application/json').send(JSON.stringify(body));
 }

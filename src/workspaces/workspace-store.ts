@@ -8,6 +8,7 @@ import { Deadline } from '../util/deadline.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
 import { FileLock } from '../util/file-lock.ts';
 import { GatedFiles } from '../util/gated-files.ts';
+import { KeyedTurns } from '../util/keyed-turns.ts';
 import { explainGateError, Pin, walk } from '../util/path-gate.ts';
 import { Turns } from '../util/turns.ts';
 import { CustomerDisks, DISK } from './customer-disks.ts';
@@ -28,6 +29,8 @@ export interface Workspace {
   /** Where `files` and `skills` lie, and what is on its way into them; nothing else of it is a guest's. */
   readonly tree: GatedFiles;
   readonly tenure: WorkspaceTenure;
+  /** Runs what must not happen to one file twice at a time, by the path of the file; of all who have it from one store. */
+  readonly takeTurn: <T>(path: string, work: () => Promise<T>) => Promise<T>;
   /** Stands for the right to make and remove snapshots. */
   readonly snapshotLockPath: string;
 }
@@ -56,6 +59,7 @@ export class WorkspaceStore implements AsyncDisposable {
   readonly #disks: CustomerDisks;
   /** Within this process nobody has to contend for the lock on the root. */
   readonly #turns = new Turns();
+  readonly #fileTurns = new KeyedTurns();
 
   constructor({ root, capacity }: WorkspaceStoreOptions) {
     this.#root = root;
@@ -116,6 +120,7 @@ export class WorkspaceStore implements AsyncDisposable {
       skills: new GatedFiles(this.#root, [...home, 'skills']),
       tree,
       tenure: new WorkspaceTenure({ customer, lockPath: join(this.#root, customer, '.use.lock'), tree }),
+      takeTurn: (path, work) => this.#fileTurns.take(`${customer}/${path}`, work),
       snapshotLockPath: join(this.#root, customer, '.snapshots.lock'),
     };
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isOwn } from '../authorise.ts';
+import { mayActFor } from '../../core/customer-of.ts';
 import { defineRoute, type HttpContext, type Route } from '../define-route.ts';
 import { pageOf, pageQuery, takePage } from '../schemas/page.ts';
 
@@ -16,7 +16,7 @@ export function customerRoutes({ cell }: HttpContext): readonly Route[] {
       query: pageQuery,
       responses: { 200: { description: 'Sorted by id', schema: pageOf(customerSchema) } },
       handler: async ({ principal, query }) => {
-        const own = (await cell.listCustomers()).filter((id) => isOwn(id, principal));
+        const own = (await cell.listCustomers()).filter((id) => mayActFor(principal, id));
         const { items, nextCursor } = takePage(own, query, (id) => id);
         return { body: { items: items.map((customer) => ({ customer })), nextCursor } };
       },

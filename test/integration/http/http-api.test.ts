@@ -37,6 +37,7 @@ describe('a customer', () => {
       await api.call('GET', '/customers/nowhere', { key: acme }),
     ];
     expect(strip(there)).toEqual({ ...strip(nowhere), text: strip(nowhere).text.replace('nowhere', 'there') });
+    expect(there.status).toBe(404);
   });
 });
 
