@@ -23,6 +23,8 @@ export interface BrokerOptions {
   readonly customer?: string;
   /** Why a tool that is not in `tools` could not be, when there is a better reason than that nobody selected it. */
   readonly refusal?: (tool: Pick<ToolDescriptor, 'server' | 'tool'>) => ToolFailure | undefined;
+  /** Whom a call waits for that has passed all checks, before it leaves. Default: nobody. */
+  readonly approve?: (call: CheckedCall, signal: AbortSignal) => Promise<Approval>;
   /** Bounds each call; default: the server's own timeout. */
   readonly timeoutMs?: number;
   /** With what the program sent, unchecked. */
@@ -31,6 +33,14 @@ export interface BrokerOptions {
   /** Told how far the server says that a call is. */
   readonly onProgress?: (call: CalledTool, progress: ToolProgress) => void;
 }
+
+/** A call that could leave. */
+export interface CheckedCall extends CalledTool {
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+/** Whether a call may leave, or why not; `left`: its program is to end, and nothing of the call with it. */
+export type Approval = 'approved' | 'left' | ToolFailure;
 
 /** Calls that are noted on top of the budget: each is kept with its arguments, and a program can make them without end. */
 const MAX_REFUSED = 100;
@@ -53,14 +63,14 @@ export interface CalledTool {
 /**
  * One run's scope: what it may call, how often, how much at a time, and what it did.
  *
- * A call passes, in this order, scope, size and schema of its arguments, and the budget, which only a call that gets
- * that far spends.
+ * A call passes, in this order, scope, size and schema of its arguments, the budget, which only a call that gets that far
+ * spends, and the approval that it may need.
  */
 export class Broker implements AsyncDisposable {
   readonly #options: BrokerOptions;
   readonly #tools: ReadonlyMap<string, ToolDescriptor>;
   readonly #records: (ToolCallRecord | undefined)[] = [];
-  readonly #inFlight = new Set<Promise<ToolOutcome>>();
+  readonly #inFlight = new Set<Promise<unknown>>();
   readonly #closed = new AbortController();
   #spent = 0;
 
@@ -74,6 +84,11 @@ export class Broker implements AsyncDisposable {
   /** The calls that have an outcome, refused ones too, in the order in which they were made; at most 100 more than the budget. */
   get records(): readonly ToolCallRecord[] {
     return this.#records.filter((record) => record !== undefined);
+  }
+
+  /** How many calls have no outcome yet. */
+  get openCalls(): number {
+    return this.#inFlight.size;
   }
 
   /** Performs the call, or says why not. Never rejects. */
@@ -92,6 +107,8 @@ export class Broker implements AsyncDisposable {
     this.#inFlight.add(answer);
     const outcome = await answer;
     this.#inFlight.delete(answer);
+    // Whether it takes place is not decided: what is recorded of it would be its end.
+    if (outcome === 'left') return toolFailed(called, RUN_IS_OVER);
 
     const record = { ...called, ms: Math.round(performance.now() - startedAt), ...resultOf(outcome) };
     this.#records[seq - 1] = record;
@@ -109,7 +126,7 @@ export class Broker implements AsyncDisposable {
     return this.close();
   }
 
-  async #answer(called: CalledTool, args: unknown, signal: AbortSignal | undefined): Promise<ToolOutcome> {
+  async #answer(called: CalledTool, args: unknown, given: AbortSignal | undefined): Promise<ToolOutcome | 'left'> {
     const tool = this.#tools.get(toolName(called));
     if (tool === undefined) return toolFailed(called, this.#options.refusal?.(called) ?? this.#notSelected(called));
     const checked = this.#checkArguments(tool, args);
@@ -117,7 +134,14 @@ export class Broker implements AsyncDisposable {
     const refusal = this.#closed.signal.aborted ? RUN_IS_OVER : this.#spendBudget();
     if (refusal !== undefined) return toolFailed(called, refusal);
 
-    const { hub, customer, timeoutMs, onProgress } = this.#options;
+    const { hub, customer, timeoutMs, approve, onProgress } = this.#options;
+    const signal = given === undefined ? this.#closed.signal : AbortSignal.any([given, this.#closed.signal]);
+    if (approve !== undefined) {
+      const approval = await approve({ ...called, arguments: checked.args }, signal);
+      if (approval === 'left') return 'left';
+      if (approval !== 'approved') return toolFailed(called, approval);
+    }
+
     const outcome = await hub.callTool({
       server: tool.server,
       tool: tool.tool,
@@ -127,7 +151,7 @@ export class Broker implements AsyncDisposable {
       idempotent: isIdempotent(tool),
       timeoutMs,
       onProgress: (progress) => onProgress?.(called, progress),
-      signal: signal === undefined ? this.#closed.signal : AbortSignal.any([signal, this.#closed.signal]),
+      signal,
     });
     return outcome.ok ? this.#checkResult(called, outcome.value) : outcome;
   }

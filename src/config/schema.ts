@@ -3,7 +3,19 @@ import { pythonPackage } from '../core/python-package.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import { customerValuesIn } from '../util/customer-value.ts';
 import { DRIVERS, EMBEDDING_MODES, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
-import { choice, destination, duration, secret, share, size, switchValue, text, url, whole } from './values.ts';
+import {
+  approvalPolicy,
+  choice,
+  destination,
+  duration,
+  secret,
+  share,
+  size,
+  switchValue,
+  text,
+  url,
+  whole,
+} from './values.ts';
 
 const EXPECTS_KEYS = 'must hold keys and values';
 
@@ -19,6 +31,7 @@ const mcpServer = section({
   excludeTools: z.array(text).optional(),
   perCustomer: switchValue,
   quarantine: switchValue,
+  requireApproval: approvalPolicy,
 })
   .refine(...rule('needs "command" (stdio) or "url" (streamable HTTP), and not both', hasOneTransport))
   .refine(...rule('has "url", with which "args", "env" and "cwd" mean nothing', hasNoStdioKeys))
@@ -62,6 +75,7 @@ export const fileSchema = section({
     embeddings: section({ mode: choice(EMBEDDING_MODES), offline: switchValue, modelPath: text.optional() }),
   }),
   limits: section({ timeout: duration, output: size, toolCalls: whole(0, 1_000_000), code: size, value: size }),
+  approvals: section({ hold: duration, expire: duration }),
   log: section({ level: choice(LOG_LEVELS) }),
 });
 

@@ -94,6 +94,14 @@ export type ExecutionEvent = { readonly seq: number } & (
   /** How far the tool's server says that the call is; at most ten a second of each call. */
   | ({ readonly type: 'tool.progress'; readonly call: number } & ToolProgress)
   | { readonly type: 'tool.returned'; readonly record: ToolCallRecord }
+  /** The call waits until somebody decides, and so does the time of the program. */
+  | { readonly type: 'approval.required'; readonly approval: PendingApproval }
+  | {
+      readonly type: 'approval.decided';
+      readonly approvalId: string;
+      readonly call: number;
+      readonly approved: boolean;
+    }
   | { readonly type: 'finished'; readonly result: ExecutionResult }
 );
 
@@ -140,6 +148,20 @@ export type HistoryEvent = {
   /** The last event, unless the execution is resumed. */
   | { readonly type: 'finished'; readonly result: RecordedResult }
 );
+
+/** A tool call of an execution that waits until somebody allows or refuses it. */
+export interface PendingApproval {
+  readonly approvalId: string;
+  readonly executionId: ExecutionId;
+  readonly sessionId: SessionId;
+  /** The number of the call in its execution. */
+  readonly call: number;
+  readonly server: string;
+  readonly tool: string;
+  readonly arguments: unknown;
+  /** ISO 8601, UTC. */
+  readonly requestedAt: string;
+}
 
 /** The outcome of an execution as its session keeps it. */
 export interface RecordedResult extends Omit<ExecutionResult, 'status' | 'timing'> {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { canonicalJson } from './canonical-json.ts';
 import type { ToolDescriptor } from './tool.ts';
 
 /** SHA-256 of what a program can tell of a tool: its name, description and schemas, whatever the order of their keys. */
@@ -9,11 +10,4 @@ export function schemaHash(
   return createHash('sha256')
     .update(canonicalJson([name, description, inputSchema, outputSchema ?? null]))
     .digest('hex');
-}
-
-function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, nested: unknown) => {
-    if (typeof nested !== 'object' || nested === null || Array.isArray(nested)) return nested;
-    return Object.fromEntries(Object.entries(nested).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
 }

@@ -2,7 +2,7 @@
  * Why a program's tool call failed.
  *
  * Refused before it reached the server: `not_selected`, `not_allowed`, `quarantined`, `credential_missing`,
- * `arguments_too_large`, `invalid_arguments`, `schema_unusable`, `budget_exhausted`. Failed at or behind the server: `tool_failed`, `upstream_unavailable`, `timeout`, `cancelled`,
+ * `arguments_too_large`, `invalid_arguments`, `schema_unusable`, `budget_exhausted`, and `rejected` by whoever had to approve it. Failed at or behind the server: `tool_failed`, `upstream_unavailable`, `timeout`, `cancelled`,
  * `result_too_large`.
  */
 export type ToolErrorCode =
@@ -14,6 +14,7 @@ export type ToolErrorCode =
   | 'invalid_arguments'
   | 'schema_unusable'
   | 'budget_exhausted'
+  | 'rejected'
   | 'tool_failed'
   | 'upstream_unavailable'
   | 'timeout'

@@ -128,6 +128,8 @@ const storedEvent = z.discriminatedUnion('type', [
     server: z.string(),
     tool: z.string(),
     arguments: json,
+    /** What was asked for is what is sent, also where the arguments were too large to keep. */
+    argumentsHash: z.string().optional(),
   }),
   z.object({
     ...envelope,
@@ -139,6 +141,8 @@ const storedEvent = z.discriminatedUnion('type', [
     /** Who decided, for people. */
     by: z.string(),
     reason: z.string().nullable(),
+    /** Whether a program waited for it, so that the call may have left at once; default true. */
+    waiting: z.boolean().optional(),
   }),
   /** The program of an execution that was cut off or paused runs again from its beginning; its output begins anew. */
   z.object({

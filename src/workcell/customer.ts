@@ -1,14 +1,17 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import { SkillStore } from '../catalog/skill-store.ts';
+import type { ApprovalDecision } from '../core/approval.ts';
 import { toWorkcellError, WorkcellError } from '../core/errors.ts';
-import type { ExecutionResult } from '../core/execution.ts';
+import type { ExecutionResult, PendingApproval } from '../core/execution.ts';
 import { type CustomerId, parseCustomerId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
+import { ApprovalFolder } from '../sessions/approval-folder.ts';
 import { findExecution, type RecordedExecution } from '../sessions/find-execution.ts';
 import { SessionStore } from '../sessions/session-store.ts';
 import { type SessionView, type TaskView, viewSession } from '../sessions/session-view.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
+import { CustomerApprovals, type DecidedApproval } from './customer-approvals.ts';
 import { CustomerUsage } from './customer-usage.ts';
 import { type ExecuteRequest, type ExecutionContext, execute } from './execute.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
@@ -16,10 +19,12 @@ import { servedTools } from './served-tools.ts';
 import { Skills } from './skills.ts';
 
 /** What all customers share. */
-export interface CustomerContext extends Omit<ExecutionContext, 'running' | 'skills' | 'history'> {
+export interface CustomerContext extends Omit<ExecutionContext, 'running' | 'skills' | 'history' | 'approvals'> {
   readonly sharedSkills: SkillStore;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
+  /** Told why a decision on a call could not be carried out, or a program not run again: the next sweep tries again. */
+  readonly onApprovalProblem: (customer: CustomerId, error: WorkcellError) => void;
 }
 
 interface Opened {
@@ -27,6 +32,7 @@ interface Opened {
   readonly sessions: SessionStore;
   readonly skills: SkillStore;
   readonly usage: CustomerUsage;
+  readonly approvals: CustomerApprovals;
 }
 
 /** One tenant: its programs, its files, its sessions. */
@@ -125,6 +131,37 @@ export class Customer {
     await (await this.#find())?.usage.clear();
   }
 
+  /** The calls that wait to be approved, oldest first. */
+  async listApprovals(): Promise<readonly PendingApproval[]> {
+    return (await (await this.#find())?.approvals.list()) ?? [];
+  }
+
+  /**
+   * Approves or rejects a call that waits, and sees to it that its program goes on; resolves when the decision is on disk. The
+   * same decision again changes nothing. Throws `not_found`, and `invalid_state` when it was decided otherwise, or the call
+   * waits no longer.
+   */
+  async decideApproval(id: string, decision: ApprovalDecision): Promise<DecidedApproval> {
+    const found = await this.#find();
+    if (found !== undefined) return await found.approvals.decide(id, decision);
+    throw new WorkcellError('not_found', `Customer "${this.id}" has no approval ${JSON.stringify(id.slice(0, 100))}`);
+  }
+
+  /**
+   * Rejects what nobody has decided on in time, and goes on where a process died in the middle of it; of one execution, or of
+   * all.
+   */
+  async sweepApprovals(execution?: string): Promise<void> {
+    const found = await this.#find();
+    await found?.approvals.sweep(execution === undefined ? undefined : parseExecutionId(execution));
+  }
+
+  /** Resolves with what an execution waits for, as soon as it does nothing but wait. Rejects when the signal fires. */
+  async whenPaused(execution: string, signal: AbortSignal): Promise<readonly PendingApproval[]> {
+    const { approvals } = await this.#open();
+    return await approvals.whenPaused(parseExecutionId(execution), signal);
+  }
+
   async #shelf(): Promise<SkillShelf> {
     const { sharedSkills } = this.#context();
     const found = await this.#find();
@@ -132,7 +169,7 @@ export class Customer {
   }
 
   async #execute(request: ExecuteRequest): Promise<ExecutionResult> {
-    const { workspace, sessions, skills, usage } = await this.#open();
+    const { workspace, sessions, skills, usage, approvals } = await this.#open();
     await using session =
       request.session === undefined
         ? await sessions.create()
@@ -143,6 +180,7 @@ export class Customer {
       running: this.#running,
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
+      approvals,
     });
     await this.#remember(usage, request, result, context);
     return result;
@@ -172,6 +210,19 @@ export class Customer {
     }
   }
 
+  #approvalsIn(workspace: Workspace, sessions: SessionStore): CustomerApprovals {
+    return new CustomerApprovals({
+      folder: new ApprovalFolder(workspace.approvalsPath),
+      sessions,
+      config: this.#context().config,
+      findSession: async (execution) => (await findExecution(sessions, execution)).session,
+      resume: async () => {
+        throw new WorkcellError('unsupported', 'A program cannot be run again');
+      },
+      onProblem: (error) => this.#context().onApprovalProblem(this.id, toWorkcellError(error)),
+    });
+  }
+
   /** Looking at a customer must not make one. */
   async #find(): Promise<Opened | undefined> {
     return this.#opened !== undefined || (await this.#workspaces.find(this.id)) !== undefined
@@ -180,12 +231,16 @@ export class Customer {
   }
 
   #open(): Promise<Opened> {
-    this.#opened ??= this.#workspaces.open(this.id).then((workspace) => ({
-      workspace,
-      sessions: new SessionStore(workspace),
-      skills: new SkillStore(workspace.skills, 'own'),
-      usage: new CustomerUsage(workspace.usagePath),
-    }));
+    this.#opened ??= this.#workspaces.open(this.id).then((workspace) => {
+      const sessions = new SessionStore(workspace);
+      return {
+        workspace,
+        sessions,
+        skills: new SkillStore(workspace.skills, 'own'),
+        usage: new CustomerUsage(workspace.usagePath),
+        approvals: this.#approvalsIn(workspace, sessions),
+      };
+    });
     this.#opened.catch(() => {
       this.#opened = undefined;
     });

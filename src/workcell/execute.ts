@@ -21,6 +21,7 @@ import type { UpstreamHub } from '../upstream/upstream-hub.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { assembleResult } from './assemble-result.ts';
 import { chooseTools } from './choose-tools.ts';
+import type { CustomerApprovals } from './customer-approvals.ts';
 import { customerMounts } from './customer-mounts.ts';
 import { ExecutionLog } from './execution-log.ts';
 import { importedSkills, staleWarnings } from './imported-skills.ts';
@@ -68,6 +69,7 @@ export interface ExecutionContext {
   readonly learn: (results: LearnedResults) => Promise<void>;
   /** Ids of this customer's executions that are under way. */
   readonly running: Set<string>;
+  readonly approvals: Pick<CustomerApprovals, 'openGate'>;
 }
 
 /** Runs one program of a customer. Whatever the program does is the result; rejects when something under it fails. */
@@ -108,6 +110,7 @@ export async function execute(
     warnings: [...warnings, ...staleWarnings(skills)],
   };
   const log = await ExecutionLog.start(session, { ...facts, task: request.task ?? null }, request.onEvent);
+  const gate = await context.approvals.openGate({ session, executionId: id, log, isResumed: false });
   let sandbox: SandboxInfo | null = null;
   context.running.add(id);
   try {
@@ -124,9 +127,11 @@ export async function execute(
       hub: learned.observeCalls(log.recordCalls(hub)),
       customer: workspace.customer,
       refusal: (tool) => catalog.refusal(tool),
+      approve: (call, signal) => gate.pass(call, signal),
       ...log.brokerHooks,
     });
-    const run = await executor.execute({
+    gate.attach(() => broker.openCalls);
+    const running = executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
       program: {
@@ -136,7 +141,8 @@ export async function execute(
         valueBytes: config.limits.valueBytes,
       },
       timeoutMs: request.timeoutMs ?? config.limits.timeoutMs,
-      signal: request.signal,
+      signal: either(gate.parked, request.signal),
+      onDeadline: (deadline) => gate.follow(deadline),
       onSandbox: (info) => {
         sandbox = info;
       },
@@ -149,8 +155,15 @@ export async function execute(
           broker.call({ server, tool, arguments: input }, either(signal, request.signal)),
       },
     });
+    // What is under the program failed, or it has waited for long enough: its calls wait on without it.
+    const run = await running.catch((error) => {
+      gate.leaveOpen(request.signal);
+      throw error;
+    });
+    if (run.status === 'killed') gate.leaveOpen(request.signal);
     // The calls that the program left open belong to its result, and into the log before its end.
     await broker.close();
+    gate.assertNoneLeft();
     const error = run.error === null ? null : build.locate(run.error);
     const timing = {
       selectMs,
@@ -163,8 +176,10 @@ export async function execute(
     await context.learn(learned);
     return result;
   } catch (error) {
+    gate.assertNoneLeft(error);
     throw await log.interrupt(error);
   } finally {
+    gate.close();
     context.running.delete(id);
   }
 }

@@ -1,8 +1,10 @@
 import type { BrokerOptions } from '../broker/broker.ts';
+import { type ApprovalDecision, argumentsHash } from '../core/approval.ts';
 import { messageOf } from '../core/errors.ts';
-import type { ExecutionEvent, ExecutionResult, SandboxInfo } from '../core/execution.ts';
+import type { ExecutionEvent, ExecutionResult, PendingApproval, SandboxInfo } from '../core/execution.ts';
 import type { ToolProgress } from '../core/tool-error.ts';
 import type { SessionEvent } from '../sessions/events.ts';
+import { decidedEvent } from '../sessions/execution-approvals.ts';
 import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { ExecutionFacts } from './assemble-result.ts';
@@ -72,6 +74,23 @@ export class ExecutionLog {
   output(stream: 'stdout' | 'stderr', text: string): void {
     this.#append({ type: 'output', executionId: this.#facts.id, stream, text });
     this.#tell({ type: stream, text });
+  }
+
+  /** Resolves when the request is on disk; before that nobody is asked. */
+  async approvalRequested(approval: PendingApproval): Promise<void> {
+    const { approvalId, executionId, call, server, tool, arguments: args } = approval;
+    const type = 'approval.requested';
+    const hash = argumentsHash(args);
+    this.#append({ type, executionId, call, approvalId, server, tool, arguments: args, argumentsHash: hash });
+    await this.#settled();
+    this.#tell({ type: 'approval.required', approval });
+  }
+
+  /** Resolves when the decision is on disk; before that its call does not leave. */
+  async approvalDecided({ approvalId, call }: PendingApproval, decision: ApprovalDecision): Promise<void> {
+    this.#append(decidedEvent({ executionId: this.#facts.id, approvalId, call }, decision));
+    await this.#settled();
+    this.#tell({ type: 'approval.decided', approvalId, call, approved: decision.approved });
   }
 
   /** The hub, but a call leaves the host only when it is on disk that it was made. */

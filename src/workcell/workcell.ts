@@ -249,6 +249,7 @@ export class Workcell implements AsyncDisposable {
       learn: (results) => this.#learn(results),
       unavailable: unavailableServers(this.#tools.hub),
       onUsageProblem: this.#onUsageProblem,
+      onApprovalProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
     };
   }

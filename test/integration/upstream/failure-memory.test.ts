@@ -16,7 +16,13 @@ beforeEach(async () => {
 afterEach(() => folder[Symbol.asyncDispose]());
 
 const open = (timeoutMs = 1): FailureMemory => {
-  const policy = { allowedTools: undefined, excludeTools: undefined, perCustomer: false, quarantine: false };
+  const policy = {
+    allowedTools: undefined,
+    excludeTools: undefined,
+    perCustomer: false,
+    quarantine: false,
+    requireApproval: 'never' as const,
+  };
   const server = { ...doubleServer({}, { timeoutMs }), ...policy };
   return new FailureMemory({ path: join(folder.path, 'failures.json'), servers: { a: server }, now: () => now });
 };

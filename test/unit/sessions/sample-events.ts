@@ -39,6 +39,7 @@ export const SAMPLE_EVENTS: readonly SessionEvent[] = [
     server: 'bank',
     tool: 'pay',
     arguments: { cents: 100 },
+    argumentsHash: 'e3b0c442',
   },
   {
     type: 'approval.decided',
@@ -48,6 +49,7 @@ export const SAMPLE_EVENTS: readonly SessionEvent[] = [
     approved: false,
     by: 'key_1',
     reason: 'too much',
+    waiting: false,
   },
   { type: 'execution.resumed', executionId: 'e1', attempt: 2, replay: true },
   { type: 'output', executionId: 'e1', stream: 'stderr', text: 'ünïcödé 🦀 \u2028\n\0' },
