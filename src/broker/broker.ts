@@ -8,11 +8,13 @@ import { WorkcellError } from '../core/errors.ts';
 import type { ToolCallRecord } from '../core/execution.ts';
 import { isFields } from '../core/fields.ts';
 import type { ExecutionLimits } from '../core/limits.ts';
+import type { LoggedCall } from '../core/logged-call.ts';
 import { isIdempotent, type ToolDescriptor, toolName } from '../core/tool.ts';
-import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
+import { isRefusal, type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
 import { formatSize } from '../core/units.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
 import { checkArguments } from './check-arguments.ts';
+import type { Replay } from './replay.ts';
 
 export interface BrokerOptions {
   /** What the run may call: its selection. Tools of kind `module` run in the guest and are not called through here. */
@@ -23,13 +25,20 @@ export interface BrokerOptions {
   readonly customer?: string;
   /** Why a tool that is not in `tools` could not be, when there is a better reason than that nobody selected it. */
   readonly refusal?: (tool: Pick<ToolDescriptor, 'server' | 'tool'>) => ToolFailure | undefined;
-  /** Whom a call waits for that has passed all checks, before it leaves. Default: nobody. */
-  readonly approve?: (call: CheckedCall, signal: AbortSignal) => Promise<Approval>;
+  /** Why a call that has passed all checks may not leave; takes until somebody has decided. Never rejects. Default: it may. */
+  readonly approve?: (call: CheckedCall, signal: AbortSignal) => Promise<ToolFailure | undefined>;
   /** Bounds each call; default: the server's own timeout. */
   readonly timeoutMs?: number;
-  /** With what the program sent, unchecked. */
+  /** Names the run in the keys of its calls; default: they have none. */
+  readonly runId?: string;
+  /** Whether a server performs calls with the same key once. Default: none does. */
+  readonly isKeyed?: (server: string) => boolean;
+  /** Answers what the program has done before, from its log. */
+  readonly replay?: Replay | undefined;
+  /** With what the program sent, unchecked. Not told of calls that the log of a replay has already. */
   readonly onCalled?: (call: CalledTool, sent: unknown) => void;
-  readonly onReturned?: (record: ToolCallRecord) => void;
+  /** Whether the outcome is kept; not told of those that come from the log. The program gets that of a call that has left the host only when it is. */
+  readonly onReturned?: (record: ToolCallRecord, outcome: ToolOutcome) => Promise<boolean>;
   /** Told how far the server says that a call is. */
   readonly onProgress?: (call: CalledTool, progress: ToolProgress) => void;
 }
@@ -38,9 +47,6 @@ export interface BrokerOptions {
 export interface CheckedCall extends CalledTool {
   readonly arguments: Readonly<Record<string, unknown>>;
 }
-
-/** Whether a call may leave, or why not; `left`: its program is to end, and nothing of the call with it. */
-export type Approval = 'approved' | 'left' | ToolFailure;
 
 /** Calls that are noted on top of the budget: each is kept with its arguments, and a program can make them without end. */
 const MAX_REFUSED = 100;
@@ -69,13 +75,17 @@ export interface CalledTool {
 export class Broker implements AsyncDisposable {
   readonly #options: BrokerOptions;
   readonly #tools: ReadonlyMap<string, ToolDescriptor>;
-  readonly #records: (ToolCallRecord | undefined)[] = [];
+  readonly #records = new Map<number, ToolCallRecord>();
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #closed = new AbortController();
+  #isAbandoned = false;
+  #made = 0;
+  #lastSeq: number;
   #spent = 0;
 
   constructor(options: BrokerOptions) {
     this.#options = options;
+    this.#lastSeq = options.replay?.lastCall ?? 0;
     this.#tools = new Map(
       options.tools.filter(({ kind }) => kind === 'upstream').map((tool) => [toolName(tool), tool]),
     );
@@ -83,7 +93,7 @@ export class Broker implements AsyncDisposable {
 
   /** The calls that have an outcome, refused ones too, in the order in which they were made; at most 100 more than the budget. */
   get records(): readonly ToolCallRecord[] {
-    return this.#records.filter((record) => record !== undefined);
+    return [...this.#records.values()].sort((a, b) => a.seq - b.seq);
   }
 
   /** How many calls have no outcome yet. */
@@ -94,26 +104,45 @@ export class Broker implements AsyncDisposable {
   /** Performs the call, or says why not. Never rejects. */
   async call(request: ToolRequest, signal?: AbortSignal): Promise<ToolOutcome> {
     const noted = this.#options.limits.toolCalls + MAX_REFUSED;
-    if (this.#records.length >= noted) {
+    if (this.#made >= noted) {
       const message = `The run has made ${noted} calls, of which ${MAX_REFUSED} or more were refused, and can make no other`;
       return toolFailed(namesOf(request), { code: 'budget_exhausted', message });
     }
-    const seq = this.#records.push(undefined);
-    const called = { seq, ...namesOf(request) };
-    const startedAt = performance.now();
-    this.#options.onCalled?.(called, request.arguments);
+    this.#made += 1;
+    const ended = signal === undefined ? this.#closed.signal : AbortSignal.any([signal, this.#closed.signal]);
+    const { replay } = this.#options;
+    if (replay === undefined) return await this.#perform(request, undefined, ended);
 
-    const answer = this.#answer(called, request.arguments, signal);
-    this.#inFlight.add(answer);
-    const outcome = await answer;
-    this.#inFlight.delete(answer);
-    // Whether it takes place is not decided: what is recorded of it would be its end.
-    if (outcome === 'left') return toolFailed(called, RUN_IS_OVER);
+    const matching = replay.match({ ...namesOf(request), arguments: request.arguments }, ended);
+    const match = await this.#track(matching);
+    if (match === undefined) return toolFailed(namesOf(request), RUN_IS_OVER);
+    if (match.kind === 'diverged') return toolFailed(namesOf(request), match.failure);
+    const logged = match.kind === 'logged' ? match.logged : undefined;
+    if (logged?.returned === undefined) return await this.#perform(request, logged, ended);
+    return this.#repeat(logged, logged.returned);
+  }
+
+  /** The answer that the program was given before. */
+  #repeat({ call: seq, server, tool }: LoggedCall, { outcome, ms }: NonNullable<LoggedCall['returned']>): ToolOutcome {
+    if (outcome.ok || !isRefusal(outcome.error.code)) this.#spent += 1;
+    this.#records.set(seq, { seq, server, tool, ms, ...resultOf(outcome) });
+    return outcome;
+  }
+
+  /** `logged`: this call, as it was made before, when the log does not tell what became of it. */
+  async #perform(request: ToolRequest, logged: LoggedCall | undefined, ended: AbortSignal): Promise<ToolOutcome> {
+    const called = { seq: logged?.call ?? ++this.#lastSeq, ...namesOf(request) };
+    const startedAt = performance.now();
+    if (logged === undefined) this.#options.onCalled?.(called, request.arguments);
+    const { outcome, isSent } = await this.#track(this.#answer(called, request.arguments, logged, ended));
+    // Nobody knows what becomes of a call that is left behind, and so nothing is said about it.
+    if (this.#isAbandoned && !outcome.ok && outcome.error.code === 'cancelled') return outcome;
 
     const record = { ...called, ms: Math.round(performance.now() - startedAt), ...resultOf(outcome) };
-    this.#records[seq - 1] = record;
-    this.#options.onReturned?.(record);
-    return outcome;
+    this.#records.set(called.seq, record);
+    const isKept = this.#options.onReturned?.(record, outcome);
+    if (!isSent || isKept === undefined || (await isKept)) return outcome;
+    return toolFailed(called, RUN_IS_OVER);
   }
 
   /** Cancels the calls in flight, waits until they are, and refuses later ones. */
@@ -122,38 +151,55 @@ export class Broker implements AsyncDisposable {
     await Promise.all(this.#inFlight);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  /** As {@link close}, for a run that was cut off: the calls in flight stay without an outcome. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isAbandoned = true;
+    await this.close();
   }
 
-  async #answer(called: CalledTool, args: unknown, given: AbortSignal | undefined): Promise<ToolOutcome | 'left'> {
-    const tool = this.#tools.get(toolName(called));
-    if (tool === undefined) return toolFailed(called, this.#options.refusal?.(called) ?? this.#notSelected(called));
-    const checked = this.#checkArguments(tool, args);
-    if ('code' in checked) return toolFailed(called, checked);
-    const refusal = this.#closed.signal.aborted ? RUN_IS_OVER : this.#spendBudget();
-    if (refusal !== undefined) return toolFailed(called, refusal);
-
-    const { hub, customer, timeoutMs, approve, onProgress } = this.#options;
-    const signal = given === undefined ? this.#closed.signal : AbortSignal.any([given, this.#closed.signal]);
-    if (approve !== undefined) {
-      const approval = await approve({ ...called, arguments: checked.args }, signal);
-      if (approval === 'left') return 'left';
-      if (approval !== 'approved') return toolFailed(called, approval);
+  async #track<T>(work: Promise<T>): Promise<T> {
+    this.#inFlight.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#inFlight.delete(work);
     }
+  }
 
+  async #answer(
+    called: CalledTool,
+    args: unknown,
+    logged: LoggedCall | undefined,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const tool = this.#tools.get(toolName(called));
+    if (tool === undefined) return refused(called, this.#options.refusal?.(called) ?? this.#notSelected(called));
+    const checked = this.#checkArguments(tool, args);
+    if ('code' in checked) return refused(called, checked);
+    const refusal = this.#closed.signal.aborted ? RUN_IS_OVER : this.#spendBudget();
+    if (refusal !== undefined) return refused(called, refusal);
+
+    const { hub, customer, timeoutMs, approve, onProgress, runId, isKeyed } = this.#options;
+    const idempotent = isIdempotent(tool);
+    if (logged?.mayHaveLeft === true && !idempotent && isKeyed?.(tool.server) !== true)
+      return { isSent: true, outcome: toolFailed(called, outcomeUnknown(called)) };
+    if (approve !== undefined) {
+      const disapproval = await approve({ ...called, arguments: checked.args }, signal);
+      if (disapproval !== undefined) return refused(called, disapproval);
+    }
     const outcome = await hub.callTool({
       server: tool.server,
       tool: tool.tool,
       method: tool.method,
       arguments: checked.args,
       customer,
-      idempotent: isIdempotent(tool),
+      idempotent,
+      idempotencyKey: runId === undefined ? undefined : `${runId}:${called.seq}`,
       timeoutMs,
       onProgress: (progress) => onProgress?.(called, progress),
       signal,
     });
-    return outcome.ok ? this.#checkResult(called, outcome.value) : outcome;
+    return { isSent: true, outcome: outcome.ok ? this.#checkResult(called, outcome.value) : outcome };
   }
 
   #notSelected(called: CalledTool): ToolFailure {
@@ -210,6 +256,21 @@ export class Broker implements AsyncDisposable {
       details: { bytes: bytes ?? null, limit: valueBytes },
     });
   }
+}
+
+interface Answer {
+  readonly outcome: ToolOutcome;
+  /** Whether the call may have left the host. */
+  readonly isSent: boolean;
+}
+
+function outcomeUnknown({ seq, ...tool }: CalledTool): ToolFailure {
+  const message = `${toolName(tool)} was called before the execution was cut off, and nobody knows whether it took effect; find out before you call it again`;
+  return { code: 'outcome_unknown', message, details: { call: seq } };
+}
+
+function refused(called: CalledTool, failure: ToolFailure): Answer {
+  return { outcome: toolFailed(called, failure), isSent: false };
 }
 
 const RUN_IS_OVER: ToolFailure = { code: 'cancelled', message: 'The run is over' };

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { ERRORS, type ExitCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
+import { packageVersion } from '../util/package-version.ts';
 import { configCommand } from './commands/config.ts';
 import { credentialCommand } from './commands/credential.ts';
 import { doctorCommand } from './commands/doctor.ts';
@@ -13,7 +14,6 @@ import { setupCommand } from './commands/setup.ts';
 import { skillCommand } from './commands/skill.ts';
 import { toolsCommand } from './commands/tools.ts';
 import { printJson, say } from './output.ts';
-import { packageVersion } from './package-version.ts';
 
 /** Runs the command line; gives the exit code. stdout is data, stderr is talk. */
 export async function main(args: readonly string[]): Promise<ExitCode> {

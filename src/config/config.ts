@@ -44,6 +44,8 @@ interface McpServerPolicy {
   readonly quarantine: boolean;
   /** Which calls wait until somebody has approved them. */
   readonly requireApproval: ApprovalPolicy;
+  /** Whether the server performs calls with the same key once, so that one may be sent again. */
+  readonly idempotencyKey: boolean;
 }
 
 export interface StdioServerConfig extends McpServerPolicy {
@@ -90,10 +92,15 @@ export interface SandboxConfig {
   readonly network: { readonly allow: readonly string[] };
 }
 
-/** What a customer's workspace may hold; undefined is as much as the disk. */
 export interface WorkspaceConfig {
+  /** What a customer's workspace may hold; undefined is as much as the disk. */
   readonly capacityBytes: number | undefined;
   readonly inodes: number | undefined;
+  /** Of one file that is sent. */
+  readonly maxFileBytes: number;
+  /** Of what an archive that is sent holds, unpacked, and of the archive itself. */
+  readonly maxArchiveBytes: number;
+  readonly maxArchiveFiles: number;
 }
 
 /** What `workcell serve` listens on. */
@@ -104,6 +111,8 @@ export interface ServerConfig {
   /** Names under which clients reach it, besides `localhost` and its address. */
   readonly hosts: readonly string[];
   readonly apiKey: Secret | undefined;
+  /** How long executions under way may go on when the server is asked to end. */
+  readonly drainMs: number;
 }
 
 export interface ToolsConfig {

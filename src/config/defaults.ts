@@ -25,7 +25,8 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       processes: 1024,
       descriptors: 4096,
     },
-    server: { host: '127.0.0.1', port: 5555 },
+    workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000 },
+    server: { host: '127.0.0.1', port: 5555, drain: '30s' },
     tools: { observed: true },
     selector: { limit: 5, usage: true },
     limits: {
@@ -44,7 +45,6 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
     entryOf(['server', 'hosts'], []),
     entryOf(['selector', 'embeddings', 'mode'], 'auto'),
     entryOf(['selector', 'embeddings', 'offline'], false),
-    entryOf(['workspace'], {}),
     ...Object.entries(sections).flatMap(([section, values]) =>
       Object.entries(values).map(([key, value]) => entryOf([section, key], value)),
     ),
@@ -55,7 +55,13 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
 export function serverDefaults(entries: readonly Entry[]): readonly Entry[] {
   return entries.flatMap(({ path: [section, name, key] }) => {
     if (section !== 'mcpServers' || name === undefined) return [];
-    const common = { timeout: '60s', perCustomer: false, quarantine: false, requireApproval: 'never' };
+    const common = {
+      timeout: '60s',
+      perCustomer: false,
+      quarantine: false,
+      requireApproval: 'never',
+      idempotencyKey: false,
+    };
     const values = key === 'command' ? { ...common, args: [], cwd: '.' } : common;
     return Object.entries(values).map(([child, value]) => entryOf([section, name, child], value));
   });

@@ -29,8 +29,20 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       descriptors: sandbox.descriptors,
       network: sandbox.network,
     },
-    workspace: { capacityBytes: workspace.capacity, inodes: workspace.inodes },
-    server: { host: server.host, port: server.port, hosts: server.hosts, apiKey: server.apiKey },
+    workspace: {
+      capacityBytes: workspace.capacity,
+      inodes: workspace.inodes,
+      maxFileBytes: workspace.maxFile,
+      maxArchiveBytes: workspace.maxArchive,
+      maxArchiveFiles: workspace.maxArchiveFiles,
+    },
+    server: {
+      host: server.host,
+      port: server.port,
+      hosts: server.hosts,
+      apiKey: server.apiKey,
+      drainMs: server.drain,
+    },
     tools: { observed: tools.observed },
     selector: {
       limit: selector.limit,
@@ -56,8 +68,16 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
 
 async function toServer(entry: FileConfig['mcpServers'][string], folder: string): Promise<McpServerConfig> {
   const { command, args = [], env = {}, cwd = folder, url = '', headers = {} } = entry;
-  const { timeout: timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, requireApproval } = entry;
-  const policy = { timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, requireApproval };
+  const {
+    timeout: timeoutMs,
+    allowedTools,
+    excludeTools,
+    perCustomer,
+    quarantine,
+    requireApproval,
+    idempotencyKey,
+  } = entry;
+  const policy = { timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, requireApproval, idempotencyKey };
   if (command === undefined) return { kind: 'http', url, headers, ...policy };
   return { kind: 'stdio', command: await findCommand(command, folder), args, env, cwd, ...policy };
 }

@@ -32,6 +32,7 @@ const mcpServer = section({
   perCustomer: switchValue,
   quarantine: switchValue,
   requireApproval: approvalPolicy,
+  idempotencyKey: switchValue,
 })
   .refine(...rule('needs "command" (stdio) or "url" (streamable HTTP), and not both', hasOneTransport))
   .refine(...rule('has "url", with which "args", "env" and "cwd" mean nothing', hasNoStdioKeys))
@@ -65,8 +66,20 @@ export const fileSchema = section({
     descriptors: whole(16, 1_000_000),
     network: section({ allow: z.array(destination) }),
   }),
-  workspace: section({ capacity: size.optional(), inodes: whole(16, 2_000_000_000).optional() }),
-  server: section({ host: text, port: whole(0, 65_535), hosts: z.array(text), apiKey: secret.optional() }),
+  workspace: section({
+    capacity: size.optional(),
+    inodes: whole(16, 2_000_000_000).optional(),
+    maxFile: size,
+    maxArchive: size,
+    maxArchiveFiles: whole(1, 10_000_000),
+  }),
+  server: section({
+    host: text,
+    port: whole(0, 65_535),
+    hosts: z.array(text),
+    apiKey: secret.optional(),
+    drain: duration,
+  }),
   tools: section({ observed: switchValue }),
   selector: section({
     limit: whole(1, 1000),

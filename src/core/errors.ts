@@ -21,6 +21,8 @@ export const ERRORS = {
   invalid_state: { http: 409, exit: 2, retryable: false },
   /** Not a failure: the execution waits for an approval, and goes on when it is decided. */
   paused: { http: 409, exit: 4, retryable: false },
+  history_gone: { http: 410, exit: 2, retryable: false },
+  precondition_failed: { http: 412, exit: 2, retryable: false },
   unsupported: { http: 400, exit: 2, retryable: false },
   no_matching_tool: { http: 422, exit: 2, retryable: false },
   missing_arguments: { http: 422, exit: 2, retryable: false },
@@ -28,6 +30,7 @@ export const ERRORS = {
   busy: { http: 429, exit: 4, retryable: true },
   cancelled: { http: 499, exit: 4, retryable: true },
   deadline_exceeded: { http: 504, exit: 4, retryable: true },
+  shutting_down: { http: 503, exit: 4, retryable: true },
   driver_unavailable: { http: 503, exit: 4, retryable: false },
   sandbox_boot_failed: { http: 502, exit: 4, retryable: true },
   sandbox_lost: { http: 502, exit: 4, retryable: true },

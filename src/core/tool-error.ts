@@ -3,7 +3,8 @@
  *
  * Refused before it reached the server: `not_selected`, `not_allowed`, `quarantined`, `credential_missing`,
  * `arguments_too_large`, `invalid_arguments`, `schema_unusable`, `budget_exhausted`, and `rejected` by whoever had to approve it. Failed at or behind the server: `tool_failed`, `upstream_unavailable`, `timeout`, `cancelled`,
- * `result_too_large`.
+ * `result_too_large`. Of a program that runs again with the answers of its log: `outcome_unknown` (the call may have taken effect,
+ * and nobody knows), `replay_diverged` (the program does not do what it did before; ends the execution).
  */
 export type ToolErrorCode =
   | 'not_selected'
@@ -19,7 +20,26 @@ export type ToolErrorCode =
   | 'upstream_unavailable'
   | 'timeout'
   | 'cancelled'
-  | 'result_too_large';
+  | 'result_too_large'
+  | 'outcome_unknown'
+  | 'replay_diverged';
+
+const REFUSALS: ReadonlySet<ToolErrorCode> = new Set([
+  'not_selected',
+  'not_allowed',
+  'quarantined',
+  'credential_missing',
+  'arguments_too_large',
+  'invalid_arguments',
+  'schema_unusable',
+  'budget_exhausted',
+  'rejected',
+]);
+
+/** Whether a call that failed with this code was refused before anything was sent. */
+export function isRefusal(code: ToolErrorCode): boolean {
+  return REFUSALS.has(code);
+}
 
 /** A failed tool call as the program sees it: JSON, without a secret or a path of the host. */
 export interface ToolErrorData {

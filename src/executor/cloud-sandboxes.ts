@@ -22,6 +22,8 @@ const REMOVE_TIMEOUT_MS = 15_000;
 /** An idle sandbox is closed from here, which cannot cross with a program; the server does it when we are gone. */
 const SERVER_IDLE_GRACE_SECONDS = 60;
 
+const NAME_CHARS = 100;
+
 /** Sandboxes of a server of the cloud API; their runner is reached through the agent's stream. */
 export class CloudSandboxes implements SandboxOpener {
   readonly #options: CloudSandboxesOptions;
@@ -39,7 +41,8 @@ export class CloudSandboxes implements SandboxOpener {
     const { image, cpus, memoryMib } = this.#options.sandbox;
     const sandbox = await this.#client.start(
       {
-        name: `workcell-${customer}-${randomBytes(4).toString('hex')}`,
+        // Of an id as long as it may be only a part fits; the label has it all.
+        name: `workcell-${customer.slice(0, NAME_CHARS)}-${randomBytes(4).toString('hex')}`,
         image: { type: 'oci', reference: image },
         resources: { vcpus: cpus, memory_mib: memoryMib },
         network: this.#network(),

@@ -1,21 +1,18 @@
-import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
-import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js';
-import type { ServerNotification, ServerRequest } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import { type ExecutionEvent, LANGUAGES } from '../core/execution.ts';
 import { toolName } from '../core/tool.ts';
 import type { Customer } from '../workcell/customer.ts';
 import { executionAnswer, executionShape } from './execution-answer.ts';
-import { reportOfResult, reportOfTask } from './execution-report.ts';
-import { answering } from './tool-answer.ts';
-
-type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
+import { withImages } from './execution-images.ts';
+import { lookUpExecution, reportOfResult } from './execution-report.ts';
+import { progressOf } from './progress.ts';
+import type { ToolTable } from './tool-table.ts';
 
 const DESCRIPTION = `Run a program in a sandbox. It imports tools (import { createIssue } from 'servers/github'; in Python from servers.github import create_issue) and skills ('skills/<name>'), keeps files in /workspace, and has no network. TypeScript: await each tool call, \`return\` the value. Python: assign \`result\`. Failed tool calls throw ToolError (from 'servers/runtime') with a code. Return and print only what you need to see.`;
 
 /** `execute_code` and `get_execution`. */
-export function registerExecution(server: McpServer, customer: Customer): void {
-  server.registerTool(
+export function registerExecution(tools: ToolTable, customer: Customer): void {
+  tools.registerTool(
     'execute_code',
     {
       title: 'Run a program',
@@ -30,20 +27,20 @@ export function registerExecution(server: McpServer, customer: Customer): void {
       outputSchema: executionShape,
       annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: true },
     },
-    ({ code, task, language, session, timeout_ms: timeoutMs }, extra) =>
-      answering(async () => {
-        const tell = progressOf(extra);
-        tell('preparing the program and a sandbox');
-        const { signal } = extra;
-        const onEvent = (event: ExecutionEvent) => tell(textOf(event));
-        return executionAnswer(
-          reportOfResult(
-            await customer.execute({ code, task, language, session, timeoutMs, typeCheck: true, signal, onEvent }),
-          ),
-        );
-      }),
+    async ({ code, task, language, session, timeout_ms: timeoutMs }, extra) => {
+      const tell = progressOf(extra);
+      tell({ progress: 1, message: 'preparing the program and a sandbox' });
+      const { signal } = extra;
+      let step = 1;
+      const onEvent = (event: ExecutionEvent) => {
+        const message = textOf(event);
+        if (message !== undefined) tell({ progress: ++step, message });
+      };
+      const request = { code, task, language, session, timeoutMs, typeCheck: true, signal, onEvent };
+      return executionAnswer(await withImages(reportOfResult(await customer.execute(request)), customer));
+    },
   );
-  server.registerTool(
+  tools.registerTool(
     'get_execution',
     {
       title: 'Look up an execution',
@@ -52,21 +49,8 @@ export function registerExecution(server: McpServer, customer: Customer): void {
       outputSchema: executionShape,
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
     },
-    ({ execution_id: id }) => answering(async () => executionAnswer(reportOfTask(await customer.execution(id)))),
+    async ({ execution_id: id }) => executionAnswer(await withImages(await lookUpExecution(customer, id), customer)),
   );
-}
-
-/** Tells a client that asked for it how far its call is. */
-function progressOf({ _meta, sendNotification }: Extra): (message: string | undefined) => void {
-  const progressToken = _meta?.progressToken;
-  let progress = 0;
-  return (message) => {
-    if (progressToken === undefined || message === undefined) return;
-    progress += 1;
-    const params = { progressToken, progress, message };
-    // A client that is gone has no use for it, and is told in no other way.
-    sendNotification({ method: 'notifications/progress', params }).catch(() => {});
-  };
 }
 
 function textOf(event: ExecutionEvent): string | undefined {

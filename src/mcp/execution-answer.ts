@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { toolName } from '../core/tool.ts';
 import { formatDuration } from '../core/units.ts';
 import { clip } from './clip.ts';
+import type { ReportWithImages } from './execution-images.ts';
+import { executionUri } from './execution-parts.ts';
 import type { ExecutionReport } from './execution-report.ts';
-import { executionUri } from './resources.ts';
 
 /** `structuredContent` of an execution. */
 export const executionShape = {
@@ -19,7 +20,7 @@ export const executionShape = {
 };
 
 /** Of a program that did not complete, the model is told as of an error that it can mend. */
-export function executionAnswer(report: ExecutionReport): CallToolResult {
+export function executionAnswer(report: ReportWithImages): CallToolResult {
   const { executionId, session, status, error, warnings } = report;
   const json = report.value === null ? undefined : JSON.stringify(report.value);
   const value = json === undefined ? undefined : clip(json);
@@ -38,7 +39,7 @@ export function executionAnswer(report: ExecutionReport): CallToolResult {
     ...(status === 'running' ? ['Ask again with get_execution'] : []),
   ].join('\n');
   return {
-    content: [{ type: 'text', text }, ...links],
+    content: [{ type: 'text', text }, ...report.images, ...links],
     structuredContent: {
       execution_id: executionId,
       session,

@@ -1,13 +1,13 @@
-import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { z } from 'zod';
 import { LANGUAGES } from '../core/execution.ts';
 import type { Customer } from '../workcell/customer.ts';
 import { DETAILS } from '../workcell/search-tools.ts';
-import { answer, answering } from './tool-answer.ts';
+import { answer } from './tool-answer.ts';
+import type { ToolTable } from './tool-table.ts';
 
 /** `search_tools`. */
-export function registerSearchTools(server: McpServer, customer: Customer): void {
-  server.registerTool(
+export function registerSearchTools(tools: ToolTable, customer: Customer): void {
+  tools.registerTool(
     'search_tools',
     {
       title: 'Find tools',
@@ -20,14 +20,13 @@ export function registerSearchTools(server: McpServer, customer: Customer): void
       },
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
     },
-    ({ queries, detail, language, limit }) =>
-      answering(async () => {
-        const { hits, leftOut, considered } = await customer.searchTools(queries, { detail, language, limit });
-        const separator = detail === 'full' ? '\n\n' : '\n';
-        const more = leftOut.length === 0 ? '' : `\n\nNo room for: ${leftOut.join(', ')}; search for them by name`;
-        const none = `None of ${considered} tools fits; use other words`;
-        const tools = hits.map(({ server: name, tool, score }) => ({ server: name, tool, score }));
-        return answer((hits.map(({ text }) => text).join(separator) || none) + more, { tools, left_out: leftOut });
-      }),
+    async ({ queries, detail, language, limit }) => {
+      const { hits, leftOut, considered } = await customer.searchTools(queries, { detail, language, limit });
+      const separator = detail === 'full' ? '\n\n' : '\n';
+      const more = leftOut.length === 0 ? '' : `\n\nNo room for: ${leftOut.join(', ')}; search for them by name`;
+      const none = `None of ${considered} tools fits; use other words`;
+      const found = hits.map(({ server: name, tool, score }) => ({ server: name, tool, score }));
+      return answer((hits.map(({ text }) => text).join(separator) || none) + more, { tools: found, left_out: leftOut });
+    },
   );
 }

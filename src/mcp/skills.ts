@@ -1,12 +1,12 @@
-import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { z } from 'zod';
 import type { Customer } from '../workcell/customer.ts';
 import { staleText } from '../workcell/stale-text.ts';
-import { answer, answering } from './tool-answer.ts';
+import { answer } from './tool-answer.ts';
+import type { ToolTable } from './tool-table.ts';
 
 /** `search_skills` and `save_skill`. */
-export function registerSkills(server: McpServer, customer: Customer): void {
-  server.registerTool(
+export function registerSkills(tools: ToolTable, customer: Customer): void {
+  tools.registerTool(
     'search_skills',
     {
       title: 'Find saved programs',
@@ -14,21 +14,20 @@ export function registerSkills(server: McpServer, customer: Customer): void {
       inputSchema: { query: z.string() },
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
     },
-    ({ query }) =>
-      answering(async () => {
-        const hits = await customer.skills.search(query);
-        const skills = hits.map(({ skill: { name, description, stale } }) => ({
-          name,
-          description,
-          stale: stale.length > 0 ? staleText(stale) : undefined,
-        }));
-        const text = skills.map(
-          ({ name, description, stale }) => `${name}: ${description}${stale === undefined ? '' : ` (${stale})`}`,
-        );
-        return answer(text.join('\n') || 'No skill fits', { skills });
-      }),
+    async ({ query }) => {
+      const hits = await customer.skills.search(query);
+      const skills = hits.map(({ skill: { name, description, stale } }) => ({
+        name,
+        description,
+        stale: stale.length > 0 ? staleText(stale) : undefined,
+      }));
+      const text = skills.map(
+        ({ name, description, stale }) => `${name}: ${description}${stale === undefined ? '' : ` (${stale})`}`,
+      );
+      return answer(text.join('\n') || 'No skill fits', { skills });
+    },
   );
-  server.registerTool(
+  tools.registerTool(
     'save_skill',
     {
       title: 'Save a program as a skill',
@@ -40,10 +39,9 @@ export function registerSkills(server: McpServer, customer: Customer): void {
       },
       annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false },
     },
-    ({ name, execution_id: execution, description }) =>
-      answering(async () => {
-        const saved = await customer.skills.save({ name, execution, description });
-        return answer(`Saved; import it from 'skills/${saved.name}'`, { name: saved.name });
-      }),
+    async ({ name, execution_id: execution, description }) => {
+      const saved = await customer.skills.save({ name, execution, description });
+      return answer(`Saved; import it from 'skills/${saved.name}'`, { name: saved.name });
+    },
   );
 }

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Principal } from '../core/principal.ts';
 import type { Authenticator } from './authenticator.ts';
-import type { Principal } from './principal.ts';
 
 /** A key that was revoked loses what it has open after at most this long, and the time that one look at the keys takes. */
 const CHECK_INTERVAL_MS = 200;

@@ -1,4 +1,5 @@
 import { ERRORS, type ErrorCode, isWorkcellError, WorkcellError } from '../core/errors.ts';
+import { toProblem } from '../core/problem.ts';
 import type { ErrorResponse } from '../protocol/rest.ts';
 
 /** The original's words for our codes; what it has no word for goes out under our own. */
@@ -15,6 +16,42 @@ const CODES: { readonly [Code in ErrorCode]?: string } = {
   sandbox_lost: 'orchestrator_unreachable',
   driver_unavailable: 'orchestrator_unreachable',
 };
+
+/** What of a request says how its failure is to be told. */
+export interface FailedRequest {
+  readonly id: string;
+  readonly method: string;
+  readonly url: string;
+}
+
+export interface FailureAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: object;
+  /** Whether the server itself failed. */
+  readonly isOurs: boolean;
+}
+
+/** How a failure is told: in the words of the Microsandbox API below `/v1` and `/api/v1`, else as a problem of RFC 9457. */
+export function toFailure(error: unknown, { id, url }: FailedRequest): FailureAnswer {
+  if (isSandboxApi(url)) {
+    const { status, body } = toErrorResponse(error);
+    return { status, headers: {}, body, isOurs: body.error.code === 'internal' };
+  }
+  const { headers, problem } = toProblem(error, id);
+  return { status: problem.status, headers, body: problem, isOurs: problem.code === 'internal' };
+}
+
+/** How a request is answered that no route takes. */
+export function toNotFound(request: FailedRequest): FailureAnswer {
+  const message = `There is no ${request.method} ${request.url}`;
+  if (!isSandboxApi(request.url)) return toFailure(new WorkcellError('not_found', message), request);
+  return { status: 404, headers: {}, body: { error: { code: 'not_found', message, details: null } }, isOurs: false };
+}
+
+function isSandboxApi(url: string): boolean {
+  return /^\/(?:api\/)?v1(?:[/?]|$)/.test(url);
+}
 
 /** How a failure looks on the wire: status and body of the Microsandbox cloud API. */
 export function toErrorResponse(error: unknown): { status: number; body: ErrorResponse } {

@@ -1,8 +1,13 @@
 import type { FastifyInstance } from 'fastify';
+import type { Principal } from '../core/principal.ts';
 import { AccessWatch } from './access-watch.ts';
 import type { Authenticator } from './authenticator.ts';
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set before any route runs. */
+    principal: Principal;
+  }
   interface FastifyContextConfig {
     /** Who may call a route. Default `key`; `legacy`: also with the keys of the JSON-RPC line; `anyone`: without a key. */
     readonly access?: 'key' | 'legacy' | 'anyone';

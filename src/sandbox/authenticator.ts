@@ -1,15 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { WorkcellError } from '../core/errors.ts';
+import { ALL_SCOPES, DEFAULT_ORGANISATION, type Principal } from '../core/principal.ts';
 import { Secret } from '../util/secret.ts';
 import { hashOf } from './key-file.ts';
 import { KeyStore } from './key-store.ts';
 import { legacyCredential } from './legacy-token.ts';
-import { DEFAULT_ORGANISATION, type Principal } from './principal.ts';
 
 /** A key that somebody else keeps, which makes an administrator; or a store of keys. */
 export type KeySource = Secret | KeyStore;
 
-const ADMINISTRATOR: Principal = { role: 'administrator', org: DEFAULT_ORGANISATION };
+const ADMINISTRATOR: Principal = { role: 'administrator', org: DEFAULT_ORGANISATION, scopes: ALL_SCOPES };
 
 /** Tells from a request's headers whom it comes from. */
 export class Authenticator {

@@ -19,6 +19,8 @@ export interface SandboxDriver extends AsyncDisposable {
    * not answer; nothing of it is left then.
    */
   adopt(record: GuestRecord, deadline: Deadline): Promise<Guest | undefined>;
+  /** Guests that wait without a customer; absent where there can be none. */
+  readonly waiting?: number;
 }
 
 /** What a driver can enforce. A request for anything else is refused, never ignored. */

@@ -1,10 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
+import type { Principal } from '../core/principal.ts';
 import type { EventActor, EventResponse, Page } from '../protocol/rest.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { Ledger } from './ledger.ts';
-import type { Principal } from './principal.ts';
 
 const actorSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('api_key'), api_key_id: z.string(), name: z.string() }),

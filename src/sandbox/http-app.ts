@@ -1,8 +1,9 @@
+import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { ErrorResponse } from '../protocol/rest.ts';
-import { toErrorResponse } from './api-error.ts';
+import { toFailure } from './api-error.ts';
 import type { HttpLimits } from './http-limits.ts';
 
 /** How often the server looks for connections that are too slow: short of what a client would notice. */
@@ -21,14 +22,24 @@ export function createHttpApp(limits: HttpLimits): FastifyInstance {
       connectionsCheckingInterval: Math.min(SLOW_CHECK_MS, limits.headersTimeoutMs),
     },
     clientErrorHandler: refuse,
+    genReqId: ({ headers }) => requestIdOf(headers[REQUEST_ID]),
     // Of the router, before any hook: a URL that cannot be decoded.
-    frameworkErrors: (error, _request, reply) => {
-      const { status, body } = toErrorResponse(error);
-      reply.raw.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    frameworkErrors: (error, request, reply) => {
+      const { status, headers, body } = toFailure(error, request);
+      const named = { 'content-type': 'application/json', [REQUEST_ID]: request.id, ...headers };
+      reply.raw.writeHead(status, named).end(JSON.stringify(body));
     },
   });
+  app.addHook('onRequest', async (request, reply) => void reply.header(REQUEST_ID, request.id));
   app.server.maxConnections = limits.connections;
   return app;
+}
+
+const REQUEST_ID = 'x-request-id';
+
+/** The client's own id where it is one that may stand in a log and a header, else a new one. */
+function requestIdOf(given: string | readonly string[] | undefined): string {
+  return typeof given === 'string' && /^[A-Za-z0-9._~+/=-]{1,128}$/.test(given) ? given : `req_${randomUUID()}`;
 }
 
 /** Answers what is no HTTP request, in the words of the API, and hangs up. */

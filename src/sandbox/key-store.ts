@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
+import { ALL_SCOPES, DEFAULT_ORGANISATION, type Organisation, type Principal } from '../core/principal.ts';
 import { readTextIfExists, writeFileAtomic } from '../util/atomic-file.ts';
 import { Deadline } from '../util/deadline.ts';
 import { FileLock } from '../util/file-lock.ts';
@@ -11,6 +12,7 @@ import {
   hashOf,
   isActive,
   type KeyFile,
+  type KeyInfo,
   NO_KEYS,
   newSecret,
   orgOf,
@@ -18,24 +20,18 @@ import {
   prefixOf,
   principalOf,
   type StoredKey,
+  scopesOf,
   USE_RESOLUTION_MS,
 } from './key-file.ts';
+import { assertMayRevoke, maySeeKey, restrictNewKey } from './key-rules.ts';
 import { issueLegacyToken, verifyLegacyToken } from './legacy-token.ts';
-import { DEFAULT_ORGANISATION, type Organisation, type Principal, type Role } from './principal.ts';
+import { type CheckedKey, checkExpiry, checkNewKey, checkShortName, type NewKey } from './new-key.ts';
 
-export interface NewKey {
-  /** For people: 1 to 64 characters. */
-  readonly name: string;
-  readonly role: Role;
-  /** Name of an organisation, which comes into being with its first key. Default `default`. */
-  readonly org?: string | undefined;
-  /** Default: it does not expire. */
-  readonly expiresInMs?: number | undefined;
-  readonly maxSandboxes?: number | undefined;
+export interface CreatedKey {
+  /** Told this once. */
+  readonly secret: Secret;
+  readonly key: KeyInfo;
 }
-
-/** All that is known of a key, apart from its hash. */
-export type KeyInfo = Omit<StoredKey, 'hash' | 'org'> & { readonly org: Organisation; readonly active: boolean };
 
 export interface KeyStoreOptions {
   /** Milliseconds since the epoch. */
@@ -43,10 +39,7 @@ export interface KeyStoreOptions {
 }
 
 const LOCK_TIMEOUT_MS = 10_000;
-const MAX_EXPIRY_MS = 3650 * 24 * 60 * 60_000;
 const EVERY_NAMESPACE = '*';
-const SHORT_NAME = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/;
-const NAME = /^[^\p{Cc}]{1,64}$/u;
 
 /**
  * The keys of a server, in one file that any number of processes may change: `<folder>/keys.json`.
@@ -69,29 +62,13 @@ export class KeyStore {
   }
 
   /** Throws `invalid_argument`. */
-  async create(wanted: NewKey): Promise<{ readonly secret: Secret; readonly key: KeyInfo }> {
-    const { name, role, org = DEFAULT_ORGANISATION.name, expiresInMs, maxSandboxes } = wanted;
-    if (!NAME.test(name)) throw invalid('The name of a key must be 1 to 64 printable characters');
-    if (maxSandboxes !== undefined && !(Number.isSafeInteger(maxSandboxes) && maxSandboxes > 0))
-      throw invalid('The number of sandboxes of a key must be a whole number above zero');
-    if (expiresInMs !== undefined) checkExpiry(expiresInMs);
-    const secret = newSecret();
-    const added = await this.#update((file) => {
-      const [organisation, grown] = withOrganisation(file, org);
-      const key: StoredKey = {
-        id: `key_${randomBytes(6).toString('hex')}`,
-        name,
-        role,
-        org: organisation.id,
-        prefix: prefixOf(secret.reveal()),
-        hash: hashOf(secret.reveal()),
-        createdAt: this.#timeIn(0),
-        ...(expiresInMs === undefined ? {} : { expiresAt: this.#timeIn(expiresInMs) }),
-        ...(maxSandboxes === undefined ? {} : { maxSandboxes }),
-      };
-      return [key, { ...grown, keys: [...grown.keys, key] }];
-    });
-    return { secret, key: this.#describe(added, (await this.#read()).file) };
+  async create(wanted: NewKey): Promise<CreatedKey> {
+    return await this.#create(checkNewKey(wanted));
+  }
+
+  /** As {@link create}, within what the maker's own key lets do (`restrictNewKey`). Throws `forbidden`, too. */
+  async createFor(maker: Principal, wanted: NewKey): Promise<CreatedKey> {
+    return await this.#create(restrictNewKey(maker, checkNewKey(wanted), this.#now()), maker.keyId);
   }
 
   /** In the order of creation, revoked and expired ones included. */
@@ -100,15 +77,24 @@ export class KeyStore {
     return file.keys.map((key) => this.#describe(key, file));
   }
 
+  /** Those that a principal may see, as {@link list}. */
+  async listFor(principal: Principal): Promise<readonly KeyInfo[]> {
+    return (await this.list()).filter((key) => maySeeKey(principal, key));
+  }
+
+  /** As {@link revoke}, of what the principal may see and revoke (`assertMayRevoke`). Throws `forbidden`, too. */
+  async revokeFor(principal: Principal, id: string): Promise<KeyInfo> {
+    const key = (await this.listFor(principal)).find((each) => each.id === id);
+    if (key === undefined) throw noSuchKey(id);
+    assertMayRevoke(principal, key);
+    return await this.revoke(id);
+  }
+
   /** Ends what the key lets do, at once and for good; again it changes nothing. Throws `not_found`. */
   async revoke(id: string): Promise<KeyInfo> {
     const revoked = await this.#update((file) => {
       const key = file.keys.find((each) => each.id === id);
-      if (key === undefined)
-        throw new WorkcellError(
-          'not_found',
-          `There is no key with the id ${JSON.stringify(id)}; see: workcell key list`,
-        );
+      if (key === undefined) throw noSuchKey(id);
       return replaceKey(file, { ...key, revokedAt: key.revokedAt ?? this.#timeIn(0) });
     });
     return this.#describe(revoked, (await this.#read()).file);
@@ -147,13 +133,39 @@ export class KeyStore {
     const claims = verifyLegacyToken(token, new Secret(tokenSecret), this.#now());
     if (claims === undefined) return undefined;
     const { namespace } = claims;
-    if (namespace === EVERY_NAMESPACE) return { role: 'administrator', org: DEFAULT_ORGANISATION };
-    return { role: 'organisation', org: DEFAULT_ORGANISATION, namespace };
+    const of = { org: DEFAULT_ORGANISATION, scopes: ALL_SCOPES };
+    return namespace === EVERY_NAMESPACE
+      ? { ...of, role: 'administrator' }
+      : { ...of, role: 'organisation', namespace };
   }
 
   /** Makes every token that was ever issued worthless: they have no ids by which one of them could be. */
   async revokeTokens(): Promise<void> {
     await this.#update(({ tokenSecret: _, ...file }) => [undefined, file]);
+  }
+
+  async #create(checked: CheckedKey, createdBy?: string): Promise<CreatedKey> {
+    const { name, role, org, customer, scopes, expiresInMs, maxSandboxes } = checked;
+    const secret = newSecret();
+    const added = await this.#update((file) => {
+      const [organisation, grown] = withOrganisation(file, org);
+      const key: StoredKey = {
+        id: `key_${randomBytes(6).toString('hex')}`,
+        name,
+        role,
+        org: organisation.id,
+        prefix: prefixOf(secret.reveal()),
+        hash: hashOf(secret.reveal()),
+        createdAt: this.#timeIn(0),
+        ...(expiresInMs === undefined ? {} : { expiresAt: this.#timeIn(expiresInMs) }),
+        ...(maxSandboxes === undefined ? {} : { maxSandboxes }),
+        ...(customer === undefined ? {} : { customer }),
+        ...(scopes === undefined ? {} : { scopes: [...scopes] }),
+        ...(createdBy === undefined ? {} : { createdBy }),
+      };
+      return [key, { ...grown, keys: [...grown.keys, key] }];
+    });
+    return { secret, key: this.#describe(added, (await this.#read()).file) };
   }
 
   /** A rename gives the file another inode, so that two changes within one tick of the clock differ, too. */
@@ -193,7 +205,7 @@ export class KeyStore {
 
   #describe(key: StoredKey, file: KeyFile): KeyInfo {
     const { hash: _, ...shown } = key;
-    return { ...shown, org: orgOf(key, file), active: isActive(key, this.#now()) };
+    return { ...shown, org: orgOf(key, file), scopes: scopesOf(key), active: isActive(key, this.#now()) };
   }
 
   #timeIn(ms: number): string {
@@ -210,29 +222,19 @@ interface Snapshot {
 function withOrganisation(file: KeyFile, name: string): readonly [Organisation, KeyFile] {
   const known = file.organisations.find((org) => org.name === name);
   if (known !== undefined) return [known, file];
-  checkShortName('organisation', name);
+  const twin = file.organisations.find((org) => org.name.toLowerCase() === name.toLowerCase());
+  if (twin !== undefined) {
+    const message = `The organisation ${JSON.stringify(name)} differs from the existing "${twin.name}" only in case; use that one`;
+    throw new WorkcellError('invalid_argument', message);
+  }
   const added = { id: randomUUID(), name };
   return [added, { ...file, organisations: [...file.organisations, added] }];
-}
-
-function checkExpiry(ms: number): void {
-  if (ms > 0 && ms <= MAX_EXPIRY_MS) return;
-  throw invalid(
-    'A key can expire after at most 3650d; leave the expiry out for a key that is good until it is revoked',
-  );
-}
-
-function checkShortName(what: string, name: string): void {
-  if (SHORT_NAME.test(name)) return;
-  throw invalid(
-    `The name of the ${what} must be 1 to 63 letters, digits, "_" or "-", the first a letter or digit; not ${JSON.stringify(name)}`,
-  );
 }
 
 function replaceKey(file: KeyFile, key: StoredKey): readonly [StoredKey, KeyFile] {
   return [key, { ...file, keys: file.keys.map((each) => (each.id === key.id ? key : each)) }];
 }
 
-function invalid(message: string): WorkcellError {
-  return new WorkcellError('invalid_argument', message);
+function noSuchKey(id: string): WorkcellError {
+  return new WorkcellError('not_found', `There is no key with the id ${JSON.stringify(id)}; see: workcell key list`);
 }

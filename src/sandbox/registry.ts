@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { WorkcellError } from '../core/errors.ts';
-import type { CreateSandboxRequest, Page, SandboxResponse } from '../protocol/rest.ts';
+import { isUnrestricted, type Principal } from '../core/principal.ts';
+import type { CreateSandboxRequest, Page, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { EventLog } from './event-log.ts';
 import { partSecrets } from './guest-secrets.ts';
 import { toGuestSpec } from './guest-spec.ts';
 import { isCounted } from './lifecycle.ts';
-import type { Principal } from './principal.ts';
 import { Sandbox, type SandboxContext } from './sandbox.ts';
 import type { SandboxRecord, SandboxStore } from './sandbox-store.ts';
 import { generateSlug } from './slug.ts';
@@ -84,7 +84,7 @@ export class SandboxRegistry implements AsyncDisposable {
    */
   async create(principal: Principal, request: CreateSandboxRequest): Promise<Sandbox> {
     if (this.#closing) throw new WorkcellError('invalid_state', 'This server is shutting down');
-    if (principal.role !== 'administrator' && request.mounts.some(({ type }) => type === 'bind'))
+    if (!isUnrestricted(principal) && request.mounts.some(({ type }) => type === 'bind'))
       throw new WorkcellError('forbidden', 'Only an administrator may mount folders of the host; use a named volume');
     this.#assertNameIsFree(principal.org.id, request.name);
     if (request.slug) this.#assertSlugIsFree(request.slug);
@@ -135,6 +135,12 @@ export class SandboxRegistry implements AsyncDisposable {
       has_more: more,
       next_cursor: more && last !== undefined ? encodeCursor(last.record.sequence) : null,
     };
+  }
+
+  countByState(): Readonly<Record<SandboxStatus, number>> {
+    const counts = { ...NONE };
+    for (const { status } of this.#sandboxes.values()) counts[status] += 1;
+    return counts;
   }
 
   /** In the order of creation. */
@@ -263,6 +269,15 @@ export class SandboxRegistry implements AsyncDisposable {
     this.#options.events.append({ orgId: record.orgId, category: 'sandbox', type, by, payload });
   }
 }
+
+const NONE: Readonly<Record<SandboxStatus, number>> = {
+  created: 0,
+  starting: 0,
+  running: 0,
+  stopping: 0,
+  stopped: 0,
+  failed: 0,
+};
 
 const EVENTS: Readonly<Partial<Record<SandboxRecord['status'], string>>> = {
   running: 'sandbox_started',

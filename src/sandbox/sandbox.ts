@@ -1,5 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
+import type { BootKind } from '../core/execution.ts';
+import type { Principal } from '../core/principal.ts';
 import type { CreateSandboxRequest, SandboxResponse, SandboxStatus } from '../protocol/rest.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Guest, GuestMetrics, SandboxDriver } from './driver.ts';
@@ -8,7 +10,6 @@ import type { SecretValues } from './guest-secrets.ts';
 import { setUpGuest } from './guest-setup.ts';
 import { type GuestSpecContext, toGuestSpec, toNetwork } from './guest-spec.ts';
 import { assertMove, canMove, isLive } from './lifecycle.ts';
-import type { Principal } from './principal.ts';
 import { AgentRelay, type RelayClient, type RelaySession } from './relay.ts';
 import { SandboxLog } from './sandbox-log.ts';
 import type { SandboxRecord } from './sandbox-store.ts';
@@ -37,6 +38,8 @@ export interface SandboxContext extends GuestSpecContext {
   readonly save: (record: SandboxRecord) => Promise<void>;
   /** `by` is who asked for the change; undefined when nobody did. */
   readonly onStatus: (sandbox: Sandbox, by: Principal | undefined) => void;
+  /** A start is over after so many milliseconds; `boot` is undefined when it has failed. */
+  readonly onStart: (boot: BootKind | undefined, ms: number) => void;
   /** A guest has ended that had run since `startedAt`. */
   readonly onRunEnd: (record: SandboxRecord, startedAt: Date) => void;
 }
@@ -188,6 +191,8 @@ export class Sandbox {
     // A start that was given up may fail much later, when another one is going on.
     const attempt = this.#cancelStart;
     const isCurrent = () => this.#cancelStart === attempt && this.status === 'starting';
+    const began = performance.now();
+    const tell = (boot: BootKind | undefined) => this.#context.onStart(boot, performance.now() - began);
     try {
       // What has begun is on the disk before it begins, so that nothing runs that the next process does not know of.
       await this.#context.save(this.#record);
@@ -196,9 +201,14 @@ export class Sandbox {
         const booting = this.#driver.boot({ ...spec, ...(this.#context.survives ? { survives: true } : {}) }, deadline);
         return await deadline.race(booting, (late) => void late.stop(0).catch(() => {}));
       });
-      if (isCurrent()) this.#running(new Date());
+      if (!isCurrent()) return;
+      this.#running(new Date());
+      tell(this.#guest?.boot);
     } catch (error) {
-      if (isCurrent()) this.#ended('failed', this.#reasonOf(error));
+      if (isCurrent()) {
+        this.#ended('failed', this.#reasonOf(error));
+        tell(undefined);
+      }
       throw error;
     }
   }

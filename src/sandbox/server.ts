@@ -1,14 +1,18 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { BootKind } from '../core/execution.ts';
 import { parseAllowList } from '../core/network-policy.ts';
+import type { Principal } from '../core/principal.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { FileLock } from '../util/file-lock.ts';
-import { toErrorResponse } from './api-error.ts';
+import { toFailure, toNotFound } from './api-error.ts';
 import { authenticateRequests } from './authenticate-requests.ts';
 import { Authenticator, type KeySource } from './authenticator.ts';
 import type { SandboxDriver } from './driver.ts';
 import { EventLog } from './event-log.ts';
+import { guardSandboxApi } from './guard-sandbox-api.ts';
 import { createHttpApp } from './http-app.ts';
 import { HTTP_LIMITS, type HttpLimits } from './http-limits.ts';
 import { KeyStore } from './key-store.ts';
@@ -54,8 +58,12 @@ export interface SandboxServerOptions {
   readonly queueTimeoutMs?: number;
   /** Sandboxes that an organisation may have in all states together. Default 10 000. */
   readonly maxSandboxes?: number;
+  /** Told how long each start of a sandbox took; `boot` is undefined for one that has failed. */
+  readonly onStart?: (boot: BootKind | undefined, ms: number) => void;
+  /** Told of each request when its answer is complete, or its client is gone. */
+  readonly onAnswered?: (facts: AnsweredRequest) => void;
   /** Told of what went wrong in the server itself, whose reason no client is told. */
-  readonly onProblem?: (error: unknown) => void;
+  readonly onProblem?: (error: unknown, requestId?: string) => void;
   /** What guests may reach at most: `example.com`, `10.0.0.0/8:5432`, `*`, … (`parseAllowList`). Default nothing. */
   readonly allow?: readonly string[];
   /**
@@ -63,6 +71,21 @@ export interface SandboxServerOptions {
    * adopt then outlive a server that is killed. Absent: everything ends with the server.
    */
   readonly state?: string;
+  /** Serves more on the same port, behind the same guard and keys. Its failures are told as `application/problem+json`. */
+  readonly routes?: (app: FastifyInstance) => Promise<void>;
+}
+
+export interface AnsweredRequest {
+  readonly id: string;
+  readonly method: string;
+  /** The pattern of its path; `none` when no route takes it. */
+  readonly route: string;
+  readonly status: number;
+  readonly ms: number;
+  /** Of the key that it came with. */
+  readonly keyId: string | undefined;
+  /** The customer in its path, as the client has written it. */
+  readonly customer: string | undefined;
 }
 
 const QUEUE_TIMEOUT_MS = 5 * 60_000;
@@ -76,11 +99,18 @@ const MAX_SANDBOXES = 10_000;
 export class SandboxServer implements AsyncDisposable {
   /** `http://127.0.0.1:5555` */
   readonly url: string;
+  readonly #registry: SandboxRegistry;
   readonly #cleanup: Cleanup;
 
-  private constructor(url: string, cleanup: Cleanup) {
+  private constructor({ url, registry }: Opened, cleanup: Cleanup) {
     this.url = url;
+    this.#registry = registry;
     this.#cleanup = cleanup;
+  }
+
+  /** How many sandboxes there are in each state. */
+  countByState(): Readonly<Record<string, number>> {
+    return this.#registry.countByState();
   }
 
   /** Throws `busy` when another server has the state folder. */
@@ -104,8 +134,13 @@ export class SandboxServer implements AsyncDisposable {
   }
 }
 
-/** The URL of a server that listens; `cleanup` is what has to be undone, also when this throws. */
-async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<string> {
+interface Opened {
+  readonly url: string;
+  readonly registry: SandboxRegistry;
+}
+
+/** A server that listens; `cleanup` is what has to be undone, also when this throws. */
+async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Opened> {
   const { driver, keys, bindRoots = [], images = {}, bootTimeoutMs, host = '127.0.0.1', hosts = [], state } = options;
   const limits = { ...HTTP_LIMITS, ...options.limits };
   const keyFolders = keys.filter((source) => source instanceof KeyStore).map(({ folder }) => folder);
@@ -129,6 +164,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     budget: options.budget,
     queueTimeoutMs: options.queueTimeoutMs ?? QUEUE_TIMEOUT_MS,
     onProblem: options.onProblem ?? (() => {}),
+    onStart: options.onStart ?? (() => {}),
     survives: state !== undefined && driver.capabilities.adopts,
     store: await SandboxStore.open(state),
     events,
@@ -144,24 +180,27 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     if (body === '') done(null, undefined);
     else parseJson(request, String(body), done);
   });
-  app.setErrorHandler((error, _request, reply) => {
-    const { status, body } = toErrorResponse(error);
-    if (body.error.code === 'internal') options.onProblem?.(error);
-    void reply.status(status).send(body);
+  app.setErrorHandler((error, request, reply) => {
+    const { status, headers, body, isOurs } = toFailure(error, request);
+    if (isOurs) options.onProblem?.(error, request.id);
+    void reply.status(status).headers(headers).send(body);
   });
   app.setNotFoundHandler((request, reply) => {
-    void reply
-      .status(404)
-      .send({ error: { code: 'not_found', message: `There is no ${request.method} ${request.url}`, details: null } });
+    const { status, headers, body } = toNotFound(request);
+    void reply.status(status).headers(headers).send(body);
   });
   await app.register(websocket, {
     options: { maxPayload: limits.messageBytes, maxFragments: limits.messageFragments, perMessageDeflate: false },
   });
+  const { onAnswered } = options;
+  if (onAnswered !== undefined)
+    app.addHook('onResponse', async (request, reply) => onAnswered(answeredBy(request, reply)));
   // After the WebSocket support, which closes the connection of an upgrade that is refused.
   guardRequests(app, { host, hosts, limits });
   authenticateRequests(app, new Authenticator(keys));
   // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
   await app.register(async (routes) => {
+    guardSandboxApi(routes);
     sandboxRoutes(routes, registry);
     agentRoute(routes, registry);
     rpcRoutes(routes, {
@@ -171,10 +210,26 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<st
     logRoutes(routes, registry);
     eventRoutes(routes, events);
     accountRoutes(routes, { registry, usage, listVolumes: ({ org }) => volumes.list(org.id), since: new Date() });
+    await routes.register(async (nested) => volumeRoutes(nested, volumes));
+    await routes.register(async (nested) => volumeFileRoutes(nested, volumes));
   });
-  await app.register((routes) => volumeRoutes(routes, volumes));
-  await app.register((routes) => volumeFileRoutes(routes, volumes));
-  return app.listen({ host, port: options.port ?? 0 });
+  if (options.routes !== undefined) await app.register(options.routes);
+  return { url: await app.listen({ host, port: options.port ?? 0 }), registry };
+}
+
+function answeredBy(request: FastifyRequest, reply: FastifyReply): AnsweredRequest {
+  const { id, method, routeOptions, principal, params } = request;
+  const { customer } = (params ?? {}) as { readonly customer?: string };
+  return {
+    id,
+    method,
+    route: routeOptions.url ?? 'none',
+    status: reply.statusCode,
+    ms: reply.elapsedTime,
+    // Absent when the request was refused before it was known whose it is.
+    keyId: (principal as Principal | undefined)?.keyId,
+    customer,
+  };
 }
 
 async function lockState(state: string): Promise<FileLock> {

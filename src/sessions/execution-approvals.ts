@@ -15,47 +15,48 @@ export interface RecordedApproval {
   readonly state: 'open' | 'ready' | 'used' | 'void';
 }
 
-interface Draft {
-  readonly requested: RecordedApproval['requested'];
-  decided: RecordedApproval['decided'];
-  state: RecordedApproval['state'];
-}
+/** How the approvals of one execution stand, from its events one by one. */
+export class ExecutionApprovals {
+  readonly #all = new Map<string, RecordedApproval>();
 
-/** How the approvals of one execution stand, oldest first. `events`: those of the execution, in their order. Pure. */
-export function executionApprovals(
-  events: Iterable<SessionEvent & { readonly at: string }>,
-): readonly RecordedApproval[] {
-  const approvals = new Map<string, Draft>();
-  const ofCall = (call: number) => [...approvals.values()].filter(({ requested }) => requested.call === call);
-  for (const event of events) {
+  /** All that were asked for, oldest first. */
+  get all(): readonly RecordedApproval[] {
+    return [...this.#all.values()];
+  }
+
+  /** Takes the next event of the execution. */
+  push(event: Kept<SessionEvent>): void {
     switch (event.type) {
       case 'approval.requested':
-        approvals.set(event.approvalId, { requested: event, decided: undefined, state: 'open' });
+        this.#all.set(event.approvalId, { requested: event, decided: undefined, state: 'open' });
         break;
       case 'approval.decided': {
-        const approval = approvals.get(event.approvalId);
+        const approval = this.#all.get(event.approvalId);
         if (approval?.state !== 'open') break;
-        approval.decided = event;
-        approval.state = event.waiting === false ? 'ready' : 'used';
+        const state = event.waiting === false ? 'ready' : 'used';
+        this.#all.set(event.approvalId, { ...approval, decided: event, state });
         break;
       }
       case 'tool.returned':
-        for (const approval of ofCall(event.call)) end(approval);
+        this.#end(({ requested }) => requested.call === event.call);
         break;
       // From here on the program may come to the call, and the call may leave.
       case 'execution.resumed':
-        for (const approval of approvals.values()) {
-          if (approval.state === 'ready' && event.replay) approval.state = 'used';
-          else if (!event.replay) end(approval);
-        }
+        this.#end(({ state }) => state === 'ready' || !event.replay);
         break;
       case 'execution.finished':
-        for (const approval of approvals.values()) end(approval);
+        this.#end(() => true);
         break;
       default:
     }
   }
-  return [...approvals.values()];
+
+  #end(isEnded: (approval: RecordedApproval) => boolean): void {
+    for (const [id, approval] of this.#all) {
+      if (isEnded(approval))
+        this.#all.set(id, { ...approval, state: approval.decided === undefined ? 'void' : 'used' });
+    }
+  }
 }
 
 /** Records a decision. */
@@ -67,6 +68,9 @@ export function decidedEvent(
   return { type: 'approval.decided', executionId, approvalId, call, approved, by, reason: reason ?? null };
 }
 
-function end(approval: Draft): void {
-  approval.state = approval.decided === undefined ? 'void' : 'used';
+/** The decision on an approval, as it was made; undefined while there is none. */
+export function decisionOf({ decided }: RecordedApproval): ApprovalDecision | undefined {
+  if (decided === undefined) return undefined;
+  const { approved, by, reason } = decided;
+  return { approved, by, ...(reason === null ? {} : { reason }) };
 }

@@ -10,7 +10,9 @@ import {
 import { z } from 'zod';
 import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
+import type { TraceContext } from '../core/trace-context.ts';
 import { Deadline } from '../util/deadline.ts';
+import { packageVersion } from '../util/package-version.ts';
 import { endedFailure } from './call-failure.ts';
 import { helperTools } from './helper-tools.ts';
 import { HttpLink, wantsOldTransport } from './http-link.ts';
@@ -23,8 +25,10 @@ import { StdioLink } from './stdio-link.ts';
 import { shortened } from './tool-result.ts';
 import type { ServerInfo, UpstreamServer, UpstreamTool } from './upstream-server.ts';
 
+/** The entry of `_meta` that names a call: of those with the same text a server performs one, and gives its answer to all. */
+const IDEMPOTENCY_KEY = 'workcell/idempotencyKey';
 /** How this client names itself to servers. */
-const CLIENT = { name: 'workcell', version: '0.1.0' };
+const CLIENT = { name: 'workcell', version: packageVersion() };
 /** Requests are bounded by their deadline's signal; the SDK's own timer is set beyond any of them. */
 const NO_TIMER = 2 ** 31 - 1;
 const PING_MS = 5_000;
@@ -47,7 +51,11 @@ export interface ConnectionOptions {
 
 export interface CallOptions {
   readonly deadline: Deadline;
+  /** Goes into `_meta` as {@link IDEMPOTENCY_KEY}. */
+  readonly idempotencyKey?: string | undefined;
   readonly onProgress?: OnProgress | undefined;
+  /** Goes into `_meta` (MCP 2026-07-28, trace context). */
+  readonly trace?: TraceContext | undefined;
 }
 
 type OnProgress = (progress: ToolProgress) => void;
@@ -140,14 +148,21 @@ export class Connection {
   }
 
   /** Sends the call once, whatever happens to it. When the deadline ends first, the server is told to cancel it. */
-  async callTool(request: ToolRequest, { deadline, onProgress }: CallOptions): Promise<ToolOutcome> {
+  async callTool(
+    request: ToolRequest,
+    { deadline, idempotencyKey, onProgress, trace }: CallOptions,
+  ): Promise<ToolOutcome> {
     const call = { server: this.#options.name, tool: request.tool };
     const options = { signal: deadline.signal, timeout: NO_TIMER };
     const progressToken = this.#watch(onProgress);
     try {
       const answer = await performTool(request, (method, params, schema) => {
-        const meta = progressToken === undefined ? {} : { _meta: { progressToken } };
-        return this.#client.request({ method, params: { ...params, ...meta } } as ClientRequest, schema, options);
+        const _meta = {
+          ...trace,
+          ...(progressToken === undefined ? {} : { progressToken }),
+          ...(idempotencyKey === undefined ? {} : { [IDEMPOTENCY_KEY]: idempotencyKey }),
+        };
+        return this.#client.request({ method, params: { ...params, _meta } } as ClientRequest, schema, options);
       });
       this.#options.onAnswer();
       return answer.ok ? answer : toolFailed(call, this.#redacted(answer.failure));

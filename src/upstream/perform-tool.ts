@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ToolMethod } from '../core/tool.ts';
 import type { ToolFailure } from '../core/tool-error.ts';
 import { readPages } from './read-pages.ts';
-import { callResultSchema, resultFailure, resultValue } from './tool-result.ts';
+import { type CallResult, callResultSchema, resultFailure, resultValue } from './tool-result.ts';
 
 export interface ToolRequest {
   /** The tool's original name. */
@@ -10,6 +10,8 @@ export interface ToolRequest {
   /** Default: `tools/call`. */
   readonly method?: ToolMethod | undefined;
   readonly arguments: Readonly<Record<string, unknown>>;
+  /** Told of the whole answer of a tool that did not fail. */
+  readonly onResult?: ((result: CallResult) => void) | undefined;
 }
 
 /** Sends one request and gives the result as the schema reads it; throws what the SDK throws, and a `ZodError`. */
@@ -33,11 +35,13 @@ const promptResult = z.looseObject({ description: z.string().optional(), message
 
 /** What a server answers to a call of one of its tools, or to the request that a helper tool stands for. */
 export async function performTool(request: ToolRequest, send: Send): Promise<ToolAnswer> {
-  const { tool, method, arguments: args } = request;
+  const { tool, method, arguments: args, onResult } = request;
   switch (method) {
     case undefined: {
       const result = await send('tools/call', { name: tool, arguments: args }, callResultSchema);
-      return result.isError ? { ok: false, failure: resultFailure(result) } : answer(resultValue(result));
+      if (result.isError) return { ok: false, failure: resultFailure(result) };
+      onResult?.(result);
+      return answer(resultValue(result));
     }
     case 'resources/list': {
       const resources = await readPages('resources', async (cursor) => {

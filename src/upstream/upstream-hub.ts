@@ -4,6 +4,7 @@ import { isWorkcellError, toWorkcellError, WorkcellError } from '../core/errors.
 import { schemaHash } from '../core/schema-hash.ts';
 import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
 import { type ToolFailure, type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
+import type { TraceContext } from '../core/trace-context.ts';
 import { Deadline } from '../util/deadline.ts';
 import { nearest } from '../util/nearest.ts';
 import type { Secret } from '../util/secret.ts';
@@ -13,6 +14,7 @@ import type { Connection } from './connection.ts';
 import { credentialKeys, isPerCustomer, serverFor, wantsFolder } from './customer-server.ts';
 import { type ConnectionStatus, type IdleOptions, ManagedConnection } from './managed-connection.ts';
 import { isToolAllowed, unmatchedPatterns } from './tool-filter.ts';
+import type { CallResult } from './tool-result.ts';
 import type { ServerInfo, UpstreamServer, UpstreamTool } from './upstream-server.ts';
 
 export interface UpstreamHubOptions {
@@ -45,10 +47,16 @@ export interface UpstreamCall {
   readonly customer?: string | undefined;
   /** Whether it may be sent a second time when nobody knows whether the first one arrived. Default: no. */
   readonly idempotent?: boolean | undefined;
+  /** Names the call, for a server that performs calls with the same key once; others do not get it. */
+  readonly idempotencyKey?: string | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Bounds the call with connecting before it; default: the server's own timeout. */
   readonly timeoutMs?: number | undefined;
   readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
+  /** Told to the server, which may do a part of the work that it names. */
+  readonly trace?: TraceContext | undefined;
+  /** Told of the whole answer of a tool that did not fail, as its server gave it. */
+  readonly onResult?: ((result: CallResult) => void) | undefined;
 }
 
 /** What a server lists, and what of it cannot be called. */
@@ -165,7 +173,9 @@ export class UpstreamHub implements AsyncDisposable {
     if (server !== undefined && !isToolAllowed(server, tool)) return toolFailed(call, filteredFailure(call));
     for (let attempt = 1; ; attempt++) {
       const { outcome, isLost } = await this.#attempt(call, deadline);
-      if (attempt === MAX_ATTEMPTS || deadline.signal.aborted || !mayRepeat(outcome, call, isLost)) return outcome;
+      const idempotent = call.idempotent === true || this.#isKeyed(call);
+      if (attempt === MAX_ATTEMPTS || deadline.signal.aborted || !mayRepeat(outcome, idempotent, isLost))
+        return outcome;
     }
   }
 
@@ -181,6 +191,11 @@ export class UpstreamHub implements AsyncDisposable {
     return this.close();
   }
 
+  #isKeyed(call: UpstreamCall): boolean {
+    const server = this.#servers.get(call.server);
+    return server?.idempotencyKey === true && call.idempotencyKey !== undefined;
+  }
+
   async #attempt(call: UpstreamCall, deadline: Deadline): Promise<Attempt> {
     let isSent = false;
     try {
@@ -190,7 +205,12 @@ export class UpstreamHub implements AsyncDisposable {
         const refusal = await this.#liveRefusal(call, connection, deadline);
         if (refusal !== undefined) return toolFailed(call, refusal);
         isSent = true;
-        return await connection.callTool(call, { deadline, onProgress: call.onProgress });
+        return await connection.callTool(call, {
+          deadline,
+          idempotencyKey: this.#isKeyed(call) ? call.idempotencyKey : undefined,
+          onProgress: call.onProgress,
+          trace: call.trace,
+        });
       });
       return { outcome, isLost: isSent && managed.status.state !== 'connected' };
     } catch (error) {
@@ -326,8 +346,8 @@ interface Attempt {
   readonly isLost: boolean;
 }
 
-/** A call that surely never arrived, because its session was gone; or one that has no further effect. */
-function mayRepeat(outcome: ToolOutcome, { idempotent = false }: UpstreamCall, isLost: boolean): boolean {
+/** A call that surely never arrived, because its session was gone; or one that has no further effect when it is repeated. */
+function mayRepeat(outcome: ToolOutcome, idempotent: boolean, isLost: boolean): boolean {
   if (outcome.ok || outcome.error.code !== 'upstream_unavailable') return false;
   return isLost ? outcome.error.retryable || idempotent : !outcome.error.retryable && idempotent;
 }

@@ -13,6 +13,8 @@ export interface ServerPolicy extends ToolFilter {
   readonly perCustomer?: boolean;
   /** Whether only tools that were approved as they are may be called. */
   readonly quarantine?: boolean;
+  /** Whether it performs calls with the same key once; calls carry one then. */
+  readonly idempotencyKey?: boolean;
 }
 
 /** A child process that speaks MCP over its stdin and stdout. */

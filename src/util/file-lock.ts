@@ -11,7 +11,11 @@ export interface FileLockOptions {
   readonly path: string;
   /** What is locked, for the error: `Session "x"`. */
   readonly what: string;
+  /** Any number may share it, as long as nobody has it alone. Default false. */
+  readonly shared?: boolean | undefined;
 }
+
+const SHARED = '.shared';
 
 /**
  * A lock between the processes of one machine, with an owner: one that was killed holds it no longer.
@@ -34,7 +38,7 @@ export class FileLock implements AsyncDisposable {
 
   /** Throws `busy`, naming the owner's pid, when a living process has the lock, this one included. */
   static async acquire(options: FileLockOptions): Promise<FileLock> {
-    const claim = `${await tokenOf(await ownId())}.${randomBytes(6).toString('hex')}`;
+    const claim = `${await claimName()}${options.shared === true ? SHARED : ''}`;
     await placeClaim(options.path, claim);
     const lock = new FileLock(options.path, claim);
     try {
@@ -79,10 +83,9 @@ async function placeClaim(directory: string, claim: string): Promise<void> {
 /** The pid of a living process with another claim; the claims of dead ones are deleted. */
 async function findRival(directory: string, claim: string): Promise<number | undefined> {
   for (const name of await readdir(directory)) {
-    if (name === claim) continue;
-    const [token = '', pid = ''] = /^(\d+)-[^.]+/.exec(name) ?? [];
-    const owner = token === '' ? undefined : await identify(Number(pid));
-    if (owner !== undefined && (await tokenOf(owner)) === token) return owner.pid;
+    if (name === claim || (name.endsWith(SHARED) && claim.endsWith(SHARED))) continue;
+    const pid = await claimant(name);
+    if (pid !== undefined) return pid;
     await succeeds(unlink(join(directory, name)), ['ENOENT']);
   }
   return undefined;
@@ -91,6 +94,18 @@ async function findRival(directory: string, claim: string): Promise<number | und
 async function withdraw(directory: string, claim: string): Promise<void> {
   await succeeds(unlink(join(directory, claim)), ['ENOENT']);
   await succeeds(rmdir(directory), ['ENOENT', 'ENOTEMPTY']);
+}
+
+/** A name that nobody else uses, for what goes away with this process; {@link claimant} tells whose it is. */
+export async function claimName(): Promise<string> {
+  return `${await tokenOf(await ownId())}.${randomBytes(6).toString('hex')}`;
+}
+
+/** The pid of the process that made the name, if it is alive on this host. */
+export async function claimant(name: string): Promise<number | undefined> {
+  const [token = '', pid = ''] = /^(\d+)-[^.]+/.exec(name) ?? [];
+  const owner = token === '' ? undefined : await identify(Number(pid));
+  return owner !== undefined && (await tokenOf(owner)) === token ? owner.pid : undefined;
 }
 
 /** `<pid>-<start>-<boot>`: one process, told from an earlier or later one with the same pid. */

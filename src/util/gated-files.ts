@@ -1,50 +1,47 @@
-import { randomBytes } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
-import { lstat, open, rename, unlink } from 'node:fs/promises';
-import { Readable } from 'node:stream';
+import { chmod, lutimes, readlink, rename, symlink, unlink, utimes } from 'node:fs/promises';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
-import { formatSize } from '../core/units.ts';
-import { errnoOf, succeeds } from './errno.ts';
-import { explainGateError, namesIn, Pin, parseRelativePath, type WalkOptions, walk } from './path-gate.ts';
+import { explainGateError, Pin, parseRelativePath, type WalkOptions, walk } from './path-gate.ts';
+import {
+  type ByteRange,
+  type EntryInfo,
+  type FileContent,
+  infoOf,
+  kindOf,
+  type Listing,
+  listPinned,
+  type OpenedFile,
+  openPinned,
+  readPinned,
+  replaceIn,
+  settledInfo,
+  statIfThere,
+  syncFolder,
+  type WriteOptions,
+} from './pinned-files.ts';
 import { removeTree } from './remove-tree.ts';
 
-export interface EntryInfo {
-  readonly kind: 'file' | 'directory' | 'symlink' | 'other';
-  /** Bytes. */
-  readonly size: number;
-  /** Permission bits. */
-  readonly mode: number;
-  /** Owner and group, by number. */
-  readonly uid: number;
-  readonly gid: number;
-  readonly modifiedAt: Date;
-  readonly accessedAt: Date;
-  readonly createdAt: Date;
+export type {
+  ByteRange,
+  EntryInfo,
+  FileContent,
+  ListedEntry,
+  Listing,
+  OpenedFile,
+  WriteOptions,
+} from './pinned-files.ts';
+
+export interface RenameOptions {
+  /** Called with what is at the target right before it is replaced; what it throws keeps that in place. */
+  readonly check?: ((current: EntryInfo | undefined) => void) | undefined;
 }
 
-export interface ListedEntry extends EntryInfo {
-  /** A name that is not valid UTF-8 is shown with U+FFFD; such an entry cannot be reached by its name. */
-  readonly name: string;
-}
-
-export interface OpenedFile {
-  /** Bytes that the stream will give; it fails when the file is cut shorter meanwhile. */
-  readonly size: number;
-  /** Must be read to its end or destroyed. */
-  readonly stream: Readable;
-}
-
-export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
-
-export interface Listing {
-  /** Sorted by name. */
-  readonly entries: readonly ListedEntry[];
-  /** True when there are more than `maxEntries`; which ones are missing is up to the file system. */
-  readonly truncated: boolean;
+export interface Attributes {
+  /** Permission bits; links have none. */
+  readonly mode?: number | undefined;
+  readonly modifiedAt?: Date | undefined;
 }
 
 const DIRECTORY_MODE = 0o755;
-const FILE_MODE = 0o644;
 
 /**
  * The files below one directory that a guest writes to at the same time; see `path-gate.ts` for what that defends.
@@ -71,24 +68,24 @@ export class GatedFiles {
     });
   }
 
-  /** A regular file of any size, as a stream. */
-  openFile(path: string): Promise<OpenedFile> {
+  /** A regular file of any size, or the bytes of it that `choose` names, as a stream; what `choose` throws, this throws. */
+  openFile(path: string, choose?: (info: EntryInfo) => ByteRange | undefined): Promise<OpenedFile> {
     return this.#guard('read', path, async (names) => {
       await using pin = await this.#walk(names);
-      return await openPinned(pin.assertFile());
+      return await openPinned(pin.assertFile(), choose);
     });
   }
 
   /**
    * Replaces a file as a whole, or makes it and the folders on the way: readers see the old content or the new one.
    * Both have reached the disk when it resolves. A link at `path` is replaced, not followed; a file that was there lends
-   * its mode and owner. Throws `storage_full` when there is no room.
+   * its mode and owner. Gives what is there afterwards. Throws `storage_full` when there is no room.
    */
-  writeFile(path: string, data: FileContent): Promise<void> {
+  writeFile(path: string, data: FileContent, options?: WriteOptions): Promise<EntryInfo> {
     return this.#guard('write', path, async (names) => {
       const { folder, name } = split(names);
       await using parent = await this.#walk(folder, { makeMode: DIRECTORY_MODE });
-      await replaceIn(parent.assertDirectory(), name, data);
+      return await replaceIn(parent.assertDirectory(), name, data, options);
     });
   }
 
@@ -106,7 +103,7 @@ export class GatedFiles {
    * Moves whatever is at `from`; a link is moved itself. Makes the folders on the way to `to`, replaces a file there and an
    * empty folder by a folder.
    */
-  rename(from: string, to: string): Promise<void> {
+  rename(from: string, to: string, options: RenameOptions = {}): Promise<void> {
     return this.#guard('move', from, async (names) => {
       const toNames = parseRelativePath(to);
       if (toNames.length > names.length && names.every((name, index) => name === toNames[index])) {
@@ -116,10 +113,11 @@ export class GatedFiles {
       await using sourceFolder = await this.#walk(source.folder);
       await using moved = await sourceFolder.assertDirectory().child(source.name);
       await using targetFolder = await this.#walk(target.folder, { makeMode: DIRECTORY_MODE });
-      const inPlace = await kindIn(targetFolder.assertDirectory(), target.name);
-      if (inPlace === 'directory' && !moved.stats.isDirectory()) {
+      const inPlace = await statIfThere(targetFolder.assertDirectory().at(target.name));
+      if (inPlace !== undefined && kindOf(inPlace) === 'directory' && !moved.stats.isDirectory()) {
         throw new WorkcellError('invalid_state', `${JSON.stringify(to.slice(0, 200))} is a folder`);
       }
+      options.check?.(inPlace === undefined ? undefined : infoOf(inPlace));
       await rename(sourceFolder.at(source.name), targetFolder.at(target.name));
     });
   }
@@ -132,11 +130,11 @@ export class GatedFiles {
     });
   }
 
-  /** What is at `path`; a link is described itself. */
-  stat(path: string): Promise<EntryInfo> {
+  /** What is at `path`; a link is described itself. `settled`: waits a moment where that makes the version a reliable one. */
+  stat(path: string, { settled = false }: { readonly settled?: boolean } = {}): Promise<EntryInfo> {
     return this.#guard('look at', path, async (names) => {
       await using pin = await this.#walk(names);
-      return infoOf(pin.stats);
+      return settled ? await settledInfo(() => pin.restat()) : infoOf(pin.stats);
     });
   }
 
@@ -156,6 +154,46 @@ export class GatedFiles {
     return this.#guard('make the folder', path, async (names) => {
       await using pin = await this.#walk(names, { makeMode: DIRECTORY_MODE });
       pin.assertDirectory();
+    });
+  }
+
+  /** What a symbolic link says, which is not looked at. Throws `invalid_state` for anything else. */
+  readLink(path: string): Promise<string> {
+    return this.#guard('read the link', path, async (names) => {
+      const { folder, name } = split(names);
+      await using parent = await this.#walk(folder);
+      return await readlink(parent.assertDirectory().at(name));
+    });
+  }
+
+  /** Makes a symbolic link, and the folders on the way; `target` may be any text. Throws `invalid_state` when something is there. */
+  makeLink(path: string, target: string): Promise<void> {
+    return this.#guard('make the link', path, async (names) => {
+      const { folder, name } = split(names);
+      await using parent = await this.#walk(folder, { makeMode: DIRECTORY_MODE });
+      await symlink(target, parent.assertDirectory().at(name));
+    });
+  }
+
+  /** Changes what is told; of a link, the link's own. */
+  setAttributes(path: string, { mode, modifiedAt }: Attributes): Promise<void> {
+    return this.#guard('change', path, async (names) => {
+      await using pin = await this.#walk(names);
+      const isLink = pin.stats.isSymbolicLink();
+      if (mode !== undefined && !isLink) await chmod(pin.path, mode & 0o777);
+      if (modifiedAt === undefined) return;
+      if (!isLink) return await utimes(pin.path, new Date(), modifiedAt);
+      const { folder, name } = split(names);
+      await using parent = await this.#walk(folder);
+      await lutimes(parent.assertDirectory().at(name), new Date(), modifiedAt);
+    });
+  }
+
+  /** Resolves when the names in a folder are on disk. */
+  syncFolder(path: string): Promise<void> {
+    return this.#guard('write', path, async (names) => {
+      await using pin = await this.#walk(names);
+      await syncFolder(pin.assertDirectory());
     });
   }
 
@@ -184,95 +222,6 @@ export class GatedFiles {
       throw explainGateError(`Cannot ${verb} ${JSON.stringify(path.slice(0, 200))}`, error);
     }
   }
-}
-
-async function readPinned(pin: Pin, maxBytes: number): Promise<Buffer> {
-  await using file = await open(pin.path, constants.O_RDONLY);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  // One byte more than allowed tells a file that is too large, also one that grows while it is read.
-  for await (const chunk of file.createReadStream({ end: maxBytes, autoClose: false })) {
-    chunks.push(chunk);
-    size += chunk.length;
-  }
-  if (size > maxBytes) throw new WorkcellError('invalid_state', `it has more than the ${formatSize(maxBytes)} allowed`);
-  return Buffer.concat(chunks, size);
-}
-
-async function openPinned(pin: Pin): Promise<OpenedFile> {
-  const file = await open(pin.path, constants.O_RDONLY);
-  try {
-    // One that grows meanwhile is read up to where it ended when it was opened.
-    const { size } = await file.stat();
-    if (size > 0) return { size, stream: file.createReadStream({ end: size - 1 }) };
-    await file.close();
-    return { size, stream: Readable.from([]) };
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-}
-
-async function replaceIn(folder: Pin, name: string, data: FileContent): Promise<void> {
-  const temporary = folder.at(`.workcell-${randomBytes(8).toString('hex')}.tmp`);
-  try {
-    const before = await statIfThere(folder.at(name));
-    await writeNew(temporary, data, before?.isFile() === true ? before : undefined);
-    await rename(temporary, folder.at(name));
-  } catch (error) {
-    await unlink(temporary).catch(() => {});
-    throw error;
-  }
-  await using directory = await open(folder.path, constants.O_RDONLY | constants.O_DIRECTORY);
-  await directory.sync();
-}
-
-async function writeNew(path: Buffer, data: FileContent, like: Stats | undefined): Promise<void> {
-  await using file = await open(path, 'wx', FILE_MODE);
-  await file.writeFile(data);
-  if (like !== undefined) {
-    // An ordinary user cannot give files away; the content matters more than the owner.
-    await succeeds(file.chown(like.uid, like.gid), ['EPERM']);
-    await file.chmod(like.mode & 0o777);
-  }
-  await file.sync();
-}
-
-async function listPinned(folder: Pin, maxEntries: number): Promise<Listing> {
-  const names = await namesIn(folder, maxEntries + 1);
-  const entries: ListedEntry[] = [];
-  for (const name of names.slice(0, maxEntries)) {
-    const stats = await statIfThere(folder.at(name));
-    if (stats !== undefined) entries.push({ name: name.toString('utf8'), ...infoOf(stats) });
-  }
-  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
-  return { entries, truncated: names.length > maxEntries };
-}
-
-async function statIfThere(path: Buffer): Promise<Stats | undefined> {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-async function kindIn(folder: Pin, name: string): Promise<EntryInfo['kind'] | undefined> {
-  const stats = await statIfThere(folder.at(name));
-  return stats === undefined ? undefined : kindOf(stats);
-}
-
-function infoOf(stats: Stats): EntryInfo {
-  const { size, mode, uid, gid, mtime, atime, birthtime } = stats;
-  const times = { modifiedAt: mtime, accessedAt: atime, createdAt: birthtime };
-  return { kind: kindOf(stats), size, mode: mode & 0o7777, uid, gid, ...times };
-}
-
-function kindOf(stats: Stats): EntryInfo['kind'] {
-  if (stats.isFile()) return 'file';
-  if (stats.isDirectory()) return 'directory';
-  return stats.isSymbolicLink() ? 'symlink' : 'other';
 }
 
 function split(names: readonly string[]): { readonly folder: readonly string[]; readonly name: string } {

@@ -7,7 +7,7 @@
  * to hang on, no device to wake), and everything after goes through `/proc/self/fd/<fd>`, which names that inode and
  * nothing else. Linux only.
  */
-import { constants, type Stats } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, mkdir, open, opendir } from 'node:fs/promises';
 import { type ErrorCode, isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { errnoOf, succeeds } from './errno.ts';
@@ -20,10 +20,10 @@ const O_PATH = 0o10000000;
 
 /** An entry of the tree, held by its inode: what goes through it reaches that entry, whatever is renamed meanwhile. */
 export class Pin implements AsyncDisposable {
-  readonly stats: Stats;
+  readonly stats: BigIntStats;
   readonly #handle: FileHandle;
 
-  private constructor(handle: FileHandle, stats: Stats) {
+  private constructor(handle: FileHandle, stats: BigIntStats) {
     this.#handle = handle;
     this.stats = stats;
   }
@@ -60,6 +60,11 @@ export class Pin implements AsyncDisposable {
     throw new WorkcellError('invalid_state', `it is ${kindWords(this.stats)}, not a regular file`);
   }
 
+  /** What the entry is like by now. */
+  restat(): Promise<BigIntStats> {
+    return this.#handle.stat({ bigint: true });
+  }
+
   close(): Promise<void> {
     return this.#handle.close();
   }
@@ -71,7 +76,7 @@ export class Pin implements AsyncDisposable {
   static async #open(path: string | Buffer, flags: number): Promise<Pin> {
     const handle = await open(path, flags);
     try {
-      return new Pin(handle, await handle.stat());
+      return new Pin(handle, await handle.stat({ bigint: true }));
     } catch (error) {
       await handle.close();
       throw error;
@@ -147,14 +152,18 @@ const REASONS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 
 /** A failure inside the gate, said as `<subject>: <reason>`. No host path gets into the message; `cause` has it. */
 export function explainGateError(subject: string, error: unknown): WorkcellError {
-  if (isWorkcellError(error)) {
-    return new WorkcellError(error.code, `${subject}: ${error.message}`, { cause: error, details: error.details });
-  }
-  const [code, reason] = REASONS[errnoOf(error)] ?? ['storage_failed', `it failed with ${errnoOf(error) || 'no code'}`];
-  return new WorkcellError(code, `${subject}: ${reason}`, { cause: error });
+  const { code, message, details } = reasonOf(error);
+  return new WorkcellError(code, `${subject}: ${message}`, { cause: error, details });
 }
 
-function kindWords(stats: Stats): string {
+/** What a failure inside the gate comes down to, whatever it was explained with before. */
+export function reasonOf(error: unknown): WorkcellError {
+  if (isWorkcellError(error)) return error;
+  const [code, reason] = REASONS[errnoOf(error)] ?? ['storage_failed', `it failed with ${errnoOf(error) || 'no code'}`];
+  return new WorkcellError(code, reason, { cause: error });
+}
+
+function kindWords(stats: BigIntStats): string {
   if (stats.isSymbolicLink()) return 'a symbolic link';
   if (stats.isDirectory()) return 'a folder';
   if (stats.isFile()) return 'a file';

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { chmod, rename, rmdir, unlink } from 'node:fs/promises';
 import { WorkcellError } from '../core/errors.ts';
 import { succeeds } from './errno.ts';
 import { namesIn, PATH_LIMITS, type Pin } from './path-gate.ts';
+import { temporaryName } from './pinned-files.ts';
 
 /** What one removal takes away at most, so that a guest that keeps adding cannot hold it up for ever. */
 const MAX_REMOVED = 1_000_000;
@@ -33,7 +33,7 @@ export async function removeTree(folder: Pin, name: string): Promise<void> {
 
   /** Every level on the way down holds a descriptor, so what lies too deep is moved to the top first. */
   async function bringUp(parent: Pin, entry: Buffer): Promise<void> {
-    const top = `.workcell-${randomBytes(8).toString('hex')}.tmp`;
+    const top = temporaryName();
     await rename(parent.at(entry), folder.at(top));
     deep.push(top);
   }

@@ -1,13 +1,15 @@
-import type { Approval, CheckedCall } from '../broker/broker.ts';
+import { once } from 'node:events';
+import type { CheckedCall } from '../broker/broker.ts';
 import type { Config } from '../config/config.ts';
 import { type ApprovalDecision, approvalIdOf, argumentsHash } from '../core/approval.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { PendingApproval } from '../core/execution.ts';
 import type { ExecutionId, SessionId } from '../core/ids.ts';
 import { toolName } from '../core/tool.ts';
+import type { ToolFailure } from '../core/tool-error.ts';
 import { needsApproval } from '../guardrails/needs-approval.ts';
 import type { ApprovalFolder } from '../sessions/approval-folder.ts';
-import type { RecordedApproval } from '../sessions/execution-approvals.ts';
+import { decisionOf, type RecordedApproval } from '../sessions/execution-approvals.ts';
 import type { Deadline } from '../util/deadline.ts';
 import type { ExecutionLog } from './execution-log.ts';
 
@@ -18,7 +20,7 @@ export interface ApprovalGateOptions {
   readonly folder: ApprovalFolder;
   readonly log: Pick<ExecutionLog, 'approvalRequested' | 'approvalDecided'>;
   /** What the execution has asked for before it was resumed. */
-  readonly recorded: readonly RecordedApproval[];
+  readonly asked: readonly RecordedApproval[];
   /** Told when the first call begins to wait, and when none does any more. */
   readonly onWaiting: (isWaiting: boolean) => void;
   readonly onClosed: () => void;
@@ -26,7 +28,7 @@ export interface ApprovalGateOptions {
 
 interface Waiting {
   readonly approval: PendingApproval;
-  readonly answer: PromiseWithResolvers<Approval>;
+  readonly answer: PromiseWithResolvers<ToolFailure | undefined>;
   /** Resolves when the request is on disk. */
   readonly asked: Promise<void>;
   isAsked: boolean;
@@ -44,11 +46,14 @@ export class ApprovalGate {
   readonly #options: ApprovalGateOptions;
   readonly #waiting = new Map<string, Waiting>();
   /** Those of before that the program, which runs again, has not come to yet. */
-  readonly #recorded: { readonly approval: PendingApproval; readonly hash: string; decision?: ApprovalDecision }[];
+  readonly #recorded: {
+    readonly approval: PendingApproval;
+    readonly hash: string;
+    decision: ApprovalDecision | undefined;
+  }[];
   readonly #paused = new Set<(approvals: readonly PendingApproval[]) => void>();
   #asked: number;
   readonly #parked = new AbortController();
-  readonly #closed = Promise.withResolvers<void>();
   #openCalls: (() => number) | undefined;
   /** What waited when the program ended under it. */
   #left: readonly PendingApproval[] = [];
@@ -59,13 +64,13 @@ export class ApprovalGate {
 
   constructor(options: ApprovalGateOptions) {
     this.#options = options;
-    this.#asked = options.recorded.length;
-    const { sessionId } = options;
-    this.#recorded = options.recorded.flatMap(({ requested, decided, state }) => {
-      if (state === 'void') return [];
-      const hash = requested.argumentsHash ?? argumentsHash(requested.arguments);
-      const approval = pendingOf(requested, sessionId);
-      return decided === undefined ? [{ approval, hash }] : [{ approval, hash, decision: decisionOf(decided) }];
+    const { executionId, sessionId, asked } = options;
+    this.#asked = asked.length;
+    this.#recorded = asked.flatMap((each) => {
+      if (each.state === 'void') return [];
+      const { approvalId, call, server, tool, arguments: args, at, argumentsHash: kept } = each.requested;
+      const pending = { approvalId, executionId, sessionId, call, server, tool, arguments: args, requestedAt: at };
+      return [{ approval: pending, hash: kept ?? argumentsHash(args), decision: decisionOf(each) }];
     });
   }
 
@@ -81,9 +86,11 @@ export class ApprovalGate {
     return this.#parked.signal;
   }
 
-  /** Resolves when nothing waits here any more. */
-  get closed(): Promise<void> {
-    return this.#closed.promise;
+  /** Rejects with `paused` when what waits has waited for long enough; never resolves. */
+  async untilParked(): Promise<never> {
+    if (!this.parked.aborted) await once(this.parked, 'abort');
+    this.leaveOpen();
+    throw this.#pausedError();
   }
 
   /** Lets the gate tell whether the program does nothing but wait. `openCalls`: how many have no outcome yet, those that wait included. */
@@ -97,10 +104,9 @@ export class ApprovalGate {
   }
 
   /** Resolves when the call may leave, or with why it may not. Never rejects. */
-  async pass(call: CheckedCall, signal: AbortSignal): Promise<Approval> {
+  async pass(call: CheckedCall, signal: AbortSignal): Promise<ToolFailure | undefined> {
     const policy = this.#options.config.mcpServers[call.server]?.requireApproval ?? 'never';
-    if (!needsApproval(policy, call.tool)) return 'approved';
-    if (this.#isClosed) return 'left';
+    if (!needsApproval(policy, call.tool)) return undefined;
     try {
       const hash = argumentsHash(call.arguments);
       const known = this.#recorded.find(
@@ -121,7 +127,8 @@ export class ApprovalGate {
 
   /** Records a decision, and lets its call go on; resolves when it is on disk. False when nothing here waits for it. */
   async decide(approvalId: string, decision: ApprovalDecision): Promise<boolean> {
-    if (this.#isClosed) return false;
+    // What is left open is decided by whoever has its session then.
+    if (this.#isClosed || this.#parked.signal.aborted) return false;
     const waiting = this.#waiting.get(approvalId);
     if (waiting !== undefined) {
       waiting.decided ??= this.#answer(waiting, decision);
@@ -130,8 +137,10 @@ export class ApprovalGate {
     }
     const early = this.#recorded.find(({ approval }) => approval.approvalId === approvalId);
     if (early === undefined || early.decision !== undefined) return false;
-    early.decision = decision;
     await this.#record(early.approval, decision);
+    early.decision = decision;
+    // The call may have come meanwhile.
+    this.#waiting.get(approvalId)?.answer.resolve(answerTo(early.approval, decision));
     return true;
   }
 
@@ -150,32 +159,32 @@ export class ApprovalGate {
     });
   }
 
-  /** The program has ended, and not by itself: what waits is left as it is, unless its caller wanted the end. */
-  leaveOpen(caller: AbortSignal | undefined): void {
-    if (caller?.aborted === true || this.#isClosed) return;
-    this.#left = this.open;
+  /** The program has ended, and neither by itself nor because somebody wanted it: what waits is left as it is. */
+  leaveOpen(): void {
+    if (this.#left.length === 0) this.#left = this.open;
     this.close();
   }
 
   /** Throws `paused` when calls were left that wait. `cause`: what ended the program, other than that it had waited for long enough. */
   assertNoneLeft(cause?: unknown): void {
-    if (this.#left.length === 0) return;
-    const { executionId, sessionId } = this.#options;
-    const calls = this.#left.map((approval) => `${toolName(approval)} (${approval.approvalId})`).join(', ');
-    throw new WorkcellError(
-      'paused',
-      `Execution "${executionId}" is paused until it is decided whether it may call ${calls}; see \`workcell approvals list\``,
-      { details: { executionId, sessionId, approvals: this.#left.map(({ approvalId }) => approvalId) }, cause },
-    );
+    if (this.#left.length > 0) throw this.#pausedError(cause);
   }
 
   /** Nothing waits here from then on. Safe to call again. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const waiting of this.#waiting.values()) waiting.answer.resolve('left');
     this.#options.onClosed();
-    this.#closed.resolve();
+  }
+
+  #pausedError(cause?: unknown): WorkcellError {
+    const { executionId, sessionId } = this.#options;
+    const calls = this.#left.map((approval) => `${toolName(approval)} (${approval.approvalId})`).join(', ');
+    return new WorkcellError(
+      'paused',
+      `Execution "${executionId}" is paused until it is decided whether it may call ${calls}; see \`workcell approvals list\``,
+      { details: { executionId, sessionId, approvals: this.#left.map(({ approvalId }) => approvalId) }, cause },
+    );
   }
 
   #newApproval(call: CheckedCall): PendingApproval {
@@ -196,7 +205,11 @@ export class ApprovalGate {
     return this.#options.folder.add(approval);
   }
 
-  async #wait(approval: PendingApproval, signal: AbortSignal, ask: () => Promise<void>): Promise<Approval> {
+  async #wait(
+    approval: PendingApproval,
+    signal: AbortSignal,
+    ask: () => Promise<void>,
+  ): Promise<ToolFailure | undefined> {
     const { approvalId } = approval;
     const waiting: Waiting = {
       approval,
@@ -214,7 +227,8 @@ export class ApprovalGate {
       await waiting.asked;
       waiting.isAsked = true;
       const answer = await waiting.answer.promise;
-      if (answer !== 'left' && waiting.decided === undefined) await this.#options.folder.remove(approvalId);
+      // Given up, by the program or because there is none any more; in that case it may still be decided.
+      if (waiting.decided === undefined && this.#left.length === 0) await this.#options.folder.remove(approvalId);
       return answer;
     } finally {
       signal.removeEventListener('abort', cancel);
@@ -260,33 +274,18 @@ export class ApprovalGate {
     const isPaused = open.length === this.#openCalls?.();
     if (isPaused) for (const resolve of this.#paused) resolve(open);
     if (performance.now() - this.#heldSince < this.#options.config.approvals.holdMs) return;
-    if (isPaused) this.#parked.abort();
-    // A program that goes on beside the call that waits must not do so without a bound.
-    else for (const waiting of this.#waiting.values()) waiting.endPause();
+    if (isPaused) {
+      this.#left = open;
+      this.#parked.abort();
+    } else {
+      // A program that goes on beside the call that waits must not do so without a bound.
+      for (const waiting of this.#waiting.values()) waiting.endPause();
+    }
   }
 }
 
-/** A recorded request, as whoever decides is shown it. */
-export function pendingOf(requested: RecordedApproval['requested'], sessionId: SessionId): PendingApproval {
-  const { approvalId, executionId, call, server, tool, arguments: args, at } = requested;
-  return {
-    approvalId,
-    executionId: executionId as ExecutionId,
-    sessionId,
-    call,
-    server,
-    tool,
-    arguments: args,
-    requestedAt: at,
-  };
-}
-
-export function decisionOf({ approved, by, reason }: NonNullable<RecordedApproval['decided']>): ApprovalDecision {
-  return { approved, by, ...(reason === null ? {} : { reason }) };
-}
-
-function answerTo(approval: PendingApproval, { approved, by, reason }: ApprovalDecision): Approval {
-  if (approved) return 'approved';
+function answerTo(approval: PendingApproval, { approved, by, reason }: ApprovalDecision): ToolFailure | undefined {
+  if (approved) return undefined;
   const { approvalId } = approval;
   const why = reason === undefined ? '' : `: ${reason}`;
   const message = `${toolName(approval)} was rejected by ${by}${why}`;

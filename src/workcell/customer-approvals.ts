@@ -1,22 +1,21 @@
 import { type ApprovalDecision, executionOfApproval } from '../core/approval.ts';
-import { isWorkcellError, WorkcellError } from '../core/errors.ts';
+import { type ErrorCode, isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { PendingApproval } from '../core/execution.ts';
 import type { ExecutionId, SessionId } from '../core/ids.ts';
 import type { ApprovalFolder } from '../sessions/approval-folder.ts';
-import { decidedEvent, type RecordedApproval } from '../sessions/execution-approvals.ts';
-import { readApprovals } from '../sessions/read-approvals.ts';
+import { decidedEvent, decisionOf, type RecordedApproval } from '../sessions/execution-approvals.ts';
+import type { ExecutionHistory } from '../sessions/execution-history.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
-import type { SessionStore } from '../sessions/session-store.ts';
 import { Deadline, poll } from '../util/deadline.ts';
-import { KeyedTurns } from '../util/keyed-turns.ts';
-import { ApprovalGate, type ApprovalGateOptions, decisionOf, pendingOf } from './approval-gate.ts';
+import { ApprovalGate, type ApprovalGateOptions } from './approval-gate.ts';
+import type { ExecutionLog } from './execution-log.ts';
+import type { Executions } from './executions.ts';
+import type { LiveExecution } from './live-execution.ts';
 
 export interface CustomerApprovalsOptions {
   readonly folder: ApprovalFolder;
-  readonly sessions: SessionStore;
+  readonly executions: Pick<Executions, 'exclusively' | 'recorded' | 'running'>;
   readonly config: ApprovalGateOptions['config'];
-  /** Finds the session of an execution. Throws `not_found`. */
-  readonly findSession: (execution: ExecutionId) => Promise<SessionId>;
   /** Runs the program of a paused execution again; resolves when that has begun. */
   readonly resume: (execution: ExecutionId) => Promise<unknown>;
   /** Told of what fails while nobody waits for it. */
@@ -27,14 +26,6 @@ export interface CustomerApprovalsOptions {
 export interface DecidedApproval extends ApprovalDecision {
   readonly approvalId: string;
   readonly executionId: ExecutionId;
-}
-
-export interface OpenGateOptions {
-  readonly session: SessionLog;
-  readonly executionId: ExecutionId;
-  readonly log: ApprovalGateOptions['log'];
-  /** Whether the program runs again, so that the session may hold approvals of it. */
-  readonly isResumed: boolean;
 }
 
 /** How long a decision waits for the process that runs the program to take note of it. */
@@ -51,9 +42,6 @@ const NOTICE_EVERY_MS = 100;
 export class CustomerApprovals {
   readonly #options: CustomerApprovalsOptions;
   readonly #gates = new Map<ExecutionId, ApprovalGate>();
-  /** A decision is recorded while no gate opens, so that a gate knows all that was decided before. */
-  readonly #turns = new KeyedTurns();
-  readonly #resuming = new Map<ExecutionId, Promise<unknown>>();
   #gateOpened = Promise.withResolvers<void>();
   #waitingGates = 0;
   #watch: Disposable | undefined;
@@ -62,26 +50,23 @@ export class CustomerApprovals {
     this.#options = options;
   }
 
-  /** For a program that begins to run; close it when it has ended. */
-  openGate({ session, executionId, log, isResumed }: OpenGateOptions): Promise<ApprovalGate> {
-    return this.#turns.take(executionId, async () => {
-      const recorded = isResumed ? await readApprovals(session.read(), executionId) : [];
-      const { config, folder } = this.#options;
-      const gate = new ApprovalGate({
-        executionId,
-        sessionId: session.id,
-        config,
-        folder,
-        log,
-        recorded,
-        onWaiting: (isWaiting) => this.#follow(isWaiting),
-        onClosed: () => this.#forget(executionId, gate),
-      });
-      this.#gates.set(executionId, gate);
-      this.#gateOpened.resolve();
-      this.#gateOpened = Promise.withResolvers();
-      return gate;
+  /** For a program that is about to run; close it when it has ended. */
+  openGate({ id, history }: LiveExecution, sessionId: SessionId, log: ExecutionLog): ApprovalGate {
+    const { config, folder } = this.#options;
+    const gate = new ApprovalGate({
+      executionId: id,
+      sessionId,
+      config,
+      folder,
+      log,
+      asked: history?.askedApprovals ?? [],
+      onWaiting: (isWaiting) => this.#follow(isWaiting),
+      onClosed: () => this.#gates.delete(id),
     });
+    this.#gates.set(id, gate);
+    this.#gateOpened.resolve();
+    this.#gateOpened = Promise.withResolvers();
+    return gate;
   }
 
   /** What waits for a decision, oldest first. */
@@ -96,8 +81,7 @@ export class CustomerApprovals {
    * nothing. Throws `not_found`, and `invalid_state` when it was decided otherwise, or its call waits no longer.
    */
   async decide(approvalId: string, decision: ApprovalDecision): Promise<DecidedApproval> {
-    const { folder } = this.#options;
-    const request = (await folder.find(approvalId)) ?? (await this.#recall(approvalId));
+    const request = await this.#request(approvalId);
     const holds = 'decision' in request ? request.decision : await this.#place(request, decision);
     if (holds.approved === decision.approved)
       return { approvalId, executionId: executionOfApproval(approvalId), ...holds };
@@ -110,8 +94,7 @@ export class CustomerApprovals {
    * one execution, or for all.
    */
   async sweep(execution?: ExecutionId): Promise<void> {
-    const requests = await this.#options.folder.list();
-    for (const request of requests) {
+    for (const request of await this.#options.folder.list()) {
       if (execution === undefined || request.executionId === execution) await this.#settle(request);
     }
   }
@@ -119,9 +102,9 @@ export class CustomerApprovals {
   /** Resolves with what an execution waits for, when it does nothing but wait. Rejects when the signal fires. */
   async whenPaused(executionId: ExecutionId, signal: AbortSignal): Promise<readonly PendingApproval[]> {
     const aborted = Promise.withResolvers<never>();
+    aborted.promise.catch(() => {});
     const abort = () => aborted.reject(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
-    aborted.promise.catch(() => {});
     try {
       for (;;) {
         signal.throwIfAborted();
@@ -137,69 +120,75 @@ export class CustomerApprovals {
     }
   }
 
+  /** What is to be decided, or what was decided on it: that is not in the folder any more. Throws as {@link decide} does. */
+  async #request(approvalId: string): Promise<PendingApproval | { readonly decision: ApprovalDecision }> {
+    const { folder } = this.#options;
+    const request = await folder.find(approvalId);
+    if (request !== undefined) return request;
+    const history = await this.#history(approvalId);
+    const open = history.approvals.find((each) => each.approvalId === approvalId);
+    if (open === undefined) return { decision: decisionIn(history, approvalId) };
+    // Its session came here without it.
+    await folder.add(open);
+    return open;
+  }
+
   /** Puts a decision into the folder, and carries out the one that holds. */
   async #place(request: PendingApproval, decision: ApprovalDecision): Promise<ApprovalDecision> {
-    const { folder } = this.#options;
     const { approvalId } = request;
-    const holds = await folder.decide(approvalId, this.#expired(request) ?? decision);
-    if (holds === undefined) return this.#decisionOnRecord(approvalId);
+    const holds = await this.#options.folder.decide(approvalId, this.#expired(request) ?? decision);
+    if (holds === undefined) return decisionIn(await this.#history(approvalId), approvalId);
     using deadline = new Deadline(`Carrying out the decision on "${approvalId}"`, NOTICE_TIMEOUT_MS);
     try {
-      return await poll(deadline, () => this.#carryOut(request, holds).catch(undefinedIfBusy), NOTICE_EVERY_MS);
+      return await poll(deadline, () => this.#carryOut(request, holds), NOTICE_EVERY_MS);
     } catch (error) {
-      // It holds all the same: whoever has the session carries it out as soon as he looks.
-      if (isWorkcellError(error) && error.code === 'deadline_exceeded') return holds;
+      // It holds all the same: whoever has the session carries it out when he looks.
+      if (codeOf(error) === 'deadline_exceeded') return holds;
       throw error;
     }
   }
 
-  /** Gives the decision that holds. Throws `busy` when another process has the session. */
-  async #carryOut(request: PendingApproval, decision: ApprovalDecision): Promise<ApprovalDecision> {
-    const { approvalId, executionId, sessionId } = request;
-    const { sessions, folder } = this.#options;
-    // Held until the program runs again, so that no other process comes in between.
-    await using session = await sessions.open(sessionId);
-    const recorded = await this.#turns.take(executionId, async () => {
-      const gate = this.#gates.get(executionId);
-      if (gate?.parked.aborted === true) await gate.closed;
-      const isTold = await gate?.decide(approvalId, decision);
-      return isTold === true ? undefined : await this.#record(session, request, decision);
-    });
-    if (recorded === undefined) return decision;
-    if (recorded.state === 'ready') await this.#resume(executionId);
-    else await folder.remove(approvalId);
-    return decisionIn(recorded);
-  }
-
-  /** Records the decision on a call whose program does not run; gives what is on record then. */
-  async #record(session: SessionLog, request: PendingApproval, decision: ApprovalDecision): Promise<RecordedApproval> {
+  /** Gives the decision that holds; undefined when it cannot be carried out here and now. Throws as {@link decide} does. */
+  async #carryOut(request: PendingApproval, decision: ApprovalDecision): Promise<ApprovalDecision | undefined> {
     const { approvalId, executionId } = request;
-    const find = async () => {
-      const approvals = await readApprovals(session.read(), executionId);
-      return approvals.find(({ requested }) => requested.approvalId === approvalId);
-    };
-    const found = await find();
-    // Its process died before the request was in the session.
-    if (found === undefined) throw unknownApproval(approvalId);
-    if (found.state !== 'open' || this.#gates.has(executionId)) return found;
-    await session.append({ ...decidedEvent(found.requested, decision), waiting: false });
-    return (await find()) ?? found;
+    const { executions, folder } = this.#options;
+    if ((await this.#gates.get(executionId)?.decide(approvalId, decision)) === true) return decision;
+    try {
+      const recorded = await executions.exclusively(executionId, (session, history) =>
+        record(session, history, approvalId, decision),
+      );
+      if (recorded === undefined) return await this.#alreadyDecided(approvalId);
+      if (recorded.state !== 'ready' || (await this.#resume(executionId))) await folder.remove(approvalId);
+      return decisionIn({ askedApprovals: [recorded] }, approvalId);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'busy') return await this.#alreadyDecided(approvalId);
+      if (code !== 'not_found' && code !== 'history_gone') throw error;
+      await folder.remove(approvalId);
+      throw unknownApproval(approvalId);
+    }
   }
 
-  /** A program that cannot run again now is left for the next sweep. */
-  async #resume(executionId: ExecutionId): Promise<void> {
-    const { folder, resume, onProblem } = this.#options;
+  /** What the process that runs the program has on record by now. */
+  async #alreadyDecided(approvalId: string): Promise<ApprovalDecision | undefined> {
+    const { askedApprovals } = await this.#history(approvalId);
+    const recorded = askedApprovals.find(({ requested }) => requested.approvalId === approvalId);
+    if (recorded === undefined || recorded.state === 'open') return undefined;
+    await this.#options.folder.remove(approvalId);
+    return decisionIn({ askedApprovals }, approvalId);
+  }
+
+  /** Whether the program runs again; one that cannot now may with the next sweep. */
+  async #resume(executionId: ExecutionId): Promise<boolean> {
+    const { resume, executions, onProblem } = this.#options;
     try {
-      if (!this.#gates.has(executionId)) {
-        const resuming = this.#resuming.get(executionId) ?? resume(executionId);
-        this.#resuming.set(executionId, resuming);
-        await resuming.finally(() => this.#resuming.delete(executionId));
-      }
-      for (const { approvalId } of (await folder.list()).filter((each) => each.executionId === executionId)) {
-        if ((await folder.findDecision(approvalId)) !== undefined) await folder.remove(approvalId);
-      }
+      await resume(executionId);
+      return true;
     } catch (error) {
-      onProblem(error);
+      // Somebody else may have begun it.
+      const isRunning = codeOf(error) === 'busy' || executions.running.has(executionId);
+      if (!isRunning) onProblem(error);
+      return isRunning;
     }
   }
 
@@ -211,51 +200,35 @@ export class CustomerApprovals {
       const expired = this.#expired(request);
       const decision =
         (await folder.findDecision(approvalId)) ?? (expired && (await folder.decide(approvalId, expired)));
-      if (decision !== undefined) await this.#carryOut(request, decision).catch(undefinedIfBusy);
-      else if (!this.#gates.has(request.executionId) && !(await this.#isOpen(request))) await folder.remove(approvalId);
+      if (decision !== undefined) await this.#carryOut(request, decision);
+      else if (!(await this.#isOpen(request)) && !this.#gates.has(request.executionId)) await folder.remove(approvalId);
     } catch (error) {
-      const code = isWorkcellError(error) ? error.code : undefined;
-      if (code === 'not_found') await folder.remove(approvalId);
-      else if (code !== 'invalid_state' && code !== 'cancelled') onProblem(error);
+      const code = codeOf(error);
+      if (code === 'invalid_state') await folder.remove(approvalId);
+      else if (code !== 'not_found' && code !== 'cancelled') onProblem(error);
     }
   }
 
   /** Whether it is open in its session, too, and still in time. */
   async #isOpen(request: PendingApproval): Promise<boolean> {
-    const { approvalId, executionId, sessionId } = request;
-    const { folder, sessions } = this.#options;
+    const { approvalId, executionId } = request;
+    const { folder, executions } = this.#options;
     if ((await folder.findDecision(approvalId)) !== undefined || this.#expired(request) !== undefined) return false;
-    const gate = this.#gates.get(executionId);
-    if (gate?.open.some((each) => each.approvalId === approvalId) === true) return true;
-    const history = await sessions.find(sessionId);
-    const approvals = history === undefined ? [] : await readApprovals(history, executionId);
-    return approvals.some(({ requested, state }) => requested.approvalId === approvalId && state === 'open');
-  }
-
-  /** What is known of an approval that is not in the folder: the decision on it, or its request, which is put there again. */
-  async #recall(approvalId: string): Promise<PendingApproval | { readonly decision: ApprovalDecision }> {
-    const { recorded, sessionId } = await this.#find(approvalId);
-    if (recorded.state !== 'open') return { decision: decisionIn(recorded) };
-    const request = pendingOf(recorded.requested, sessionId);
-    await this.#options.folder.add(request);
-    return request;
-  }
-
-  async #decisionOnRecord(approvalId: string): Promise<ApprovalDecision> {
-    return decisionIn((await this.#find(approvalId)).recorded);
-  }
-
-  async #find(approvalId: string): Promise<{ readonly recorded: RecordedApproval; readonly sessionId: SessionId }> {
-    const { sessions, findSession } = this.#options;
-    const executionId = executionOfApproval(approvalId);
-    const sessionId = await findSession(executionId).catch((error) => {
-      throw isWorkcellError(error) && error.code === 'not_found' ? unknownApproval(approvalId) : error;
+    const isSame = (each: PendingApproval) => each.approvalId === approvalId;
+    if (this.#gates.get(executionId)?.open.some(isSame) === true) return true;
+    const history = await executions.recorded(executionId).catch((error) => {
+      if (codeOf(error) === 'not_found' || codeOf(error) === 'history_gone') return undefined;
+      throw error;
     });
-    const history = await sessions.find(sessionId);
-    const approvals = history === undefined ? [] : await readApprovals(history, executionId);
-    const recorded = approvals.find(({ requested }) => requested.approvalId === approvalId);
-    if (recorded === undefined) throw unknownApproval(approvalId);
-    return { recorded, sessionId };
+    return history?.approvals.some(isSame) === true;
+  }
+
+  async #history(approvalId: string): Promise<ExecutionHistory> {
+    try {
+      return await this.#options.executions.recorded(executionOfApproval(approvalId));
+    } catch (error) {
+      throw codeOf(error) === 'not_found' ? unknownApproval(approvalId) : error;
+    }
   }
 
   #expired({ requestedAt }: PendingApproval): ApprovalDecision | undefined {
@@ -276,25 +249,39 @@ export class CustomerApprovals {
   #look(): void {
     for (const gate of this.#gates.values()) for (const request of gate.open) void this.#settle(request);
   }
-
-  #forget(executionId: ExecutionId, gate: ApprovalGate): void {
-    if (this.#gates.get(executionId) === gate) this.#gates.delete(executionId);
-  }
 }
 
-function decisionIn({ requested, decided }: RecordedApproval): ApprovalDecision {
-  if (decided !== undefined) return decisionOf(decided);
-  throw new WorkcellError(
-    'invalid_state',
-    `The approval "${requested.approvalId}" cannot be decided: its call waits no longer`,
-  );
+/** Records the decision on a call whose program does not run; gives what is on record then. */
+async function record(
+  session: SessionLog,
+  { askedApprovals }: ExecutionHistory,
+  approvalId: string,
+  decision: ApprovalDecision,
+): Promise<RecordedApproval> {
+  const found = askedApprovals.find(({ requested }) => requested.approvalId === approvalId);
+  // Its process died before the request was in the session.
+  if (found === undefined) throw unknownApproval(approvalId);
+  if (found.state !== 'open') return found;
+  const decided = { ...decidedEvent(found.requested, decision), waiting: false };
+  await session.append(decided);
+  return { ...found, decided, state: 'ready' };
+}
+
+function decisionIn(
+  { askedApprovals }: Pick<ExecutionHistory, 'askedApprovals'>,
+  approvalId: string,
+): ApprovalDecision {
+  const recorded = askedApprovals.find(({ requested }) => requested.approvalId === approvalId);
+  if (recorded === undefined) throw unknownApproval(approvalId);
+  const decision = decisionOf(recorded);
+  if (decision !== undefined) return decision;
+  throw new WorkcellError('invalid_state', `The approval "${approvalId}" cannot be decided: its call waits no longer`);
 }
 
 function unknownApproval(approvalId: string): WorkcellError {
   return new WorkcellError('not_found', `There is no approval "${approvalId}"; see \`workcell approvals list\``);
 }
 
-function undefinedIfBusy(error: unknown): undefined {
-  if (isWorkcellError(error) && error.code === 'busy') return undefined;
-  throw error;
+function codeOf(error: unknown): ErrorCode | undefined {
+  return isWorkcellError(error) ? error.code : undefined;
 }

@@ -1,55 +1,64 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
-import { SkillStore } from '../catalog/skill-store.ts';
+import type { SkillStore } from '../catalog/skill-store.ts';
 import type { ApprovalDecision } from '../core/approval.ts';
-import { toWorkcellError, WorkcellError } from '../core/errors.ts';
-import type { ExecutionResult, PendingApproval } from '../core/execution.ts';
+import { ERRORS, type ErrorCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
+import type {
+  ExecutionResult,
+  ExecutionSummary,
+  ExecutionTiming,
+  HistoryEvent,
+  PendingApproval,
+  RecordedResult,
+} from '../core/execution.ts';
 import { type CustomerId, parseCustomerId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
+import type { ToolDescriptor } from '../core/tool.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
-import { ApprovalFolder } from '../sessions/approval-folder.ts';
-import { findExecution, type RecordedExecution } from '../sessions/find-execution.ts';
-import { SessionStore } from '../sessions/session-store.ts';
-import { type SessionView, type TaskView, viewSession } from '../sessions/session-view.ts';
-import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
-import { CustomerApprovals, type DecidedApproval } from './customer-approvals.ts';
-import { CustomerUsage } from './customer-usage.ts';
-import { type ExecuteRequest, type ExecutionContext, execute } from './execute.ts';
+import type { ExecutionHistory } from '../sessions/execution-history.ts';
+import { type SessionView, viewSession } from '../sessions/session-view.ts';
+import type { IdleMap } from '../util/idle-map.ts';
+import { shareWorkspace } from '../workspaces/share-workspace.ts';
+import type { Workspace } from '../workspaces/workspace-store.ts';
+import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
+import type { DecidedApproval } from './customer-approvals.ts';
+import { CustomerFiles } from './customer-files.ts';
+import type { CustomerState } from './customer-state.ts';
+import type { CustomerUsage } from './customer-usage.ts';
+import { execute } from './execute.ts';
+import type { ExecuteRequest } from './execute-request.ts';
+import type { ExecutionContext } from './execution-context.ts';
+import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
+import type { LiveExecution } from './live-execution.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
 import { Skills } from './skills.ts';
 
 /** What all customers share. */
-export interface CustomerContext extends Omit<ExecutionContext, 'running' | 'skills' | 'history' | 'approvals'> {
+export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history' | 'approvals'> {
   readonly sharedSkills: SkillStore;
+  readonly onToolsChanged: (listener: () => void) => () => void;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
-  /** Told why a decision on a call could not be carried out, or a program not run again: the next sweep tries again. */
-  readonly onApprovalProblem: (customer: CustomerId, error: WorkcellError) => void;
+  /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
+  readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
 }
 
-interface Opened {
-  readonly workspace: Workspace;
-  readonly sessions: SessionStore;
-  readonly skills: SkillStore;
-  readonly usage: CustomerUsage;
-  readonly approvals: CustomerApprovals;
-}
+export type CustomerStates = IdleMap<CustomerId, CustomerState>;
 
-/** One tenant: its programs, its files, its sessions. */
+/** One tenant: its programs, its files, its sessions. Holds nothing itself: it may be kept, and there may be several of one. */
 export class Customer {
   readonly id: CustomerId;
   /** Its own and those that all share; what it saves and removes is its own. */
   readonly skills: Skills;
-  readonly #workspaces: WorkspaceStore;
+  /** What is in its workspace, as programs see it at `/workspace`. */
+  readonly files: CustomerFiles;
+  readonly #states: CustomerStates;
   readonly #context: () => CustomerContext;
-  readonly #running = new Set<string>();
-  readonly #inFlight = new Set<Promise<unknown>>();
-  #opened: Promise<Opened> | undefined;
 
   /** Throws `invalid_argument` for an id that is none. */
-  constructor(id: string, workspaces: WorkspaceStore, context: () => CustomerContext) {
+  constructor(id: string, states: CustomerStates, context: () => CustomerContext) {
     this.id = parseCustomerId(id);
-    this.#workspaces = workspaces;
+    this.#states = states;
     this.#context = context;
     this.skills = new Skills({
       shelf: () => this.#shelf(),
@@ -57,83 +66,81 @@ export class Customer {
       tools: () => this.#context().catalog.all(),
       recorded: ({ execution }) => this.recordedExecution(execution),
     });
+    this.files = new CustomerFiles({
+      open: () => this.#share(),
+      find: async () => (await this.#use((state) => state.find()))?.workspace,
+      admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
+      archiveLimits: () => {
+        const { maxArchiveBytes, maxArchiveFiles } = this.#context().config.workspace;
+        return { bytes: maxArchiveBytes, entries: maxArchiveFiles };
+      },
+    });
   }
 
-  /** Runs a program. Whatever it does is in the result; rejects when something under it fails, or nothing can be run. */
-  execute(request: ExecuteRequest): Promise<ExecutionResult> {
-    const execution = this.#execute(request);
-    const settled: Promise<unknown> = execution.catch(() => undefined).finally(() => this.#inFlight.delete(settled));
-    this.#inFlight.add(settled);
-    return execution;
+  /**
+   * Runs a program. Whatever it does is in the result; rejects when something under it fails, or nothing can be run. With the
+   * `executionId` of a known execution, the result is that of it.
+   */
+  async execute(request: ExecuteRequest): Promise<ExecutionResult> {
+    return await this.#use(async (state) => {
+      const begun = await this.#begin(state, request);
+      if ('live' in begun) return await begun.live.outcome;
+      const { result } = await state.executions.started(begun);
+      return asResult(await result());
+    });
   }
 
-  /** Resolves when no execution is under way any more. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#inFlight);
+  /**
+   * Runs a program on its own; resolves when its start is on disk. Throws as {@link execute} does, and `already_exists` when the
+   * `executionId` is that of another request.
+   */
+  async start(request: ExecuteRequest): Promise<StartedExecution> {
+    return await this.#use(async (state) => {
+      const started = await state.executions.started(await this.#begin(state, request));
+      return { ...started, result: () => this.#use(() => started.result()) };
+    });
   }
 
-  /** The files; created on first use. */
-  async workspace(): Promise<Workspace> {
-    return (await this.#open()).workspace;
+  /**
+   * What happens in an execution, as it is on disk: the same events with the same `seq` whenever it is asked, also by another process
+   * and after a crash. Iterating throws `not_found`, and `history_gone` when its session was removed.
+   */
+  async *watch(id: string, options: WatchOptions = {}): AsyncGenerator<HistoryEvent> {
+    using lease = this.#states.lease(this.id);
+    yield* lease.value.executions.watch(parseExecutionId(id), options);
   }
 
-  async listSessions(): Promise<readonly SessionId[]> {
-    return (await this.#find())?.sessions.list() ?? [];
+  /** Where an execution stands. Throws `not_found`, and `history_gone` when its session was removed. */
+  async executionSummary(id: string): Promise<ExecutionSummary> {
+    return await this.#use(({ executions }) => executions.summary(parseExecutionId(id)));
   }
 
-  /** What happened in a session, for people and programs. Throws `not_found`. */
-  async session(id: string): Promise<SessionView> {
-    const sessionId = parseSessionId(id);
-    const found = await this.#find();
-    const history = await found?.sessions.find(sessionId);
-    if (found === undefined || history === undefined) {
-      const message = `Customer "${this.id}" has no session "${sessionId}"; see \`workcell session list\``;
-      throw new WorkcellError('not_found', message);
-    }
-    const events = await Array.fromAsync(history);
-    const stateFiles = await found.workspace.files.list('state').then(
-      ({ entries }) => entries.map(({ name }) => `state/${name}`),
-      () => [],
-    );
-    return viewSession({ sessionId, customer: this.id, events, running: this.#running, stateFiles });
+  /**
+   * Ends an execution with `killed`, unless it has an outcome; resolves when that is on disk. Throws `not_found`, and `busy` when
+   * another process runs it.
+   */
+  async cancel(id: string): Promise<void> {
+    await this.#use(({ executions }) => executions.cancel(parseExecutionId(id)));
   }
 
-  /** One execution as its session shows it. Throws `not_found`. */
-  async execution(id: string): Promise<{ readonly session: SessionId; readonly task: TaskView }> {
-    const { session } = await this.recordedExecution(id);
-    const task = (await this.session(session)).tasks.find(({ task_id }) => task_id === id);
-    if (task === undefined) throw new WorkcellError('not_found', `Session "${session}" has lost the execution "${id}"`);
-    return { session, task };
+  /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
+  async callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
+    return await this.#use(async (state) => {
+      const { workspace, sessions, approvals } = await state.open();
+      const context = this.#context();
+      const answer = Promise.withResolvers<ToolCallAnswer>();
+      const { outcome } = state.executions.run({ tools: [request.tool], signal: request.signal }, async (live) => {
+        await using session = await sessions.openOrCreate(state.callSession());
+        return await callTool(live, request, workspace, session, { ...context, approvals, onAnswer: answer.resolve });
+      });
+      await outcome;
+      return await answer.promise;
+    });
   }
 
-  /** What its sessions tell of one execution. Throws `not_found`. */
-  async recordedExecution(id: string): Promise<RecordedExecution> {
-    const executionId = parseExecutionId(id);
-    const found = await this.#find();
-    if (found !== undefined) return await findExecution(found.sessions, executionId);
-    throw new WorkcellError('not_found', `There is no customer "${this.id}" with the execution "${executionId}"`);
-  }
-
-  /** As `Workcell.searchTools`, and by what tools were used for by this customer. */
-  async searchTools(queries: string | readonly string[], options: ToolSearchOptions = {}): Promise<ToolSearchResult> {
-    const context = this.#context();
-    const usage = (await this.#find())?.usage;
-    return searchTools([queries].flat(), options, { ...context, history: await this.#history(usage, context) });
-  }
-
-  /** What is remembered of the tasks that tools have served, redacted. Throws `storage_failed` when it cannot be read. */
-  async toolUsage(): Promise<UsageMemory> {
-    return (await (await this.#find())?.usage.memory()) ?? [];
-  }
-
-  /** Forgets which tools have served which tasks. */
-  async clearToolUsage(): Promise<void> {
-    await (await this.#find())?.usage.clear();
-  }
-
-  /** The calls that wait to be approved, oldest first. */
+  /** The calls of its programs that wait to be approved, oldest first. */
   async listApprovals(): Promise<readonly PendingApproval[]> {
-    return (await (await this.#find())?.approvals.list()) ?? [];
+    return await this.#use(async (state) => (await state.find())?.approvals.list() ?? []);
   }
 
   /**
@@ -142,9 +149,11 @@ export class Customer {
    * waits no longer.
    */
   async decideApproval(id: string, decision: ApprovalDecision): Promise<DecidedApproval> {
-    const found = await this.#find();
-    if (found !== undefined) return await found.approvals.decide(id, decision);
-    throw new WorkcellError('not_found', `Customer "${this.id}" has no approval ${JSON.stringify(id.slice(0, 100))}`);
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      if (found !== undefined) return await found.approvals.decide(id, decision);
+      throw new WorkcellError('not_found', `Customer "${this.id}" has no approval ${JSON.stringify(id.slice(0, 100))}`);
+    });
   }
 
   /**
@@ -152,32 +161,103 @@ export class Customer {
    * all.
    */
   async sweepApprovals(execution?: string): Promise<void> {
-    const found = await this.#find();
-    await found?.approvals.sweep(execution === undefined ? undefined : parseExecutionId(execution));
+    const id = execution === undefined ? undefined : parseExecutionId(execution);
+    await this.#use(async (state) => (await state.find())?.approvals.sweep(id));
   }
 
   /** Resolves with what an execution waits for, as soon as it does nothing but wait. Rejects when the signal fires. */
   async whenPaused(execution: string, signal: AbortSignal): Promise<readonly PendingApproval[]> {
-    const { approvals } = await this.#open();
-    return await approvals.whenPaused(parseExecutionId(execution), signal);
+    const id = parseExecutionId(execution);
+    return await this.#use(async (state) => (await state.open()).approvals.whenPaused(id, signal));
+  }
+
+  /** The tools that it may call, in the same order each time. */
+  listTools(): readonly ToolDescriptor[] {
+    return this.#context().catalog.list();
+  }
+
+  /** Calls back when its tools have changed, until what is returned is called. */
+  onToolsChanged(listener: () => void): () => void {
+    return this.#context().onToolsChanged(listener);
+  }
+
+  /** Whether it has anything yet. */
+  async exists(): Promise<boolean> {
+    return (await this.#use((state) => state.find())) !== undefined;
+  }
+
+  /** The files; created on first use. */
+  async workspace(): Promise<Workspace> {
+    return await this.#use(async (state) => (await state.open()).workspace);
+  }
+
+  async listSessions(): Promise<readonly SessionId[]> {
+    return await this.#use(async (state) => (await state.find())?.sessions.list() ?? []);
+  }
+
+  /** What happened in a session, for people and programs. Throws `not_found`. */
+  async session(id: string): Promise<SessionView> {
+    const sessionId = parseSessionId(id);
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      const history = await found?.sessions.find(sessionId);
+      if (found === undefined || history === undefined) {
+        const message = `Customer "${this.id}" has no session "${sessionId}"; see \`workcell session list\``;
+        throw new WorkcellError('not_found', message);
+      }
+      const events = await Array.fromAsync(history);
+      const stateFiles = await found.workspace.files.list('state').then(
+        ({ entries }) => entries.map(({ name }) => `state/${name}`),
+        () => [],
+      );
+      return viewSession({ sessionId, customer: this.id, events, running: state.executions.running, stateFiles });
+    });
+  }
+
+  /** What its sessions tell of one execution. Throws as {@link executionSummary} does. */
+  async recordedExecution(id: string): Promise<ExecutionHistory> {
+    return await this.#use(({ executions }) => executions.recorded(parseExecutionId(id)));
+  }
+
+  /** As `Workcell.searchTools`, and by what tools were used for by this customer. */
+  async searchTools(queries: string | readonly string[], options: ToolSearchOptions = {}): Promise<ToolSearchResult> {
+    const context = this.#context();
+    const history = await this.#use(async (state) => this.#history((await state.find())?.usage, context));
+    return searchTools([queries].flat(), options, { ...context, history });
+  }
+
+  /** What is remembered of the tasks that tools have served, redacted. Throws `storage_failed` when it cannot be read. */
+  async toolUsage(): Promise<UsageMemory> {
+    return await this.#use(async (state) => (await (await state.find())?.usage.memory()) ?? []);
+  }
+
+  /** Forgets which tools have served which tasks. */
+  async clearToolUsage(): Promise<void> {
+    await this.#use(async (state) => (await state.find())?.usage.clear());
   }
 
   async #shelf(): Promise<SkillShelf> {
     const { sharedSkills } = this.#context();
-    const found = await this.#find();
+    const found = await this.#use((state) => state.find());
     return new SkillShelf(found === undefined ? [sharedSkills] : [found.skills, sharedSkills]);
   }
 
-  async #execute(request: ExecuteRequest): Promise<ExecutionResult> {
-    const { workspace, sessions, skills, usage, approvals } = await this.#open();
+  #begin(state: CustomerState, request: ExecuteRequest): Promise<Begun> {
+    return state.executions.begin(request, async (live) => {
+      using _lease = this.#states.lease(this.id);
+      return await this.#execute(live, request, state);
+    });
+  }
+
+  async #execute(live: LiveExecution, request: ExecuteRequest, state: CustomerState): Promise<ExecutionResult> {
+    const { workspace, sessions, skills, usage, approvals } = await state.open();
     await using session =
       request.session === undefined
         ? await sessions.create()
         : await sessions.openOrCreate(parseSessionId(request.session));
     const context = this.#context();
-    const result = await execute(request, workspace, session, {
+    const result = await execute(live, request, workspace, session, {
       ...context,
-      running: this.#running,
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
       approvals,
@@ -210,40 +290,25 @@ export class Customer {
     }
   }
 
-  #approvalsIn(workspace: Workspace, sessions: SessionStore): CustomerApprovals {
-    return new CustomerApprovals({
-      folder: new ApprovalFolder(workspace.approvalsPath),
-      sessions,
-      config: this.#context().config,
-      findSession: async (execution) => (await findExecution(sessions, execution)).session,
-      resume: async () => {
-        throw new WorkcellError('unsupported', 'A program cannot be run again');
-      },
-      onProblem: (error) => this.#context().onApprovalProblem(this.id, toWorkcellError(error)),
-    });
+  async #share(): Promise<Workspace & AsyncDisposable> {
+    const workspace = await this.workspace();
+    const lock = await shareWorkspace(workspace);
+    return { ...workspace, [Symbol.asyncDispose]: () => lock.release() };
   }
 
-  /** Looking at a customer must not make one. */
-  async #find(): Promise<Opened | undefined> {
-    return this.#opened !== undefined || (await this.#workspaces.find(this.id)) !== undefined
-      ? await this.#open()
-      : undefined;
-  }
-
-  #open(): Promise<Opened> {
-    this.#opened ??= this.#workspaces.open(this.id).then((workspace) => {
-      const sessions = new SessionStore(workspace);
-      return {
-        workspace,
-        sessions,
-        skills: new SkillStore(workspace.skills, 'own'),
-        usage: new CustomerUsage(workspace.usagePath),
-        approvals: this.#approvalsIn(workspace, sessions),
-      };
-    });
-    this.#opened.catch(() => {
-      this.#opened = undefined;
-    });
-    return this.#opened;
+  /** Nobody drops what is kept of the customer meanwhile. */
+  async #use<T>(work: (state: CustomerState) => Promise<T>): Promise<T> {
+    using lease = this.#states.lease(this.id);
+    return await work(lease.value);
   }
 }
+
+/** Throws what kept an execution from an outcome. */
+function asResult({ status, timing, ...result }: RecordedResult): ExecutionResult {
+  if (status !== 'interrupted') return { ...result, status, timing: timing ?? NO_TIMING };
+  const code = String(result.error?.fields?.['code']);
+  const message = result.error?.message ?? 'The execution was cut off';
+  throw new WorkcellError(code in ERRORS ? (code as ErrorCode) : 'internal', message);
+}
+
+const NO_TIMING: ExecutionTiming = { selectMs: 0, generateMs: 0, acquireMs: 0, runMs: 0, totalMs: 0 };

@@ -2,12 +2,14 @@ import type { BrokerOptions } from '../broker/broker.ts';
 import { type ApprovalDecision, argumentsHash } from '../core/approval.ts';
 import { messageOf } from '../core/errors.ts';
 import type { ExecutionEvent, ExecutionResult, PendingApproval, SandboxInfo } from '../core/execution.ts';
-import type { ToolProgress } from '../core/tool-error.ts';
+import { type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
 import type { SessionEvent } from '../sessions/events.ts';
 import { decidedEvent } from '../sessions/execution-approvals.ts';
 import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { ExecutionFacts } from './assemble-result.ts';
+import type { ExecuteRequest } from './execute-request.ts';
+import type { LiveExecution } from './live-execution.ts';
 
 type Hub = BrokerOptions['hub'];
 type Listener = ((event: ExecutionEvent) => void) | undefined;
@@ -24,21 +26,24 @@ export class ExecutionLog {
   readonly brokerHooks: Required<Pick<BrokerOptions, 'onCalled' | 'onReturned' | 'onProgress'>>;
   readonly #session: SessionLog;
   readonly #facts: ExecutionFacts;
+  readonly #live: LiveExecution;
   readonly #listener: Listener;
   readonly #pending = new Set<Promise<unknown>>();
   /** When each open call last told of its progress. */
   readonly #progressAt = new Map<number, number>();
+  readonly #failed = new AbortController();
   #failure: unknown;
   #seq = 0;
 
-  private constructor(session: SessionLog, facts: ExecutionFacts, listener: Listener) {
+  private constructor(session: SessionLog, facts: ExecutionFacts, live: LiveExecution, listener: Listener) {
     this.#session = session;
     this.#facts = facts;
+    this.#live = live;
     this.#listener = listener;
     const executionId = facts.id;
     this.brokerHooks = {
       onCalled: ({ seq: call, server, tool }, sent) => {
-        this.#append({ type: 'tool.called', executionId, call, server, tool, arguments: sent });
+        void this.#append({ type: 'tool.called', executionId, call, server, tool, arguments: sent });
         this.#tell({ type: 'tool.called', call, server, tool });
       },
       // For whoever watches; history is not made of it.
@@ -46,11 +51,12 @@ export class ExecutionLog {
         if (this.#isSoon(call, progress)) return;
         this.#tell({ type: 'tool.progress', call, ...progress });
       },
-      onReturned: (record) => {
-        const { seq: call, ok, ms, error } = record;
+      onReturned: (record, outcome) => {
+        const { seq: call, ms } = record;
         this.#progressAt.delete(call);
-        this.#append({ type: 'tool.returned', executionId, call, ok, ms, ...(error === undefined ? {} : { error }) });
+        const onDisk = this.#append({ type: 'tool.returned', executionId, call, ms, ...recordedOutcome(outcome) });
         this.#tell({ type: 'tool.returned', record });
+        return onDisk;
       },
     };
   }
@@ -58,13 +64,39 @@ export class ExecutionLog {
   /** Resolves when the start is on disk: what is about to run is known before it runs. */
   static async start(
     session: SessionLog,
-    facts: ExecutionFacts & { readonly task: string | null },
-    listener: Listener,
+    facts: ExecutionFacts,
+    request: ExecuteRequest,
+    live: LiveExecution,
   ): Promise<ExecutionLog> {
-    const { id: executionId, task, program, language, selection, planner, warnings } = facts;
-    const type = 'execution.started';
-    await session.append({ type, executionId, task, language, program, selection, planner, warnings });
-    return new ExecutionLog(session, facts, listener);
+    const { id: executionId, program, language, selection, planner, warnings } = facts;
+    const { task = null, code = null, tools = null, timeoutMs = null, typeCheck = false, onEvent } = request;
+    await session.append({
+      type: 'execution.started',
+      executionId,
+      task,
+      language,
+      program,
+      selection,
+      planner,
+      warnings,
+      request: { code, tools, timeoutMs, typeCheck },
+    });
+    return new ExecutionLog(session, facts, live, onEvent);
+  }
+
+  /** As {@link start}, for a program that runs again. */
+  static async resume(
+    session: SessionLog,
+    { facts, attempt, replay }: { readonly facts: ExecutionFacts; readonly attempt: number; readonly replay: boolean },
+    live: LiveExecution,
+  ): Promise<ExecutionLog> {
+    await session.append({ type: 'execution.resumed', executionId: facts.id, attempt, replay });
+    return new ExecutionLog(session, facts, live, undefined);
+  }
+
+  /** Fires when something cannot be recorded: a program that nobody can tell of must not go on. */
+  get failed(): AbortSignal {
+    return this.#failed.signal;
   }
 
   started(sandbox: SandboxInfo): void {
@@ -72,24 +104,24 @@ export class ExecutionLog {
   }
 
   output(stream: 'stdout' | 'stderr', text: string): void {
-    this.#append({ type: 'output', executionId: this.#facts.id, stream, text });
+    void this.#append({ type: 'output', executionId: this.#facts.id, stream, text });
     this.#tell({ type: stream, text });
   }
 
   /** Resolves when the request is on disk; before that nobody is asked. */
   async approvalRequested(approval: PendingApproval): Promise<void> {
     const { approvalId, executionId, call, server, tool, arguments: args } = approval;
-    const type = 'approval.requested';
-    const hash = argumentsHash(args);
-    this.#append({ type, executionId, call, approvalId, server, tool, arguments: args, argumentsHash: hash });
+    const asked = { approvalId, call, server, tool, arguments: args, argumentsHash: argumentsHash(args) };
+    void this.#append({ type: 'approval.requested', executionId, ...asked });
     await this.#settled();
     this.#tell({ type: 'approval.required', approval });
   }
 
   /** Resolves when the decision is on disk; before that its call does not leave. */
-  async approvalDecided({ approvalId, call }: PendingApproval, decision: ApprovalDecision): Promise<void> {
-    this.#append(decidedEvent({ executionId: this.#facts.id, approvalId, call }, decision));
+  async approvalDecided(approval: PendingApproval, decision: ApprovalDecision): Promise<void> {
+    void this.#append(decidedEvent(approval, decision));
     await this.#settled();
+    const { approvalId, call } = approval;
     this.#tell({ type: 'approval.decided', approvalId, call, approved: decision.approved });
   }
 
@@ -97,7 +129,11 @@ export class ExecutionLog {
   recordCalls(hub: Hub): Hub {
     return {
       callTool: async (call) => {
-        await this.#settled();
+        try {
+          await this.#settled();
+        } catch {
+          return toolFailed(call, { code: 'cancelled', message: 'The run is over: what it does cannot be recorded' });
+        }
         return hub.callTool(call);
       },
     };
@@ -110,19 +146,31 @@ export class ExecutionLog {
     return result;
   }
 
-  /** Records that what is under the program failed; gives back the failure. */
+  /**
+   * Records that what is under the program failed, unless an approval is open: then the execution is paused, and goes on when that
+   * is decided. Gives back the failure.
+   */
   async interrupt(error: unknown): Promise<unknown> {
     await this.#settled().catch(() => {});
-    await this.#session.append(interruptedEvent(this.#facts.id, error)).catch(() => {});
+    const { history } = this.#live;
+    if (history !== undefined && history.approvals.length > 0) return error;
+    await this.#session.append(interruptedEvent(this.#facts.id, error, history?.output)).catch(() => {});
     return error;
   }
 
-  #append(event: SessionEvent): void {
-    const appended = this.#session.append(event).catch((error) => {
-      this.#failure ??= error;
-    });
+  /** Whether it got to the disk. */
+  #append(event: SessionEvent): Promise<boolean> {
+    const appended = this.#session.append(event).then(
+      () => true,
+      (error) => {
+        this.#failure ??= error;
+        this.#failed.abort();
+        return false;
+      },
+    );
     this.#pending.add(appended);
     void appended.then(() => this.#pending.delete(appended));
+    return appended;
   }
 
   /** Resolves when all that was recorded so far is on disk; throws when something could not be. */
@@ -150,3 +198,11 @@ export class ExecutionLog {
     }
   }
 }
+
+function recordedOutcome(outcome: ToolOutcome): Pick<Returned, 'ok' | 'value' | 'error'> {
+  if (outcome.ok) return { ok: true, value: outcome.value };
+  const { code, message, retryable, details } = outcome.error;
+  return { ok: false, error: { code, message, retryable, details } };
+}
+
+type Returned = Extract<SessionEvent, { readonly type: 'tool.returned' }>;

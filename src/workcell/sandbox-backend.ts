@@ -1,6 +1,5 @@
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
-import { pino } from 'pino';
 import type { Config } from '../config/config.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
@@ -11,10 +10,12 @@ import type { OnProgress, SandboxDriver } from '../sandbox/driver.ts';
 import { newSecret } from '../sandbox/key-file.ts';
 import { KeyStore } from '../sandbox/key-store.ts';
 import { MemoryBudget } from '../sandbox/memory-budget.ts';
-import { SandboxServer } from '../sandbox/server.ts';
+import { SandboxServer, type SandboxServerOptions } from '../sandbox/server.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { Deadline } from '../util/deadline.ts';
 import type { Secret } from '../util/secret.ts';
+import { createLogger } from './create-logger.ts';
 import { createDriver } from './driver-choice.ts';
 
 /** A Microsandbox server that programs can be sent to. */
@@ -23,9 +24,9 @@ export interface SandboxBackend extends AsyncDisposable {
   readonly apiKey: Secret;
 }
 
+export type { KeyInfo } from '../sandbox/key-file.ts';
 export { newSecret as newApiKey } from '../sandbox/key-file.ts';
-export type { KeyInfo, KeyStore } from '../sandbox/key-store.ts';
-export { ROLES, type Role } from '../sandbox/principal.ts';
+export type { KeyStore } from '../sandbox/key-store.ts';
 
 export const MIB: number = 1024 * 1024;
 /** Share of the host's memory that guests may have when the configuration names no ceiling. */
@@ -81,17 +82,21 @@ export interface ServeOptions {
   /** Whether sandboxes outlive the server. */
   readonly keepsState: boolean;
   readonly budget: MemoryBudget;
+  /** Serves more on the same port. */
+  readonly routes?: SandboxServerOptions['routes'];
+  /** Counts what the server does. */
+  readonly metrics?: Metrics;
 }
 
 /** A Microsandbox server over the configured driver; bind mounts are allowed below the configured folders only. */
 export async function serveSandboxes(
   config: Config,
   driver: SandboxDriver,
-  { host, port, hosts, keys, keepsState, budget }: ServeOptions,
+  { host, port, hosts, keys, keepsState, budget, routes, metrics }: ServeOptions,
 ): Promise<SandboxServer> {
   const { workspaces, servers, skills } = config.paths;
-  const log = pino({ level: config.log.level }, pino.destination(2));
-  return SandboxServer.listen({
+  const log = createLogger(config.log.level);
+  const server = await SandboxServer.listen({
     driver,
     host,
     port,
@@ -103,9 +108,23 @@ export async function serveSandboxes(
     budget,
     bootTimeoutMs: config.sandbox.bootTimeoutMs,
     allow: config.sandbox.network.allow,
-    onProblem: (error) => log.error({ err: error }, messageOf(error)),
+    onProblem: (error, requestId) => log.error({ err: error, requestId }, messageOf(error)),
+    onStart: (boot, ms) => metrics?.sandboxStarted(driver.name, boot, ms),
+    onAnswered: (answered) => {
+      const { method, route, status, ms } = answered;
+      metrics?.requested({ method, route, status }, ms);
+      log.info({ ...answered, ms: Math.round(ms) }, `${method} ${route} ${status}`);
+    },
     ...(keepsState ? { state: serverFolder(config) } : {}),
+    ...(routes === undefined ? {} : { routes }),
   });
+  metrics?.watch({
+    guests: () => server.countByState(),
+    ...(driver.waiting === undefined
+      ? {}
+      : { pool: () => ({ waiting: driver.waiting ?? 0, size: config.sandbox.pool }) }),
+  });
+  return server;
 }
 
 /** What all guests of a server may have together: what is configured, or most of what the host has. */

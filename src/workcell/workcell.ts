@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import { SkillStore } from '../catalog/skill-store.ts';
 import type { CatalogServer, HiddenTool } from '../catalog/tool-catalog.ts';
@@ -9,21 +9,26 @@ import { TypeChecker } from '../codegen/type-checker.ts';
 import type { WorkspaceConfig } from '../config/config.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import { processEnvironment } from '../config/process-environment.ts';
-import { messageOf, WorkcellError } from '../core/errors.ts';
+import { messageOf, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
-import { parseCustomerId } from '../core/ids.ts';
+import { type CustomerId, parseCustomerId } from '../core/ids.ts';
 import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
 import type { ToolOutcome } from '../core/tool-error.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
+import { Metrics } from '../telemetry/metrics.ts';
 import { readServerLog } from '../upstream/server-log.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
 import { Cleanup } from '../util/cleanup.ts';
+import { Deadline } from '../util/deadline.ts';
 import { GatedFiles } from '../util/gated-files.ts';
+import { IdleMap } from '../util/idle-map.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
-import { Customer, type CustomerContext } from './customer.ts';
+import { createLogger } from './create-logger.ts';
+import { Customer, type CustomerContext, type CustomerStates } from './customer.ts';
+import { type ApprovalSettings, CustomerState } from './customer-state.ts';
 import type { LearnedResults } from './learned-results.ts';
-import { createExecutor, openBackend } from './sandbox-backend.ts';
+import { createExecutor, openBackend, type SandboxBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
@@ -39,7 +44,13 @@ export interface WorkcellOptions {
   readonly env?: LoadConfigOptions['env'];
   /** Told, in words for people, of whatever takes longer than a moment. */
   readonly onProgress?: (text: string) => void;
+  /** Gives the server that programs run on, when the first one runs. Default: that of the configuration, else one in this process. */
+  readonly backend?: () => Promise<SandboxBackend>;
+  /** Opens before the tools of servers that were never synced are known; they are there when they are. Default false. */
+  readonly syncsLater?: boolean;
 }
+
+type OpenOptions = Omit<WorkcellOptions, 'config' | 'env'>;
 
 export interface ServerLogOptions {
   readonly customer?: string | undefined;
@@ -56,39 +67,49 @@ export interface ServerCall {
   readonly customer?: string | undefined;
 }
 
+/** What is kept of customers of whom nothing runs. */
+const IDLE_CUSTOMERS = { idleMs: 5 * 60_000, maxIdle: 256 };
+
 /** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
 export async function createWorkcell(options: WorkcellOptions = {}): Promise<Workcell> {
-  const { config, env = processEnvironment(), onProgress = () => {} } = options;
+  const { config, env = processEnvironment() } = options;
   const loaded =
     typeof config === 'object' ? config : await loadConfig({ env, ...(config === undefined ? {} : { path: config }) });
-  return Workcell.open(loaded, onProgress);
+  return Workcell.open(loaded, options);
 }
 
 /** The facade: customers run programs, tools are found and synced. Dispose it to end every sandbox and server it started. */
 export class Workcell implements AsyncDisposable {
   readonly loaded: LoadedConfig;
+  /** What it has counted. */
+  readonly metrics = new Metrics();
   /** Those that all customers share; `save` takes the program of a customer. */
   readonly skills: Skills<SaveSkill & { readonly customer: string }>;
   readonly #log: Logger;
   readonly #tools: UpstreamTools;
   readonly #typeChecker: TypeChecker;
   readonly #onProgress: (text: string) => void;
-  readonly #customers = new Map<string, Customer>();
+  readonly #backend: () => Promise<SandboxBackend>;
+  readonly #customers: CustomerStates;
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
+  readonly #toolListeners = new Set<() => void>();
   readonly #sharedSkills: SkillStore;
   readonly #semantic: SemanticSearch | undefined;
   readonly #selector: ToolSelector;
   readonly #onUsageProblem: CustomerContext['onUsageProblem'];
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
+  #isDraining = false;
 
-  private constructor(loaded: LoadedConfig, log: Logger, tools: UpstreamTools, onProgress: (text: string) => void) {
+  private constructor(loaded: LoadedConfig, log: Logger, tools: UpstreamTools, options: OpenOptions) {
     const { config } = loaded;
+    const { onProgress = () => {}, backend } = options;
     this.loaded = loaded;
     this.#log = log;
     this.#tools = tools;
     this.#onProgress = onProgress;
+    this.#backend = backend ?? (() => openBackend(config, onProgress));
     this.#semantic =
       config.selector.embeddings.mode === 'off' ? undefined : new SemanticSearch({ settings: config, onProgress });
     this.#cleanup.add(async () => this.#semantic?.[Symbol.asyncDispose]());
@@ -98,6 +119,10 @@ export class Workcell implements AsyncDisposable {
     this.#workspaces = new WorkspaceStore({
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
+    });
+    this.#customers = new IdleMap({
+      ...IDLE_CUSTOMERS,
+      make: (id) => new CustomerState(id, this.#workspaces, this.#approvalsOf(id)),
     });
     this.#cleanup.add(() => this.#workspaces.close());
     this.#sharedSkills = new SkillStore(new GatedFiles(config.paths.skills), 'shared');
@@ -109,24 +134,26 @@ export class Workcell implements AsyncDisposable {
       recorded: ({ customer, execution }) => this.customer(customer).recordedExecution(execution),
     });
     this.#cleanup.add(() => this.#tools.close());
+    const { hub } = tools;
+    this.metrics.watch({ breakers: () => hub.servers.map((name) => [name, hub.status(name).breaker]) });
     this.#typeChecker = new TypeChecker({ load: (path) => tools.catalog.loadPromised(path) });
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
   }
 
-  static async open(loaded: LoadedConfig, onProgress: (text: string) => void): Promise<Workcell> {
+  static async open(loaded: LoadedConfig, options: OpenOptions = {}): Promise<Workcell> {
     const { config } = loaded;
     const { workspaces, servers, skills } = config.paths;
     for (const folder of [workspaces, skills]) await mkdir(folder, { recursive: true });
     await reapCapacityMounts(workspaces);
     await seedServers(servers);
-    const log = pino({ level: config.log.level }, pino.destination(2));
+    const log = createLogger(config.log.level);
     let onChanged = () => {};
     const tools = await UpstreamTools.open({ config, log, onChanged: () => onChanged() });
-    const cell = new Workcell(loaded, log, tools, onProgress);
+    const cell = new Workcell(loaded, log, tools, options);
     onChanged = () => cell.#indexTools();
     try {
       await cell.#bringForward();
-      await tools.syncUnknown(onProgress);
+      await cell.#syncUnknown(options.syncsLater === true);
       return cell;
     } catch (error) {
       await cell.close();
@@ -136,9 +163,12 @@ export class Workcell implements AsyncDisposable {
 
   /** Throws `invalid_argument` for an id that is none. */
   customer(id: string): Customer {
-    const customer = this.#customers.get(id) ?? new Customer(id, this.#workspaces, () => this.#context());
-    this.#customers.set(id, customer);
-    return customer;
+    return new Customer(id, this.#customers, () => this.#context());
+  }
+
+  /** The customers who have a workspace, sorted. */
+  listCustomers(): Promise<readonly CustomerId[]> {
+    return this.#workspaces.list();
   }
 
   listTools(): readonly ToolDescriptor[] {
@@ -221,6 +251,20 @@ export class Workcell implements AsyncDisposable {
     await this.#openExecutor();
   }
 
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** Refuses new executions, and waits for those under way, at most so long. Gives whether all have ended. */
+  async drain(timeoutMs: number): Promise<boolean> {
+    this.#isDraining = true;
+    using deadline = new Deadline('Waiting for executions to end', timeoutMs);
+    return await deadline.race(this.#settled()).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Ends what runs, and resolves when nothing does. Safe to call again. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -235,6 +279,14 @@ export class Workcell implements AsyncDisposable {
     const tools = this.#tools.catalog.list();
     this.#semantic?.setTools(tools);
     this.#selector.update(tools);
+    for (const listener of this.#toolListeners) listener();
+  }
+
+  #onToolsChanged(listener: () => void): () => void {
+    // Of its own, so that the same listener can be there twice.
+    const entry = () => listener();
+    this.#toolListeners.add(entry);
+    return () => this.#toolListeners.delete(entry);
   }
 
   #context(): CustomerContext {
@@ -248,9 +300,22 @@ export class Workcell implements AsyncDisposable {
       sharedSkills: this.#sharedSkills,
       learn: (results) => this.#learn(results),
       unavailable: unavailableServers(this.#tools.hub),
+      onToolsChanged: (listener) => this.#onToolsChanged(listener),
       onUsageProblem: this.#onUsageProblem,
-      onApprovalProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
+    };
+  }
+
+  #approvalsOf(customer: CustomerId): ApprovalSettings {
+    return {
+      config: this.loaded.config,
+      resume: async (execution) => {
+        throw new WorkcellError('unsupported', `Execution "${execution}" cannot be run again`);
+      },
+      onProblem: (error) => {
+        const { code, message } = toWorkcellError(error);
+        this.#log.warn({ customer, code }, `A decision on a call could not be carried out: ${message}`);
+      },
     };
   }
 
@@ -258,6 +323,12 @@ export class Workcell implements AsyncDisposable {
   async #bringForward(): Promise<void> {
     for (const { server, error } of await this.#tools.catalog.bringForward())
       this.#onProgress(`the modules of ${server} are those of an earlier version: ${messageOf(error)}`);
+  }
+
+  async #syncUnknown(later: boolean): Promise<void> {
+    const synced = this.#tools.syncUnknown(this.#onProgress);
+    if (!later) return await synced;
+    synced.catch((error) => this.#onProgress(`the tools could not be read: ${messageOf(error)}`));
   }
 
   /** No program fails because what it has shown could not be kept. */
@@ -273,7 +344,11 @@ export class Workcell implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.#cleanup.run();
-    await Promise.all([...this.#customers.values()].map((customer) => customer.settled()));
+    await this.#settled();
+  }
+
+  async #settled(): Promise<void> {
+    await Promise.all(this.#customers.values().map(({ executions }) => executions.settled()));
   }
 
   #openExecutor(): Promise<ProgramExecutor> {
@@ -287,7 +362,7 @@ export class Workcell implements AsyncDisposable {
 
   async #startExecutor(): Promise<ProgramExecutor> {
     const { config } = this.loaded;
-    const backend = await openBackend(config, this.#onProgress);
+    const backend = await this.#backend();
     if (config.sandbox.protocol === 'rpc' && config.sandbox.url !== undefined)
       this.#onProgress('a 0.2 server is used: it alone decides what programs reach of the network');
     this.#cleanup.add(async () => backend[Symbol.asyncDispose]());

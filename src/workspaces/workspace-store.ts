@@ -26,6 +26,10 @@ export interface Workspace {
   readonly skillsPath: string;
   readonly files: GatedFiles;
   readonly skills: GatedFiles;
+  /** Where `files` and `skills` lie, and what is on its way into them; nothing else of it is a guest's. */
+  readonly tree: GatedFiles;
+  /** Stands for the right to use the workspace; see `share-workspace.ts`. */
+  readonly lockPath: string;
 }
 
 export interface WorkspaceStoreOptions {
@@ -110,6 +114,8 @@ export class WorkspaceStore implements AsyncDisposable {
       skillsPath: join(this.#root, ...home, 'skills'),
       files: new GatedFiles(this.#root, [...home, 'files']),
       skills: new GatedFiles(this.#root, [...home, 'skills']),
+      tree: new GatedFiles(this.#root, home),
+      lockPath: join(this.#root, customer, '.use.lock'),
     };
   }
 

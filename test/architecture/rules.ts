@@ -19,6 +19,7 @@ const PARTS = [
   'guest',
   'workspaces',
   'sessions',
+  'telemetry',
 ];
 const DRIVER = 'sandbox/drivers/*';
 
@@ -42,11 +43,15 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   guest: ['protocol'],
   workspaces: BASE,
   sessions: BASE,
+  // Prometheus and OpenTelemetry.
+  telemetry: BASE,
   workcell: [...PARTS, DRIVER],
-  http: ['workcell', ...BASE, 'config'],
-  mcp: ['workcell', ...BASE, 'config'],
-  // The command line starts the MCP server; neither serves the other.
-  cli: ['workcell', ...BASE, 'config', 'mcp'],
+  http: ['workcell', ...BASE, 'config', 'telemetry'],
+  mcp: ['workcell', ...BASE, 'config', 'telemetry'],
+  // Runs elsewhere than the server: of it, only what its answers are.
+  client: ['core'],
+  // The command line starts both servers; neither serves it.
+  cli: ['workcell', ...BASE, 'config', 'http', 'mcp'],
   // The contract suite that every driver passes; `workcell/testing` for drivers of others.
   testing: [...BASE, 'protocol', 'sandbox/driver.ts'],
   'index.ts': [...PARTS, DRIVER, 'workcell', 'http', 'mcp'],

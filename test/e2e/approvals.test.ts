@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ExecutionEvent, ExecutionResult, PendingApproval } from '../../src/core/execution.ts';
 import type { Customer } from '../../src/workcell/customer.ts';
-import type { ExecuteRequest } from '../../src/workcell/execute.ts';
+import type { ExecuteRequest } from '../../src/workcell/execute-request.ts';
 import { type Cell, openCell } from '../support/cell.ts';
 import { doubleServer } from '../support/mcp-servers.ts';
 import { eventually } from '../support/processes.ts';

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { KeyInfo } from '../../src/sandbox/key-store.ts';
+import type { KeyInfo } from '../../src/sandbox/key-file.ts';
 import { KeyStore } from '../../src/sandbox/key-store.ts';
 import { cli, startCli } from '../support/cli.ts';
 import { eventually } from '../support/processes.ts';
@@ -60,6 +60,17 @@ describe('workcell key', () => {
     expect((await key('list')).stdout).toContain('revoked');
   });
 
+  it('makes keys of customers, and shows whose they are and what for', async () => {
+    const made = await key('create', '--name', 'ann', '--customer', 'acme.ann', '--scopes', 'execute,read');
+    expect(made).toMatchObject({ code: 0, stderr: expect.stringContaining('customer acme.ann; read execute') });
+    await key('create', '--name', 'bob', '--customer', 'bob');
+    const [ann, bob] = JSON.parse((await key('list', '--json')).stdout) as [KeyInfo, KeyInfo];
+    expect(ann).toMatchObject({ role: 'customer', customer: 'acme.ann', scopes: ['read', 'execute'] });
+    expect(bob).toMatchObject({ customer: 'bob', scopes: ['read', 'execute', 'files', 'sessions', 'mcp'] });
+    expect((await key('list')).stdout).toMatch(/customer +acme +acme\.ann +read,execute +active/);
+    expect((await key('revoke', ann.id)).stderr).toContain('customer acme.ann');
+  });
+
   it('prints a new key as JSON', async () => {
     const { stdout } = await key('create', '--name', 'root', '--role', 'administrator', '--json');
     const { secret, ...info } = JSON.parse(stdout) as KeyInfo & { secret: string };
@@ -79,6 +90,9 @@ describe('workcell key', () => {
   it.each([
     [['create'], /--name/],
     [['create', '--name', 'x', '--role', 'king'], /administrator, organisation/],
+    [['create', '--name', 'x', '--role', 'customer'], /needs a customer/],
+    [['create', '--name', 'x', '--customer', 'a.b.c'], /customer id "a.b.c" is not valid/],
+    [['create', '--name', 'x', '--customer', 'ann', '--scopes', 'read,all'], /read, execute, files/],
     [['create', '--name', 'x', '--org', '../x'], /name of the organisation/],
     [['create', '--name', 'x', '--expires', 'soon'], /"soon" is not a duration/],
     [['create', '--name', 'x', '--expires', '9999d'], /at most 3650d/],

@@ -1,7 +1,8 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { messageOf, WorkcellError } from '../../core/errors.ts';
+import { ROLES, type Role, SCOPES, type Scope } from '../../core/principal.ts';
 import { parseDuration } from '../../core/units.ts';
-import { type KeyInfo, type KeyStore, openKeyStore, ROLES, type Role } from '../../workcell/sandbox-backend.ts';
+import { type KeyInfo, type KeyStore, openKeyStore } from '../../workcell/sandbox-backend.ts';
 import { loadCliConfig } from '../open-cell.ts';
 import { parseCount } from '../option-values.ts';
 import { print, printJson, say, table } from '../output.ts';
@@ -19,8 +20,10 @@ export function keyCommand(): Command {
 
 interface CreateFlags {
   readonly name?: string;
-  readonly role: Role;
+  readonly role?: Role;
   readonly org?: string;
+  readonly customer?: string;
+  readonly scopes?: readonly Scope[];
   readonly expires?: number;
   readonly maxSandboxes?: number;
   readonly jwt?: true;
@@ -33,17 +36,30 @@ function createCommand(): Command {
     .description('make a key, and print its secret: this once, it is not kept')
     .option('--name <name>', 'what the key is for')
     .addOption(
-      new Option('--role <role>', 'an administrator may do everything; an organisation, what is its own')
-        .choices(ROLES)
-        .default('organisation'),
+      new Option(
+        '--role <role>',
+        'an administrator may do everything; an organisation or a customer, what is its own (default: "organisation", or "customer" with --customer)',
+      ).choices(ROLES),
     )
     .option('--org <name>', 'the organisation, which is made when it is new (default: "default")')
+    .option(
+      '--customer <id>',
+      'the one customer that the key is good for; with its organisation before it, as in acme.ann, or in --org',
+    )
+    .option(
+      '--scopes <list>',
+      `what the key is good for, with commas: ${SCOPES.join(', ')} (default: all; for a customer all but approve and keys)`,
+      scopes,
+    )
     .option('--expires <duration>', 'how long the key is good, such as 12h or 30d (default: for good)', duration)
     .option('--max-sandboxes <n>', 'sandboxes that it may have at a time', parseCount)
     .option('--jwt', 'make a token for clients of Microsandbox 0.2 (JSON-RPC); good for 24h unless --expires')
     .option('--namespace <name>', 'with --jwt: the namespace that it is good for, or "*" for all, as an administrator')
     .option('--json', 'print everything as JSON')
-    .addHelpText('after', '\nExample:\n  workcell key create --name ci --org acme --expires 30d --max-sandboxes 20')
+    .addHelpText(
+      'after',
+      '\nExample:\n  workcell key create --name ci --org acme --expires 30d --max-sandboxes 20\n  workcell key create --name ann --customer acme.ann --scopes read,execute,files',
+    )
     .action(async (flags: CreateFlags, command: Command) => {
       const store = openKeyStore((await loadCliConfig(command)).config);
       if (flags.jwt === true) await createToken(store, flags, command);
@@ -52,19 +68,24 @@ function createCommand(): Command {
 }
 
 async function createKey(store: KeyStore, flags: CreateFlags): Promise<void> {
-  const { name, role, org, expires: expiresInMs, maxSandboxes, namespace, json } = flags;
+  const { name, org, customer, scopes, expires: expiresInMs, maxSandboxes, namespace, json } = flags;
+  const role = flags.role ?? (customer === undefined ? 'organisation' : 'customer');
   if (namespace !== undefined) throw usage('--namespace is for tokens: add --jwt, or use --org');
   if (name === undefined) throw usage('A key needs a name; add --name');
-  const { secret, key } = await store.create({ name, role, org, expiresInMs, maxSandboxes });
+  const { secret, key } = await store.create({ name, role, org, customer, scopes, expiresInMs, maxSandboxes });
   if (json === true) return printJson({ ...key, secret: secret.reveal() });
-  say(`Key ${key.id} (${key.role} of ${key.org.name}); it is shown this once`);
+  say(
+    `Key ${key.id} (${key.role} ${key.customer ?? `of ${key.org.name}`}; ${key.scopes.join(' ')}); it is shown this once`,
+  );
   print(secret.reveal());
 }
 
 async function createToken(store: KeyStore, flags: CreateFlags, command: Command): Promise<void> {
   const { namespace, expires = DEFAULT_TOKEN_MS, json } = flags;
   if (namespace === undefined) throw usage('A token needs a namespace; add --namespace, with "*" for all');
-  const others = ['name', 'role', 'org', 'maxSandboxes'].filter((name) => command.getOptionValueSource(name) === 'cli');
+  const others = ['name', 'role', 'org', 'customer', 'scopes', 'maxSandboxes'].filter(
+    (name) => command.getOptionValueSource(name) === 'cli',
+  );
   if (others.length > 0) throw usage('With --jwt there is only --namespace and --expires: a token holds nothing else');
   const token = (await store.createToken(namespace, expires)).reveal();
   if (json === true) printJson({ namespace, secret: token });
@@ -80,12 +101,27 @@ function listCommand(): Command {
       const keys = await openKeyStore((await loadCliConfig(command)).config).list();
       if (options.json === true) return printJson(keys);
       if (keys.length === 0) return say('There are no keys; make one with: workcell key create --name NAME');
-      print(table([['ID', 'SECRET', 'ROLE', 'ORG', 'STATE', 'LAST USED', 'NAME'], ...keys.map(toRow)]));
+      print(
+        table([
+          ['ID', 'SECRET', 'ROLE', 'ORG', 'CUSTOMER', 'SCOPES', 'STATE', 'LAST USED', 'NAME'],
+          ...keys.map(toRow),
+        ]),
+      );
     });
 }
 
 function toRow(key: KeyInfo): readonly string[] {
-  return [key.id, `${key.prefix}…`, key.role, key.org.name, stateOf(key), key.lastUsedAt ?? 'never', key.name];
+  return [
+    key.id,
+    `${key.prefix}…`,
+    key.role,
+    key.org.name,
+    key.customer ?? '-',
+    key.scopes.length === SCOPES.length ? 'all' : key.scopes.join(','),
+    stateOf(key),
+    key.lastUsedAt ?? 'never',
+    key.name,
+  ];
 }
 
 function stateOf({ active, revokedAt, expiresAt }: KeyInfo): string {
@@ -108,8 +144,15 @@ function revokeCommand(): Command {
         return say('All tokens are revoked');
       }
       const key = await store.revoke(id);
-      say(`Key ${key.id} (${key.name}) is revoked`);
+      say(`Key ${key.id} (${key.name}, ${key.role} ${key.customer ?? `of ${key.org.name}`}) is revoked`);
     });
+}
+
+function scopes(value: string): readonly Scope[] {
+  const names = value.split(',').map((name) => name.trim());
+  const known = SCOPES.filter((scope) => names.includes(scope));
+  if (known.length === new Set(names).size) return known;
+  throw new InvalidArgumentError(`Give some of ${SCOPES.join(', ')}, with commas between.`);
 }
 
 function duration(value: string): number {

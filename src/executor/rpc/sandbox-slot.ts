@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../../core/errors.ts';
@@ -6,6 +7,8 @@ import type { RpcName } from './rpc-client.ts';
 
 /** Sandboxes of one customer at a time: one for each process that runs programs for it. */
 const MAX_SLOTS = 16;
+
+const DIGESTED = 'customer-';
 
 /** A name that no other process uses. */
 export interface SandboxSlot {
@@ -24,10 +27,16 @@ export async function takeSlot(folder: string, customer: string): Promise<Sandbo
     const path = join(folder, `${customer}.${slot}`);
     try {
       const lock = await FileLock.acquire({ path, what: `Sandbox ${slot} of customer "${customer}"` });
-      return { name: { namespace: customer, sandbox: `workcell-${slot}` }, lock };
+      return { name: { namespace: namespaceOf(customer), sandbox: `workcell-${slot}` }, lock };
     } catch (error) {
       if (!isWorkcellError(error) || error.code !== 'busy') throw error;
     }
   }
   throw new WorkcellError('busy', `${MAX_SLOTS} processes run programs of customer "${customer}" already`);
+}
+
+/** Namespaces take no dots. What a digest stands for is never the id of a customer as it is. */
+function namespaceOf(customer: string): string {
+  if (!customer.includes('.') && !customer.startsWith(DIGESTED)) return customer;
+  return `${DIGESTED}${createHash('sha256').update(customer).digest('hex').slice(0, 40)}`;
 }

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { Principal } from '../../core/principal.ts';
 import {
   type Page,
   pageQuerySchema,
@@ -8,7 +9,6 @@ import {
   type UsageSummary,
   type VolumeResponse,
 } from '../../protocol/rest.ts';
-import type { Principal } from '../principal.ts';
 import type { SandboxRegistry } from '../registry.ts';
 import { billingPeriod, type Run, usageBreakdown, usageSummary } from '../usage.ts';
 import type { UsageLedger } from '../usage-ledger.ts';

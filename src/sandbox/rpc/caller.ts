@@ -1,6 +1,6 @@
+import { isUnrestricted, type Principal } from '../../core/principal.ts';
 import { ANY_NAMESPACE } from '../../protocol/json-rpc.ts';
 import type { CreateSandboxRequest } from '../../protocol/rest.ts';
-import type { Principal } from '../principal.ts';
 import type { SandboxRegistry } from '../registry.ts';
 import type { Sandbox } from '../sandbox.ts';
 
@@ -9,7 +9,7 @@ export interface RpcCaller {
   /** Sandboxes of different organisations never meet, whatever their names. */
   readonly orgId: string;
   /** Whether folders of the host may be mounted, within those that the server allows at all. */
-  readonly administrator: boolean;
+  readonly mayBind: boolean;
   /** The one namespace that the key is for, or `*`. */
   readonly namespace: string;
   readonly sandboxes: CallerSandboxes;
@@ -31,7 +31,7 @@ export function callerOf(registry: SandboxRegistry, principal: Principal): RpcCa
   const own = (): Sandbox[] => registry.visibleTo(principal).filter(({ record }) => record.orgId === principal.org.id);
   return {
     orgId: principal.org.id,
-    administrator: principal.role === 'administrator',
+    mayBind: isUnrestricted(principal),
     namespace: principal.namespace ?? ANY_NAMESPACE,
     sandboxes: {
       create: (request) => registry.create(principal, request),

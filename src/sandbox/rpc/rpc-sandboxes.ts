@@ -96,7 +96,7 @@ export class RpcSandboxes {
 
   /** A configuration counts when it names an image, as in the original; one that does not is refused and not ignored. */
   #requestFor(caller: RpcCaller, named: NamedSandbox, config: SandboxConfig | undefined): CreateSandboxRequest {
-    if (config?.image) return toCreateRequest(named, { ...config, image: config.image }, caller.administrator);
+    if (config?.image) return toCreateRequest(named, { ...config, image: config.image }, caller.mayBind);
     if (config !== undefined && !isEmpty(config))
       throw new WorkcellError('invalid_argument', 'A configuration needs "image"; give the whole of it, or none');
     const remembered = this.#remembered.get(keyOf(caller, named))?.request;

@@ -226,6 +226,27 @@ describe('a sandbox on a server of the 0.2 line', () => {
     await expect(executor.execute(program('export default 1'))).rejects.toMatchObject({ code: 'server_unreachable' });
   });
 
+  it('is in a namespace of its customer, also when the id has a dot, which no namespace may have', async () => {
+    const executor = await open();
+    const namespaceOf = async (customer: string) => {
+      let namespace = '';
+      await executor.execute(
+        program('export default 1', {
+          customer,
+          onSandbox: ({ id }) => {
+            namespace = id.split('/')[0] ?? '';
+          },
+        }),
+      );
+      return namespace;
+    };
+    expect(await namespaceOf('bob')).toBe('bob');
+    const dotted = await namespaceOf('acme.bob');
+    expect(dotted).toMatch(/^customer-[0-9a-f]{40}$/);
+    expect(await namespaceOf(dotted)).toMatch(/^customer-[0-9a-f]{40}$/);
+    expect(await namespaceOf(dotted)).not.toBe(dotted);
+  });
+
   it('is not started when the customer has put a link where its mailbox belongs', async () => {
     await symlink(join(root, 'other'), join(root, 'files/.workcell'));
     const executor = await open();

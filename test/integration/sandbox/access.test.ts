@@ -4,7 +4,9 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket } from 'ws';
+import { SCOPES } from '../../../src/core/principal.ts';
 import { encodeFrame, MAX_FRAME_BYTES } from '../../../src/protocol/agent-frames.ts';
+import type { NewKey } from '../../../src/sandbox/new-key.ts';
 import { eventually } from '../../support/processes.ts';
 import { openQuietServer, type QuietServer } from '../../support/quiet-server.ts';
 import { API_KEY, sandboxSpec } from '../../support/sandbox-server.ts';
@@ -113,6 +115,49 @@ describe('a key', () => {
   it('that expires loses its agent connections', async () => {
     const { secret } = await server.store.create({ name: 'brief', role: 'administrator', expiresInMs: 1000 });
     expect(await closeOf(await openSocket(secret.reveal()))).toBe(1006);
+  });
+});
+
+describe('the sandbox API', () => {
+  const paths = ['/v1/sandboxes', '/v1/volumes', '/v1/volumes/default', '/v1/quotas', '/v1/events', '/v1/me/org'];
+  const status = async (wanted: NewKey) => {
+    const key = (await server.store.create(wanted)).secret.reveal();
+    const rpc = await server.call('POST', '/api/v1/rpc', {
+      key,
+      body: { jsonrpc: '2.0', method: 'sandbox.metrics.get', params: { sandbox: null, namespace: '*' }, id: 1 },
+    });
+    const answers = await Promise.all(paths.map((path) => server.call('GET', path, { key })));
+    return { answers, rpc, key };
+  };
+
+  it('refuses keys of customers everywhere, in the words of each API', async () => {
+    const wanted = { name: 'c', role: 'customer', customer: 'acme.ann', scopes: SCOPES } as const;
+    const { answers, rpc, key } = await status(wanted);
+    for (const answer of answers) expect(answer).toMatchObject({ status: 403, body: { error: { code: 'forbidden' } } });
+    await expect(openSocket(key)).rejects.toThrow(/403/);
+    expect(rpc).toMatchObject({ status: 403, body: { jsonrpc: '2.0', error: { data: { reason: 'forbidden' } } } });
+  });
+
+  it.each(['read', 'execute', 'files'] as const)('refuses keys without the scope %s', async (left) => {
+    const scopes = SCOPES.filter((scope) => scope !== left);
+    const { answers, rpc } = await status({ name: 'o', role: 'organisation', scopes });
+    for (const answer of [...answers, rpc]) expect(answer.status).toBe(403);
+  });
+
+  it('takes others, and lets only an administrator with all scopes mount folders of the host', async () => {
+    const scopes = ['read', 'execute', 'files'] as const;
+    const { answers, rpc } = await status({ name: 'o', role: 'organisation', scopes });
+    for (const answer of [...answers, rpc]) expect(answer.status).toBe(200);
+    const mounts = [{ type: 'bind', host: join(server.folder, 'shared'), guest: '/x' }];
+    await mkdir(join(server.folder, 'shared'));
+    const mount = async (name: string, options: Partial<NewKey>) => {
+      const { secret } = await server.store.create({ name, role: 'administrator', ...options });
+      const body = { ...sandboxSpec(name), mounts };
+      return (await server.call('POST', '/v1/sandboxes', { key: secret.reveal(), body })).status;
+    };
+    expect(await mount('some-scopes', { scopes })).toBe(403);
+    expect(await mount('organisation', { role: 'organisation' })).toBe(403);
+    expect(await mount('all-scopes', {})).toBe(200);
   });
 });
 

@@ -3,10 +3,10 @@ import { PassThrough } from 'node:stream';
 import { type FastifyInstance, fastify } from 'fastify';
 import { request } from 'undici';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DEFAULT_ORGANISATION, type Principal, SCOPES } from '../../../src/core/principal.ts';
 import { authenticateRequests } from '../../../src/sandbox/authenticate-requests.ts';
 import { Authenticator } from '../../../src/sandbox/authenticator.ts';
 import { KeyStore } from '../../../src/sandbox/key-store.ts';
-import { DEFAULT_ORGANISATION } from '../../../src/sandbox/principal.ts';
 import { Secret } from '../../../src/util/secret.ts';
 import { type TempFolder, tempFolder } from '../../support/temp-folder.ts';
 
@@ -21,8 +21,8 @@ beforeEach(async () => {
   app = fastify({ forceCloseConnections: true });
   open = new Set();
   authenticateRequests(app, new Authenticator([new Secret('fixed'), store]));
-  app.get('/key', async ({ principal }) => principal);
-  app.get('/legacy', { config: { access: 'legacy' } }, async ({ principal }) => principal);
+  app.get('/key', async ({ principal }) => told(principal));
+  app.get('/legacy', { config: { access: 'legacy' } }, async ({ principal }) => told(principal));
   app.get('/stream', (_request, reply) => {
     const stream = new PassThrough();
     stream.write('first');
@@ -37,6 +37,7 @@ afterEach(async () => {
 });
 
 const make = (name: string) => store.create({ name, role: 'organisation' });
+const told = (principal: Principal) => ({ ...principal, scopes: [...principal.scopes] });
 const bearer = (secret: Secret) => ({ authorization: `Bearer ${secret.reveal()}` });
 const get = async (url: string, headers: Record<string, string> = {}) => {
   const { statusCode, body } = await app.inject({ url, headers });
@@ -51,8 +52,9 @@ describe('a route', () => {
       role: 'organisation',
       org: key.org,
       maxSandboxes: 2,
+      scopes: SCOPES,
     });
-    const administrator = { role: 'administrator', org: DEFAULT_ORGANISATION };
+    const administrator = { role: 'administrator', org: DEFAULT_ORGANISATION, scopes: SCOPES };
     expect(await get('/key', { authorization: 'Bearer fixed' })).toEqual(administrator);
     expect(await get('/key', { authorization: 'bearer fixed' })).toEqual(administrator);
     for (const authorization of ['', 'fixed', 'Bearer Fixed', 'Bearer fixed0'])

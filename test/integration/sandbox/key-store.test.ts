@@ -3,10 +3,11 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { KeyStore } from '../../../src/sandbox/key-store.ts';
-import { DEFAULT_ORGANISATION } from '../../../src/sandbox/principal.ts';
+import { DEFAULT_ORGANISATION, type Principal, SCOPES, type Scope } from '../../../src/core/principal.ts';
+import { type CreatedKey, KeyStore } from '../../../src/sandbox/key-store.ts';
 import { type TempFolder, tempFolder } from '../../support/temp-folder.ts';
 
+const CUSTOMER = 'customer' as const;
 const DAY_MS = 24 * 60 * 60_000;
 const MODULE = new URL('../../../src/sandbox/key-store.ts', import.meta.url).href;
 
@@ -17,6 +18,11 @@ const path = () => join(folder.path, 'state/keys.json');
 const open = () => new KeyStore(join(folder.path, 'state'), { now: () => now });
 const make = (options: Partial<Parameters<KeyStore['create']>[0]> = {}) =>
   store.create({ name: 'a key', role: 'organisation', ...options });
+async function principalOf({ secret }: CreatedKey): Promise<Principal> {
+  const principal = await store.find(secret.reveal());
+  if (principal === undefined) throw new Error('The key lets nobody in');
+  return principal;
+}
 
 beforeEach(async () => {
   folder = await tempFolder();
@@ -30,7 +36,13 @@ describe('a new key', () => {
     const { secret, key } = await make({ org: 'acme', maxSandboxes: 3 });
     expect(secret.reveal()).toMatch(/^msb_[0-9a-f]{64}$/);
     const org = { id: expect.stringMatching(/^[0-9a-f-]{36}$/), name: 'acme' };
-    expect(await store.find(secret.reveal())).toEqual({ keyId: key.id, role: 'organisation', org, maxSandboxes: 3 });
+    expect(await store.find(secret.reveal())).toEqual({
+      keyId: key.id,
+      role: 'organisation',
+      org,
+      maxSandboxes: 3,
+      scopes: new Set(SCOPES),
+    });
   });
 
   it('belongs to the default organisation when it names none', async () => {
@@ -39,13 +51,50 @@ describe('a new key', () => {
       keyId: key.id,
       role: 'administrator',
       org: DEFAULT_ORGANISATION,
+      scopes: new Set(SCOPES),
     });
   });
 
   it('shares its organisation with every other key that names it', async () => {
-    const [one, two, other] = [await make({ org: 'acme' }), await make({ org: 'acme' }), await make({ org: 'Acme' })];
+    const [one, two, other] = [await make({ org: 'acme' }), await make({ org: 'acme' }), await make({ org: 'acme2' })];
     expect(two.key.org).toEqual(one.key.org);
     expect(other.key.org.id).not.toBe(one.key.org.id);
+    await expect(make({ org: 'Acme' })).rejects.toThrow(/differs from the existing "acme" only in case/);
+    await expect(make({ org: 'DEFAULT' })).rejects.toThrow(/differs from the existing "default" only in case/);
+  });
+
+  it('of a customer is good for that customer alone, and has the scopes that it was given, or the usual ones', async () => {
+    const usual = await make({ role: 'customer', customer: 'acme.ann' });
+    const scopes = ['execute', 'read'] as const;
+    const given = await make({ role: 'customer', org: 'acme', customer: 'bob', scopes, expiresInMs: DAY_MS });
+    expect(await store.find(usual.secret.reveal())).toEqual({
+      keyId: usual.key.id,
+      role: 'customer',
+      org: usual.key.org,
+      customer: 'acme.ann',
+      scopes: new Set(['read', 'execute', 'files', 'sessions', 'mcp']),
+    });
+    expect(await store.find(given.secret.reveal())).toMatchObject({
+      org: { ...usual.key.org, name: 'acme' },
+      customer: 'acme.bob',
+      scopes: new Set(['read', 'execute']),
+      expiresAt: now + DAY_MS,
+    });
+    expect(given.key).toMatchObject({ customer: 'acme.bob', scopes: ['read', 'execute'] });
+    expect((await make({ role: 'customer', customer: 'ann' })).key.org).toEqual(DEFAULT_ORGANISATION);
+  });
+
+  it('that another key makes tells which one, and reaches no further', async () => {
+    const maker = await principalOf(await make({ org: 'acme' }));
+    const made = await store.createFor(maker, { name: 'ann', role: 'customer', customer: 'acme.ann' });
+    expect(made.key).toMatchObject({ createdBy: maker.keyId, customer: 'acme.ann' });
+    const wanted = { name: 'up', role: 'administrator' } as const;
+    await expect(store.createFor(maker, wanted)).rejects.toMatchObject({ code: 'forbidden' });
+    const { key: foreign } = await make({ org: 'box' });
+    await expect(store.revokeFor(maker, foreign.id)).rejects.toMatchObject({ code: 'not_found' });
+    expect((await store.listFor(maker)).map(({ id }) => id)).toEqual([maker.keyId, made.key.id]);
+    expect(await store.revokeFor(maker, made.key.id)).toMatchObject({ active: false });
+    expect(await store.find(made.secret.reveal())).toBeUndefined();
   });
 
   it('is kept as a hash only, in a file that nobody else can read', async () => {
@@ -66,6 +115,14 @@ describe('a new key', () => {
     ['an organisation without a name', { org: '' }],
     ['no sandboxes', { maxSandboxes: 0 }],
     ['half a sandbox', { maxSandboxes: 1.5 }],
+    ['a customer that is a path', { role: CUSTOMER, customer: '../x' }],
+    ['a customer of another organisation', { role: CUSTOMER, customer: 'box.ann', org: 'acme' }],
+    ['a customer of two spellings', { role: CUSTOMER, customer: 'default.ann' }],
+    ['the role of a customer, and no customer', { role: CUSTOMER }],
+    ['a customer, and the role of an organisation', { customer: 'ann' }],
+    ['sandboxes for a customer', { role: CUSTOMER, customer: 'ann', maxSandboxes: 1 }],
+    ['no scopes', { scopes: [] as Scope[] }],
+    ['a scope that there is not', { scopes: ['read', 'everything'] as Scope[] }],
     ['no time', { expiresInMs: 0 }],
     ['more time than ten years', { expiresInMs: 3650 * DAY_MS + 1 }],
   ])('is refused with %s, and nothing is written', async (_what, options) => {
@@ -135,13 +192,31 @@ describe('the file', () => {
   it('lets nobody in while it is damaged, and everybody again when it is restored', async () => {
     const secret = (await make()).secret.reveal();
     const text = await readFile(path(), 'utf8');
-    for (const damaged of ['', '{', '{}', '[]', text.replace('"version": 1', '"version": 2'), text.slice(0, -20)]) {
+    for (const damaged of [
+      '',
+      '{',
+      '{}',
+      '[]',
+      text.replace('"version": 2', '"version": 3'),
+      text.replace('"organisation"', '"customer"'),
+      text.slice(0, -20),
+    ]) {
       await writeFile(path(), damaged);
       await expect(store.find(secret)).rejects.toMatchObject({ code: 'storage_failed' });
       await expect(make()).rejects.toMatchObject({ code: 'storage_failed' });
     }
     await writeFile(path(), text);
     expect(await store.find(secret)).toBeDefined();
+  });
+
+  it('of the first version lets in whom it did, and becomes one of this version with the next change', async () => {
+    const { secret, key } = await make({ org: 'acme' });
+    const text = await readFile(path(), 'utf8');
+    await writeFile(path(), text.replace('"version": 2', '"version": 1'));
+    const principal = await store.find(secret.reveal());
+    expect(principal).toMatchObject({ keyId: key.id, role: 'organisation', scopes: new Set(SCOPES) });
+    await make();
+    expect(JSON.parse(await readFile(path(), 'utf8'))).toMatchObject({ version: 2, keys: [{ id: key.id }, {}] });
   });
 
   it('that is missing holds no keys', async () => {
@@ -153,10 +228,15 @@ describe('the file', () => {
 
 describe('a token of the JSON-RPC line', () => {
   it('speaks for its namespace alone, or for the administrator', async () => {
-    const org = DEFAULT_ORGANISATION;
+    const [org, scopes] = [DEFAULT_ORGANISATION, new Set(SCOPES)];
     const token = async (namespace: string) => (await store.createToken(namespace, DAY_MS)).reveal();
-    expect(await store.findToken(await token('acme'))).toEqual({ role: 'organisation', org, namespace: 'acme' });
-    expect(await store.findToken(await token('*'))).toEqual({ role: 'administrator', org });
+    expect(await store.findToken(await token('acme'))).toEqual({
+      role: 'organisation',
+      org,
+      namespace: 'acme',
+      scopes,
+    });
+    expect(await store.findToken(await token('*'))).toEqual({ role: 'administrator', org, scopes });
     expect(await open().findToken(await token('new'))).toMatchObject({ namespace: 'new' });
     await expect(token('../x')).rejects.toMatchObject({ code: 'invalid_argument' });
   });

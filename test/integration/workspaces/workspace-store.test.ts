@@ -63,6 +63,16 @@ describe('WorkspaceStore.open()', () => {
     expect((await store.open(acme)).customer).toBe('acme');
   });
 
+  test('keeps customers of different organisations apart, and refuses twins of one', async () => {
+    const { root, store } = await freshStore();
+    const [ann, twin, other] = [parseCustomerId('acme.ann'), parseCustomerId('acme.Ann'), parseCustomerId('box.ann')];
+    expect(await store.open(ann)).toMatchObject({ customer: ann, filesPath: join(root, 'acme.ann/files') });
+    await store.open(other);
+    await store.open(parseCustomerId('ann'));
+    await expect(store.open(twin)).rejects.toThrow(/the existing id "acme.ann" differs from it only in case/);
+    expect((await readdir(root)).sort()).toEqual(['acme.ann', 'ann', 'box.ann']);
+  });
+
   test('makes one of two ids that differ only in case and are asked for at once', async () => {
     const { root } = await freshStore();
     for (let round = 0; round < 10; round++) {
@@ -159,11 +169,11 @@ describe('WorkspaceStore.find() and list()', () => {
 
   test('list the customers sorted, and nothing else that lies in the root', async () => {
     const { root, store } = await freshStore();
-    for (const id of ['b', 'a-2', 'a', 'C']) await store.open(parseCustomerId(id));
+    for (const id of ['b', 'a-2', 'a', 'C', 'acme.ann']) await store.open(parseCustomerId(id));
     await mkdir(join(root, '.trash'));
-    await mkdir(join(root, 'not an id'));
+    for (const name of ['not an id', 'a.b.c', 'default.ann']) await mkdir(join(root, name));
     await writeFile(join(root, 'file'), '');
     await symlink('a', join(root, 'link'));
-    expect(await store.list()).toEqual(['C', 'a', 'a-2', 'b']);
+    expect(await store.list()).toEqual(['C', 'a', 'a-2', 'acme.ann', 'b']);
   });
 });

@@ -222,7 +222,7 @@ describe('records', () => {
     const { broker } = brokerFor({
       answer,
       onCalled: ({ seq, tool }) => events.push(`called ${seq} ${tool}`),
-      onReturned: ({ seq, ok }) => events.push(`returned ${seq} ${ok}`),
+      onReturned: async ({ seq, ok }) => events.push(`returned ${seq} ${ok}`) > 0,
     });
     const slow = broker.call(request({ n: 1 }));
     await broker.call(request({}, 'other'));
@@ -247,6 +247,34 @@ describe('records', () => {
   });
 });
 
+describe('what is kept', () => {
+  it('comes before the answer, which the program gets whole', async () => {
+    const kept = Promise.withResolvers<boolean>();
+    const seen: ToolOutcome[] = [];
+    const { broker } = brokerFor({
+      onReturned: (_record, outcome) => {
+        seen.push(outcome);
+        return kept.promise;
+      },
+    });
+    let answer: ToolOutcome | undefined;
+    const answered = broker.call(request({ n: 1 })).then((outcome) => {
+      answer = outcome;
+    });
+    await broker.call(request({}, 'other')).then(({ ok }) => expect(ok).toBe(false));
+    expect(seen).toMatchObject([{ ok: false }, { ok: true, value: { n: 1 } }]);
+    expect(answer).toBeUndefined();
+    kept.resolve(true);
+    await answered;
+    expect(answer).toEqual({ ok: true, value: { n: 1 } });
+  });
+
+  it('is what a program may know: the answer of a call that could not be kept is none', async () => {
+    const { broker } = brokerFor({ onReturned: async () => false });
+    expect(codeOf(await broker.call(request({ n: 1 })))).toBe('cancelled');
+  });
+});
+
 describe('closing', () => {
   const untilAborted: Answer = (call) =>
     new Promise((resolve) => {
@@ -261,6 +289,18 @@ describe('closing', () => {
     expect(codeOf(await inFlight)).toBe('cancelled');
     expect(codeOf(await broker.call(request({})))).toBe('cancelled');
     expect(sent).toHaveLength(1);
+  });
+
+  it('after a run that was cut off leaves the calls in flight without an outcome', async () => {
+    const returned: number[] = [];
+    const { broker } = brokerFor({
+      answer: untilAborted,
+      onReturned: async ({ seq }) => returned.push(seq) > 0,
+    });
+    const inFlight = broker.call(request({}));
+    await broker[Symbol.asyncDispose]();
+    await inFlight;
+    expect([returned, broker.records]).toEqual([[], []]);
   });
 
   it('twice is fine', async () => {
@@ -289,7 +329,7 @@ describe('approval', () => {
     const { broker, sent } = brokerFor({
       approve: async ({ seq, server, tool, arguments: args }) => {
         asked.push({ seq, server, tool, args, sent: sent.length });
-        return 'approved';
+        return undefined;
       },
     });
     expect(codeOf(await broker.call(request({ n: 1 }, 'other')))).toBe('not_selected');
@@ -321,10 +361,18 @@ describe('approval', () => {
     expect(broker.openCalls).toBe(0);
   });
 
-  it('that is left open leaves no record of an end', async () => {
+  it('that is left open by a run that was cut off leaves no record of an end', async () => {
     const returned: unknown[] = [];
-    const { broker, sent } = brokerFor({ approve: async () => 'left', onReturned: (record) => returned.push(record) });
-    expect(codeOf(await broker.call(request({ n: 1 })))).toBe('cancelled');
+    const { broker, sent } = brokerFor({
+      approve: (_, signal) =>
+        new Promise((resolve) => {
+          signal.addEventListener('abort', () => resolve({ code: 'cancelled', message: 'given up' }));
+        }),
+      onReturned: async (record) => returned.push(record) > 0,
+    });
+    const call = broker.call(request({ n: 1 }));
+    await broker[Symbol.asyncDispose]();
+    expect(codeOf(await call)).toBe('cancelled');
     expect([returned, broker.records, sent]).toEqual([[], [], []]);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ExecutionId } from '../../../src/core/ids.ts';
 import type { SessionEvent } from '../../../src/sessions/events.ts';
-import { decidedEvent, executionApprovals } from '../../../src/sessions/execution-approvals.ts';
+import { decidedEvent, ExecutionApprovals, type RecordedApproval } from '../../../src/sessions/execution-approvals.ts';
 import { interruptedEvent } from '../../../src/sessions/outcome-event.ts';
 
 const executionId = 'e1';
@@ -22,10 +22,14 @@ const returned: SessionEvent = { type: 'tool.returned', executionId, call: 1, ok
 const resumed = (replay = true): SessionEvent => ({ type: 'execution.resumed', executionId, attempt: 2, replay });
 const finished: SessionEvent = interruptedEvent(executionId as ExecutionId, new Error('x'));
 
-function states(...events: SessionEvent[]): string[] {
-  return executionApprovals(events.map((event) => ({ ...event, at: '2026-01-01T00:00:00.000Z' }))).map(
-    ({ state }) => state,
-  );
+function approvalsOf(events: readonly SessionEvent[]): readonly RecordedApproval[] {
+  const approvals = new ExecutionApprovals();
+  for (const event of events) approvals.push({ ...event, at: '2026-01-01T00:00:00.000Z' });
+  return approvals.all;
+}
+
+function states(...events: readonly SessionEvent[]): readonly string[] {
+  return approvalsOf(events).map(({ state }) => state);
 }
 
 describe('an approval', () => {
@@ -51,8 +55,7 @@ describe('an approval', () => {
   });
 
   it('keeps the first decision', () => {
-    const at = '2026-01-01T00:00:00.000Z';
-    const events = [requested(), decided(false), decided(true)].map((event) => ({ ...event, at }));
-    expect(executionApprovals(events)[0]?.decided).toMatchObject({ approved: false, by: 'ann', reason: null });
+    const [approval] = approvalsOf([requested(), decided(false), decided(true)]);
+    expect(approval?.decided).toMatchObject({ approved: false, by: 'ann', reason: null });
   });
 });

@@ -4,7 +4,7 @@ import { RpcMethods } from '../../../../src/sandbox/rpc/methods.ts';
 
 const caller = (namespace: string): RpcCaller => ({
   orgId: 'org',
-  administrator: false,
+  mayBind: false,
   namespace,
   sandboxes: {
     create: () => Promise.reject(new Error('created')),

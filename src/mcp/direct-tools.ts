@@ -1,0 +1,83 @@
+import {
+  type CallToolResult,
+  type ContentBlock,
+  ContentBlockSchema,
+  type Tool,
+} from '@modelcontextprotocol/sdk/types.js';
+import { isFields } from '../core/fields.ts';
+import { type JsonSchema, type ToolDescriptor, toolName } from '../core/tool.ts';
+import type { ToolCallAnswer } from '../workcell/call-tool.ts';
+import type { Customer } from '../workcell/customer.ts';
+import { directNames } from './direct-names.ts';
+import { progressOf } from './progress.ts';
+import type { CallTool, ToolSource } from './tool-table.ts';
+
+/** The tools of a customer's MCP servers themselves, each with its own schemas, annotations and results. */
+export class DirectTools implements ToolSource {
+  readonly #customer: Customer;
+
+  constructor(customer: Customer) {
+    this.#customer = customer;
+  }
+
+  list(): readonly Tool[] {
+    return [...this.#tools()].map(([name, tool]) => definitionOf(name, tool));
+  }
+
+  find(name: string): CallTool | undefined {
+    const tool = this.#tools().get(name);
+    if (tool === undefined) return undefined;
+    return async (args, extra) => {
+      const tell = progressOf(extra);
+      const answer = await this.#customer.callTool({
+        tool: toolName(tool),
+        arguments: args,
+        signal: extra.signal,
+        onProgress: tell,
+      });
+      return resultOf(answer);
+    };
+  }
+
+  #tools(): ReadonlyMap<string, ToolDescriptor> {
+    return directNames(this.#customer.listTools().filter(({ kind }) => kind === 'upstream'));
+  }
+}
+
+function definitionOf(name: string, tool: ToolDescriptor): Tool {
+  const { description, inputSchema, outputSchema, annotations } = tool;
+  return {
+    name,
+    ...(annotations?.title === undefined ? {} : { title: annotations.title }),
+    description,
+    inputSchema: isObjectSchema(inputSchema) ? inputSchema : { type: 'object' },
+    ...(isObjectSchema(outputSchema) ? { outputSchema } : {}),
+    ...(annotations === undefined ? {} : { annotations }),
+  };
+}
+
+/** The protocol knows no other; the broker checks the arguments by what the server says. */
+function isObjectSchema(schema: JsonSchema | undefined): schema is Tool['inputSchema'] {
+  return isFields(schema) && schema['type'] === 'object';
+}
+
+function resultOf(answer: ToolCallAnswer): CallToolResult {
+  if (!answer.ok) {
+    const { code, message } = answer.error;
+    return { content: [{ type: 'text', text: `${code}: ${message}` }], isError: true };
+  }
+  const { value, result } = answer;
+  // A resource or a prompt, which programs get as a value.
+  if (result === undefined) return { content: [{ type: 'text', text: JSON.stringify(value) }], ...structured(value) };
+  return { content: result.content.map(blockOf), ...structured(result.structuredContent) };
+}
+
+function structured(value: unknown): Pick<CallToolResult, 'structuredContent'> {
+  return isFields(value) ? { structuredContent: value } : {};
+}
+
+/** As it came; a kind of block that the protocol does not know would make the whole result invalid. */
+function blockOf(block: unknown): ContentBlock {
+  const { success, data } = ContentBlockSchema.safeParse(block);
+  return success ? data : { type: 'text', text: JSON.stringify(block) };
+}
