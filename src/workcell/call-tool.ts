@@ -73,6 +73,7 @@ export async function callTool(
       limits: config.limits,
       hub: { callTool: (call) => recorded.callTool({ ...call, onResult }) },
       customer: workspace.customer,
+      runId: facts.id,
       ...log.brokerHooks,
       onProgress: (_call, progress) => request.onProgress?.(progress),
     });

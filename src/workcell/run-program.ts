@@ -13,6 +13,7 @@ import { LearnedResults } from './learned-results.ts';
 import type { LiveExecution } from './live-execution.ts';
 import { type ExecutionOrigin, ObservedExecution } from './observed-execution.ts';
 import type { PreparedProgram } from './prepare-program.ts';
+import type { SessionOfProgram } from './session-of-program.ts';
 import type { Stopwatch } from './stopwatch.ts';
 
 /** A program that only has to be run. */
@@ -21,6 +22,7 @@ export interface RunnableProgram {
   /** What it may call. */
   readonly tools: readonly ToolDescriptor[];
   readonly build: PreparedProgram['build'];
+  readonly session: SessionOfProgram;
   /** Answers what it has done before. */
   readonly replay?: Replay | undefined;
   /** Milliseconds of running; default that of the configuration. */
@@ -47,7 +49,7 @@ export async function runProgram(
   { live, log, workspace, context }: RunsIn,
 ): Promise<ExecutionResult> {
   const { config, catalog, hub } = context;
-  const { facts, tools, build, replay, watch, selectMs, generateMs } = program;
+  const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
   const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
   let sandbox: SandboxInfo | null = null;
@@ -76,11 +78,13 @@ export async function runProgram(
     const run = await executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
+      hold: () => workspace.tenure.share(),
       program: {
         id,
         ...build.runs,
         outputBytes: config.limits.outputBytes,
         valueBytes: config.limits.valueBytes,
+        session: session.told,
       },
       timeoutMs: program.timeoutMs ?? config.limits.timeoutMs,
       signal: AbortSignal.any(signals),
@@ -96,6 +100,7 @@ export async function runProgram(
         onOutput: (stream, text) => log.output(stream, text),
         onCall: ({ server, tool, input, signal }) =>
           broker.call({ server, tool, arguments: input }, AbortSignal.any([signal, ...signals])),
+        onCheckpoint: ({ step, context }) => session.setCheckpoint(step, context),
       },
     });
     const divergence = replay?.end(run.status);
