@@ -376,6 +376,22 @@ describe('workcell mcp install', () => {
     },
   );
 
+  it.each([
+    ['http://h:5/', [], 'http://h:5/mcp'],
+    ['http://h:5', ['--customer', 'acme', '--tools', 'both'], 'http://h:5/customers/acme/mcp?tools=both'],
+    ['https://h/behind/a/proxy', ['--customer', 'acme'], 'https://h/behind/a/proxy'],
+  ])('prints an entry for a server that runs at %s, without a key', async (url, more, expected) => {
+    const { stdout, stderr } = await workcell(['mcp', 'install', 'claude-code', '--url', url, ...more]);
+    expect(JSON.parse(stdout).mcpServers.workcell).toMatchObject({ type: 'http', url: expected });
+    expect(stderr).toContain('set WORKCELL_API_KEY to it where claude-code is started');
+  });
+
+  it.each(['ftp://h/', 'h:5', 'http://ann:secret@h/'])('takes no URL that is none: %s', async (url) => {
+    const { code, stderr } = await workcell(['mcp', 'install', 'cursor', '--url', url]);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('must be an http or https URL') });
+    expect(stderr).not.toContain('secret');
+  });
+
   it('does not print and write at once', async () => {
     const both = await workcell(['mcp', 'install', 'cursor', '--print', '--write']);
     expect(both).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('cannot be used with') });
