@@ -27,13 +27,15 @@ import { shareWorkspace } from '../workspaces/share-workspace.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import { CustomerFiles } from './customer-files.ts';
+import type { QuotaUsage } from './customer-quota.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
 import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
-import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
+import type { Begun, StartedExecution } from './executions.ts';
 import type { LiveExecution } from './live-execution.ts';
+import type { Admission, CustomerQuotas } from './quotas.ts';
 import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
@@ -45,13 +47,13 @@ import {
   setCheckpoint,
 } from './session-changes.ts';
 import { Skills } from './skills.ts';
+import type { WatchOptions } from './watch-execution.ts';
 
 /** What all customers share. */
 export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
   readonly sharedSkills: SkillStore;
   readonly onToolsChanged: (listener: () => void) => () => void;
-  /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
-  readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
+  readonly quotas: CustomerQuotas;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
 }
@@ -89,7 +91,10 @@ export class Customer {
     this.files = new CustomerFiles({
       open: () => this.#share(),
       find: async () => (await this.#use((state) => state.find()))?.workspace,
-      admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
+      admit: async (bytes) => {
+        const { workspace } = await this.#use((state) => state.open());
+        await this.#context().quotas.admitBytes(workspace, bytes);
+      },
       archiveLimits: () => {
         const { workspace } = this.#context().config;
         return { bytes: workspace.maxArchiveBytes, entries: workspace.maxArchiveFiles };
@@ -190,6 +195,7 @@ export class Customer {
       const context = this.#context();
       const answer = Promise.withResolvers<ToolCallAnswer>();
       const { outcome } = state.executions.run({ tools: [request.tool], signal: request.signal }, async (live) => {
+        await using _admission = await context.quotas.admitCall(workspace);
         await using session = await sessions.openOrCreate(state.callSession());
         return await callTool(live, request, workspace, session, { ...context, onAnswer: answer.resolve });
       });
@@ -263,6 +269,12 @@ export class Customer {
     await this.#use(async (state) => (await state.find())?.usage.clear());
   }
 
+  /** What it uses of its quotas, and what is left. */
+  async usage(): Promise<QuotaUsage> {
+    const { workspace } = await this.#use((state) => state.open());
+    return await this.#context().quotas.usage(workspace);
+  }
+
   async #shelf(): Promise<SkillShelf> {
     const { sharedSkills } = this.#context();
     const found = await this.#use((state) => state.find());
@@ -278,6 +290,8 @@ export class Customer {
 
   async #execute(live: LiveExecution, request: ExecuteRequest, state: CustomerState): Promise<ExecutionResult> {
     const { workspace, sessions, skills, usage } = await state.open();
+    const { limits } = this.#context().config;
+    await using admission = await this.#admit(workspace, live, request.timeoutMs ?? limits.timeoutMs);
     await using session =
       request.session === undefined
         ? await sessions.create()
@@ -285,6 +299,7 @@ export class Customer {
     const context = this.#context();
     const result = await execute(live, request, workspace, session, {
       ...context,
+      executor: async () => admission.metered(await context.executor()),
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
     });
@@ -293,15 +308,26 @@ export class Customer {
   }
 
   async #resume(state: CustomerState, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
-    const live = await state.executions.resume(id, async (resumed, session) => {
+    const live = await state.executions.resume(id, async (resumed, session, { started: { request } }) => {
       using _lease = this.#states.lease(this.id);
       const { workspace, skills } = await state.open();
       const context = this.#context();
       const shelf = new SkillShelf([skills, context.sharedSkills]);
-      return await resume(resumed, options, workspace, session, { ...context, skills: shelf });
+      const timeoutMs = request?.timeoutMs ?? context.config.limits.timeoutMs;
+      await using admission = await this.#admit(workspace, resumed, timeoutMs);
+      return await resume(resumed, options, workspace, session, {
+        ...context,
+        skills: shelf,
+        executor: async () => admission.metered(await context.executor()),
+      });
     });
     const started = await state.executions.started({ isNew: false, live });
     return { ...started, result: () => this.#use(() => started.result()) };
+  }
+
+  /** Before anything is on disk: what is refused leaves nothing behind. */
+  #admit(workspace: Workspace, { signal }: LiveExecution, timeoutMs: number): Promise<Admission> {
+    return this.#context().quotas.admit(workspace, { timeoutMs, signal });
   }
 
   /** Looking for a session must not make a customer. */

@@ -28,6 +28,7 @@ import { createLogger } from './create-logger.ts';
 import { Customer, type CustomerContext, type CustomerStates } from './customer.ts';
 import { CustomerState } from './customer-state.ts';
 import type { LearnedResults } from './learned-results.ts';
+import { CustomerQuotas } from './quotas.ts';
 import { createExecutor, openBackend, type SandboxBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
@@ -98,6 +99,7 @@ export class Workcell implements AsyncDisposable {
   readonly #semantic: SemanticSearch | undefined;
   readonly #selector: ToolSelector;
   readonly #onUsageProblem: CustomerContext['onUsageProblem'];
+  readonly #quotas: CustomerQuotas;
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
   #isDraining = false;
@@ -122,6 +124,16 @@ export class Workcell implements AsyncDisposable {
     });
     this.#customers = new IdleMap({ ...IDLE_CUSTOMERS, make: (id) => new CustomerState(id, this.#workspaces) });
     this.#cleanup.add(() => this.#workspaces.close());
+    this.#quotas = new CustomerQuotas({
+      rules: config.quotas,
+      cpus: config.sandbox.cpus,
+      maxExecutions: config.server.maxExecutions,
+      maxQueued: config.server.maxQueued,
+      queueTimeoutMs: config.server.queueTimeoutMs,
+      onRefused: (quota) => this.metrics.refused(quota),
+      onProblem: (customer, error) =>
+        this.#log.error({ customer, err: error }, 'What an execution has used could not be written down'),
+    });
     this.#sharedSkills = new SkillStore(new GatedFiles(config.paths.skills), 'shared');
     const shelf = new SkillShelf([this.#sharedSkills]);
     this.skills = new Skills({
@@ -297,6 +309,7 @@ export class Workcell implements AsyncDisposable {
       typeChecker: this.#typeChecker,
       hub: this.#tools.hub,
       sharedSkills: this.#sharedSkills,
+      quotas: this.#quotas,
       learn: (results) => this.#learn(results),
       unavailable: unavailableServers(this.#tools.hub),
       onToolsChanged: (listener) => this.#onToolsChanged(listener),

@@ -21,6 +21,8 @@ export interface Workspace {
   readonly sessionsPath: string;
   /** A file that only the host sees: what tools were used for. */
   readonly usagePath: string;
+  /** A file that only the host sees: the CPU time of the day. */
+  readonly cpuPath: string;
   readonly skillsPath: string;
   readonly files: GatedFiles;
   readonly skills: GatedFiles;
@@ -108,6 +110,7 @@ export class WorkspaceStore implements AsyncDisposable {
       filesPath: join(this.#root, ...home, 'files'),
       sessionsPath: join(this.#root, customer, 'sessions'),
       usagePath: join(this.#root, customer, 'usage.json'),
+      cpuPath: join(this.#root, customer, 'cpu.json'),
       skillsPath: join(this.#root, ...home, 'skills'),
       files: new GatedFiles(this.#root, [...home, 'files']),
       skills: new GatedFiles(this.#root, [...home, 'skills']),

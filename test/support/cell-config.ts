@@ -13,6 +13,8 @@ export interface CellOptions {
     Record<string, string | number | boolean | Readonly<Record<string, string | readonly string[]>>>
   >;
   readonly workspace?: Readonly<Record<string, string | number>>;
+  readonly server?: Readonly<Record<string, string | number>>;
+  readonly quotas?: Readonly<Record<string, unknown>>;
   /** Default: the user's cache may hold a model or not, so tools are found by their words alone. */
   readonly embeddings?: Readonly<Record<string, string | boolean>>;
 }
@@ -23,10 +25,20 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
   for (const name of ['workspaces', 'servers', 'skills']) await mkdir(join(folder, name));
   await cp(join(ROOT, 'servers/calculator'), join(servers, 'calculator'), { recursive: true });
   await cp(join(ROOT, 'servers/runtime.ts'), join(servers, 'runtime.ts'));
-  const { mcpServers = {}, limits = {}, sandbox = {}, workspace = {}, embeddings = { mode: 'off' } } = options;
-  const entries = Object.entries(mcpServers).map(([name, { command, args, cwd, env, excludeTools }]) => {
+  const {
+    mcpServers = {},
+    limits = {},
+    sandbox = {},
+    workspace = {},
+    server = {},
+    quotas = {},
+    embeddings = { mode: 'off' },
+  } = options;
+  const entries = Object.entries(mcpServers).map(([name, entry]) => {
+    const { command, args, cwd, env, excludeTools, idempotencyKey = false } = entry;
     const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
-    return [name, { command, args, cwd, env: revealed, ...(excludeTools === undefined ? {} : { excludeTools }) }];
+    const filter = excludeTools === undefined ? {} : { excludeTools };
+    return [name, { command, args, cwd, env: revealed, idempotencyKey, ...filter }];
   });
   const config = {
     paths: { workspaces: './workspaces', servers: './servers', skills: './skills' },
@@ -34,6 +46,8 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
     sandbox,
     workspace,
     limits,
+    server,
+    quotas,
     selector: { embeddings },
     log: { level: 'silent' },
   };
