@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { Argument, Command, Option } from 'commander';
-import { messageOf, WorkcellError } from '../../core/errors.ts';
+import { messageOf } from '../../core/errors.ts';
 import { parseCustomerId } from '../../core/ids.ts';
 import {
   clientConfig,
@@ -13,6 +13,7 @@ import {
   type McpRemote,
   withServer,
 } from '../../mcp/client-config.ts';
+import { endpointUrl } from '../../mcp/endpoint-url.ts';
 import { createMcpServer, TOOL_MODES, type ToolMode } from '../../mcp/server.ts';
 import { readTextIfExists, rewriteFileAtomic } from '../../util/atomic-file.ts';
 import { packageVersion } from '../../util/package-version.ts';
@@ -87,16 +88,11 @@ function ownServer(command: Command): McpCommand {
   return { command: process.execPath, args };
 }
 
-/** Of a server alone the path is added: that of a customer who is named, else that of the key's own. */
-function serverAt(text: string, command: Command): McpRemote {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '')
-    throw new WorkcellError('invalid_argument', '--url must be an http or https URL without a user and a password');
+function serverAt(url: string, command: Command): McpRemote {
   const { customer, tools } = command.optsWithGlobals<InstallOptions>();
   const isNamed = command.getOptionValueSourceWithGlobals('customer') === 'cli';
-  if (url.pathname === '/') url.pathname = isNamed ? `/customers/${parseCustomerId(customer)}/mcp` : '/mcp';
-  if (tools !== 'code') url.searchParams.set('tools', tools);
-  return { url: url.href, keyVariable: KEY_VARIABLE };
+  const whose = isNamed ? parseCustomerId(customer) : undefined;
+  return { url: endpointUrl(url, { customer: whose, tools }), keyVariable: KEY_VARIABLE };
 }
 
 function keySource(client: McpClient): string {
