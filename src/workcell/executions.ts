@@ -202,7 +202,7 @@ export class Executions {
     try {
       const settled = await this.exclusively(id, async (session, history) => {
         if (history.finished !== undefined) return 'ended';
-        if (history.approvals.length > 0) return 'paused';
+        if (history.state(false) === 'paused') return 'paused';
         await session.append(interruptedEvent(id, cutOff(), history.output));
         return 'ended';
       });
