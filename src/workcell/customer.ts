@@ -17,23 +17,24 @@ import {
   type SessionId,
 } from '../core/ids.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
+import type { ProgramExecutor } from '../executor/program-executor.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import { type SessionView, viewSession } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
-import { shareWorkspace } from '../workspaces/share-workspace.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import { CustomerFiles } from './customer-files.ts';
 import type { QuotaUsage } from './customer-quota.ts';
+import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
 import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
-import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
+import type { Begun, StartedExecution } from './executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
 import { type ResumeOptions, resume } from './resume.ts';
@@ -47,10 +48,13 @@ import {
   setCheckpoint,
 } from './session-changes.ts';
 import { Skills } from './skills.ts';
+import type { WatchOptions } from './watch-execution.ts';
 
 /** What all customers share. */
 export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
   readonly sharedSkills: SkillStore;
+  /** What runs programs, if it was needed before. */
+  readonly startedExecutor: () => Promise<ProgramExecutor | undefined>;
   readonly onToolsChanged: (listener: () => void) => () => void;
   readonly quotas: CustomerQuotas;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
@@ -73,6 +77,7 @@ export class Customer {
   readonly skills: Skills;
   /** What is in its workspace, as programs see it at `/workspace`. */
   readonly files: CustomerFiles;
+  readonly snapshots: CustomerSnapshots;
   readonly #states: CustomerStates;
   readonly #context: () => CustomerContext;
 
@@ -98,6 +103,11 @@ export class Customer {
         const { workspace } = this.#context().config;
         return { bytes: workspace.maxArchiveBytes, entries: workspace.maxArchiveFiles };
       },
+    });
+    this.snapshots = new CustomerSnapshots({
+      open: () => this.workspace(),
+      release: async () => (await this.#context().startedExecutor())?.release(this.id),
+      limits: () => ({ maxSnapshots: this.#context().config.workspace.maxSnapshots }),
     });
   }
 
@@ -361,9 +371,19 @@ export class Customer {
   }
 
   async #share(): Promise<Workspace & AsyncDisposable> {
-    const workspace = await this.workspace();
-    const lock = await shareWorkspace(workspace);
-    return { ...workspace, [Symbol.asyncDispose]: () => lock.release() };
+    const lease = this.#states.lease(this.id);
+    try {
+      const { workspace } = await lease.value.open();
+      const share = await workspace.tenure.share();
+      const letGo = async () => {
+        await share[Symbol.asyncDispose]();
+        lease[Symbol.dispose]();
+      };
+      return { ...workspace, [Symbol.asyncDispose]: letGo };
+    } catch (error) {
+      lease[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Nobody drops what is kept of the customer meanwhile. */

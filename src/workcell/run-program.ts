@@ -78,6 +78,7 @@ export async function runProgram(
     const run = await executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
+      hold: () => workspace.tenure.share(),
       program: {
         id,
         ...build.runs,

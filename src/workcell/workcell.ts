@@ -315,6 +315,7 @@ export class Workcell implements AsyncDisposable {
       onToolsChanged: (listener) => this.#onToolsChanged(listener),
       onUsageProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
+      startedExecutor: async () => await this.#executor,
     };
   }
 

@@ -8,9 +8,11 @@ import { Deadline } from '../util/deadline.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
 import { FileLock } from '../util/file-lock.ts';
 import { GatedFiles } from '../util/gated-files.ts';
+import { KeyedTurns } from '../util/keyed-turns.ts';
 import { explainGateError, Pin, walk } from '../util/path-gate.ts';
 import { Turns } from '../util/turns.ts';
 import { CustomerDisks, DISK } from './customer-disks.ts';
+import { WorkspaceTenure } from './workspace-tenure.ts';
 
 /** The durable directory tree of one customer. */
 export interface Workspace {
@@ -28,8 +30,11 @@ export interface Workspace {
   readonly skills: GatedFiles;
   /** Where `files` and `skills` lie, and what is on its way into them; nothing else of it is a guest's. */
   readonly tree: GatedFiles;
-  /** Stands for the right to use the workspace; see `share-workspace.ts`. */
-  readonly lockPath: string;
+  readonly tenure: WorkspaceTenure;
+  /** Runs what must not happen to one file twice at a time, by the path of the file; of all who have it from one store. */
+  readonly takeTurn: <T>(path: string, work: () => Promise<T>) => Promise<T>;
+  /** Stands for the right to make and remove snapshots. */
+  readonly snapshotLockPath: string;
 }
 
 export interface WorkspaceStoreOptions {
@@ -56,6 +61,7 @@ export class WorkspaceStore implements AsyncDisposable {
   readonly #disks: CustomerDisks;
   /** Within this process nobody has to contend for the lock on the root. */
   readonly #turns = new Turns();
+  readonly #fileTurns = new KeyedTurns();
 
   constructor({ root, capacity }: WorkspaceStoreOptions) {
     this.#root = root;
@@ -105,6 +111,7 @@ export class WorkspaceStore implements AsyncDisposable {
       await using pin = await walk(await Pin.root(this.#root), names, { makeMode: PRIVATE });
       pin.assertDirectory();
     }
+    const tree = new GatedFiles(this.#root, home);
     return {
       customer,
       filesPath: join(this.#root, ...home, 'files'),
@@ -114,8 +121,10 @@ export class WorkspaceStore implements AsyncDisposable {
       skillsPath: join(this.#root, ...home, 'skills'),
       files: new GatedFiles(this.#root, [...home, 'files']),
       skills: new GatedFiles(this.#root, [...home, 'skills']),
-      tree: new GatedFiles(this.#root, home),
-      lockPath: join(this.#root, customer, '.use.lock'),
+      tree,
+      tenure: new WorkspaceTenure({ customer, lockPath: join(this.#root, customer, '.use.lock'), tree }),
+      takeTurn: (path, work) => this.#fileTurns.take(`${customer}/${path}`, work),
+      snapshotLockPath: join(this.#root, customer, '.snapshots.lock'),
     };
   }
 

@@ -34,9 +34,11 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
     quotas = {},
     embeddings = { mode: 'off' },
   } = options;
-  const entries = Object.entries(mcpServers).map(([name, { command, args, cwd, env, excludeTools }]) => {
+  const entries = Object.entries(mcpServers).map(([name, entry]) => {
+    const { command, args, cwd, env, excludeTools, idempotencyKey = false } = entry;
     const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
-    return [name, { command, args, cwd, env: revealed, ...(excludeTools === undefined ? {} : { excludeTools }) }];
+    const filter = excludeTools === undefined ? {} : { excludeTools };
+    return [name, { command, args, cwd, env: revealed, idempotencyKey, ...filter }];
   });
   const config = {
     paths: { workspaces: './workspaces', servers: './servers', skills: './skills' },

@@ -372,7 +372,7 @@ describe('the result', () => {
     for (const key of [hex, base64]) expect(shown).not.toContain(key);
     await write('sessions: { encryptionKey: tooshort, oldKeys: ["no key"] }\n');
     await expect(load()).rejects.toThrow(
-      /sessions.encryptionKey: must be 32 bytes as hex or base64[^]*sessions.oldKeys/,
+      /sessions.encryptionKey: must be 32 bytes as hex or base64[\s\S]*sessions.oldKeys/,
     );
   });
 
