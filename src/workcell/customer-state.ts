@@ -1,4 +1,5 @@
 import { SkillStore } from '../catalog/skill-store.ts';
+import type { SessionsConfig } from '../config/config.ts';
 import { type CustomerId, newSessionId, type SessionId } from '../core/ids.ts';
 import { SessionStore } from '../sessions/session-store.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
@@ -21,12 +22,14 @@ export class CustomerState {
   readonly executions: Executions;
   readonly #id: CustomerId;
   readonly #workspaces: WorkspaceStore;
+  readonly #settings: SessionsConfig;
   #callSession = newSessionId();
   #calls = 0;
   #opened: Promise<CustomerFolder> | undefined;
 
-  constructor(id: CustomerId, workspaces: WorkspaceStore) {
+  constructor(id: CustomerId, workspaces: WorkspaceStore, settings: SessionsConfig) {
     this.#id = id;
+    this.#settings = settings;
     this.#workspaces = workspaces;
     this.executions = new Executions({ customer: id, sessions: async () => (await this.find())?.sessions });
   }
@@ -49,7 +52,7 @@ export class CustomerState {
   open(): Promise<CustomerFolder> {
     this.#opened ??= this.#workspaces.open(this.#id).then((workspace) => ({
       workspace,
-      sessions: new SessionStore({ ...workspace, onStored: (...stored) => this.executions.stored(...stored) }),
+      sessions: this.#newStore(workspace),
       skills: new SkillStore(workspace.skills, 'own'),
       usage: new CustomerUsage(workspace.usagePath),
     }));
@@ -57,5 +60,11 @@ export class CustomerState {
       this.#opened = undefined;
     });
     return this.#opened;
+  }
+
+  #newStore(workspace: Workspace): SessionStore {
+    const { maxSizeBytes: maxBytes, encryptionKey: current, oldKeys: old } = this.#settings;
+    const onStored = (...stored: Parameters<Executions['stored']>) => this.executions.stored(...stored);
+    return new SessionStore({ ...workspace, maxBytes, keys: { current, old }, onStored });
   }
 }

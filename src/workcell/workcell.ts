@@ -120,7 +120,10 @@ export class Workcell implements AsyncDisposable {
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
     });
-    this.#customers = new IdleMap({ ...IDLE_CUSTOMERS, make: (id) => new CustomerState(id, this.#workspaces) });
+    this.#customers = new IdleMap({
+      ...IDLE_CUSTOMERS,
+      make: (id) => new CustomerState(id, this.#workspaces, config.sessions),
+    });
     this.#cleanup.add(() => this.#workspaces.close());
     this.#sharedSkills = new SkillStore(new GatedFiles(config.paths.skills), 'shared');
     const shelf = new SkillShelf([this.#sharedSkills]);
