@@ -9,11 +9,16 @@ export { ERRORS, type ErrorCode, isWorkcellError, WorkcellError } from './core/e
 export type {
   ExecutionEvent,
   ExecutionResult,
+  ExecutionState,
   ExecutionStatus,
+  ExecutionSummary,
   ExecutionTiming,
+  HistoryEvent,
   Isolation,
   Language,
+  PendingApproval,
   ProgramError,
+  RecordedResult,
   SandboxInfo,
   ToolCallRecord,
 } from './core/execution.ts';
@@ -32,7 +37,8 @@ export { ToolSelector } from './selector/tool-selector.ts';
 export type { SessionView } from './sessions/session-view.ts';
 export { Secret } from './util/secret.ts';
 export type { Customer } from './workcell/customer.ts';
-export type { ExecuteRequest } from './workcell/execute.ts';
+export type { ExecuteRequest } from './workcell/execute-request.ts';
+export type { StartedExecution, WatchOptions } from './workcell/executions.ts';
 export type { Detail, ToolHit, ToolSearchOptions, ToolSearchResult } from './workcell/search-tools.ts';
 export type { ReadySkill, Skill } from './workcell/skill-view.ts';
 export type { SaveSkill, SkillDetails, SkillHit, SkillList, Skills } from './workcell/skills.ts';

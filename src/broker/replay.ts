@@ -1,3 +1,4 @@
+import type { ExecutionStatus } from '../core/execution.ts';
 import type { LoggedCall } from '../core/logged-call.ts';
 import { toolName } from '../core/tool.ts';
 import type { ToolFailure } from '../core/tool-error.ts';
@@ -12,8 +13,6 @@ export interface ReplayOptions {
   readonly keptBytes: number;
   /** How much longer than twice the first time a program may take to make a call again. Default 5 s. */
   readonly graceMs?: number;
-  /** Told once that the program does something else than before: it is not to go on. */
-  readonly onDiverged?: (failure: ToolFailure) => void;
 }
 
 export type Match =
@@ -38,26 +37,25 @@ interface Held {
  * effect would happen twice. When all logged calls are made, those that are held are new. When a logged call does not come,
  * although the program had twice the time that it took first and some more, or the program ends without it, it has diverged.
  */
-export class Replay implements Disposable {
+export class Replay {
   readonly lastCall: number;
   readonly #matcher: CallMatcher;
   readonly #graceMs: number;
-  readonly #onDiverged: (failure: ToolFailure) => void;
+  readonly #diverged = new AbortController();
   readonly #held = new Set<Held>();
   #firstMadeAt: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #divergence: ToolFailure | undefined;
 
-  constructor({ calls, lastCall, keptBytes, graceMs = GRACE_MS, onDiverged = () => {} }: ReplayOptions) {
+  constructor({ calls, lastCall, keptBytes, graceMs = GRACE_MS }: ReplayOptions) {
     this.lastCall = lastCall;
     this.#matcher = new CallMatcher(calls, keptBytes);
     this.#graceMs = graceMs;
-    this.#onDiverged = onDiverged;
   }
 
-  /** Why the execution cannot go on, if it cannot. */
-  get divergence(): ToolFailure | undefined {
-    return this.#divergence;
+  /** Fires when the program does something else than before: it is not to go on. */
+  get diverged(): AbortSignal {
+    return this.#diverged.signal;
   }
 
   /** What the log has of a call; takes until that is known. Undefined when the signal fires first. */
@@ -73,13 +71,15 @@ export class Replay implements Disposable {
     return this.#matcher.unused.size === 0 ? { kind: 'new' } : await this.#hold(made, signal);
   }
 
-  /** The program has ended by itself: with calls of the log that it has not made again, it has diverged. */
-  end(): void {
-    if (this.#matcher.unused.size > 0) this.#diverge();
-  }
-
-  [Symbol.dispose](): void {
+  /**
+   * Why the execution fails, now that its program has ended: one that ended by itself without all of its logged calls has
+   * diverged, too, and so has one whose time ran out while a call waited that the log does not have.
+   */
+  end(status: ExecutionStatus): ToolFailure | undefined {
     clearTimeout(this.#timer);
+    const isStuck = this.#held.size > 0 && status === 'timed_out';
+    if (isStuck || status === 'completed' || status === 'failed') this.#diverge();
+    return this.#divergence;
   }
 
   async #hold(made: MadeCall, signal: AbortSignal): Promise<Match | undefined> {
@@ -109,7 +109,7 @@ export class Replay implements Disposable {
         else this.#watch();
       },
       Math.min(Math.max(0, due - since), MAX_TIMER_MS),
-    );
+    ).unref();
   }
 
   #isOverdue(): boolean {
@@ -125,7 +125,7 @@ export class Replay implements Disposable {
     if (logged === undefined) return;
     this.#divergence = divergence(logged, made);
     this.#release({ kind: 'diverged', failure: this.#divergence });
-    this.#onDiverged(this.#divergence);
+    this.#diverged.abort();
   }
 
   #release(match: Match): void {

@@ -8,6 +8,7 @@ export interface Config {
   readonly mcpServers: Readonly<Record<string, McpServerConfig>>;
   readonly sandbox: SandboxConfig;
   readonly workspace: WorkspaceConfig;
+  readonly sessions: SessionsConfig;
   readonly server: ServerConfig;
   readonly tools: ToolsConfig;
   readonly selector: SelectorConfig;
@@ -97,6 +98,18 @@ export interface WorkspaceConfig {
   /** Of what an archive that is sent holds, unpacked, and of the archive itself. */
   readonly maxArchiveBytes: number;
   readonly maxArchiveFiles: number;
+}
+
+/** How the history of customers is kept. */
+export interface SessionsConfig {
+  /** Of one session: no further execution starts in it then. */
+  readonly maxSizeBytes: number;
+  /** Sessions that were not written to for as long are deleted; undefined keeps them. */
+  readonly retentionMs: number | undefined;
+  /** What is written is encrypted with it; undefined leaves it as it is. */
+  readonly encryptionKey: Secret | undefined;
+  /** Only to read what was written with them. */
+  readonly oldKeys: readonly Secret[];
 }
 
 /** What `workcell serve` listens on. */

@@ -25,6 +25,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       processes: 1024,
       descriptors: 4096,
     },
+    sessions: { maxSize: '256M' },
     workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000 },
     server: { host: '127.0.0.1', port: 5555, drain: '30s' },
     tools: { observed: true },
@@ -42,6 +43,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
     entryOf(['mcpServers'], {}),
     entryOf(['sandbox', 'network', 'allow'], []),
     entryOf(['server', 'hosts'], []),
+    entryOf(['sessions', 'oldKeys'], []),
     entryOf(['selector', 'embeddings', 'mode'], 'auto'),
     entryOf(['selector', 'embeddings', 'offline'], false),
     ...Object.entries(sections).flatMap(([section, values]) =>

@@ -5,7 +5,7 @@ import type { FileConfig } from './schema.ts';
 
 /** What was parsed, with its units in the names of its fields; `folder` is where the file is. */
 export async function resolveConfig(parsed: FileConfig, folder: string): Promise<Config> {
-  const { paths, sandbox, workspace, server, tools, selector, limits, log } = parsed;
+  const { paths, sandbox, workspace, sessions, server, tools, selector, limits, log } = parsed;
   const servers = Object.entries(parsed.mcpServers).map(async ([name, entry]) => [name, await toServer(entry, folder)]);
   return {
     paths,
@@ -35,6 +35,12 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       maxFileBytes: workspace.maxFile,
       maxArchiveBytes: workspace.maxArchive,
       maxArchiveFiles: workspace.maxArchiveFiles,
+    },
+    sessions: {
+      maxSizeBytes: sessions.maxSize,
+      retentionMs: sessions.retention,
+      encryptionKey: sessions.encryptionKey,
+      oldKeys: sessions.oldKeys,
     },
     server: {
       host: server.host,

@@ -3,7 +3,7 @@ import { pythonPackage } from '../core/python-package.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import { customerValuesIn } from '../util/customer-value.ts';
 import { DRIVERS, EMBEDDING_MODES, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
-import { choice, destination, duration, secret, share, size, switchValue, text, url, whole } from './values.ts';
+import { choice, destination, duration, key, secret, share, size, switchValue, text, url, whole } from './values.ts';
 
 const EXPECTS_KEYS = 'must hold keys and values';
 
@@ -59,6 +59,12 @@ export const fileSchema = section({
     maxFile: size,
     maxArchive: size,
     maxArchiveFiles: whole(1, 10_000_000),
+  }),
+  sessions: section({
+    maxSize: size,
+    retention: duration.optional(),
+    encryptionKey: key.optional(),
+    oldKeys: z.array(key),
   }),
   server: section({
     host: text,

@@ -19,6 +19,7 @@ export const ERRORS = {
   not_found: { http: 404, exit: 2, retryable: false },
   already_exists: { http: 409, exit: 2, retryable: false },
   invalid_state: { http: 409, exit: 2, retryable: false },
+  history_gone: { http: 410, exit: 2, retryable: false },
   precondition_failed: { http: 412, exit: 2, retryable: false },
   unsupported: { http: 400, exit: 2, retryable: false },
   no_matching_tool: { http: 422, exit: 2, retryable: false },

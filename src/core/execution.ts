@@ -141,6 +141,33 @@ export type HistoryEvent = {
   | { readonly type: 'finished'; readonly result: RecordedResult }
 );
 
+/** A tool call of an execution that waits until somebody allows or refuses it. */
+export interface PendingApproval {
+  readonly approvalId: string;
+  readonly executionId: ExecutionId;
+  readonly sessionId: SessionId;
+  /** The number of the call in its execution. */
+  readonly call: number;
+  readonly server: string;
+  readonly tool: string;
+  readonly arguments: unknown;
+  /** ISO 8601, UTC. */
+  readonly requestedAt: string;
+}
+
+/** Where an execution stands at the moment. */
+export interface ExecutionSummary {
+  readonly executionId: ExecutionId;
+  readonly sessionId: SessionId;
+  readonly state: ExecutionState;
+  /** The `seq` of its last event. */
+  readonly lastSeq: number;
+  /** Those that nobody has decided, oldest first. */
+  readonly approvals: readonly PendingApproval[];
+  /** Null while it has no outcome. */
+  readonly result: RecordedResult | null;
+}
+
 /** The outcome of an execution as its session keeps it. */
 export interface RecordedResult extends Omit<ExecutionResult, 'status' | 'timing'> {
   /** `interrupted`: what is under the program failed, so it has no outcome; `error` says how. */

@@ -4,7 +4,7 @@ import { toolName } from '../core/tool.ts';
 import type { Customer } from '../workcell/customer.ts';
 import { executionAnswer, executionShape } from './execution-answer.ts';
 import { withImages } from './execution-images.ts';
-import { reportOfResult, reportOfTask } from './execution-report.ts';
+import { lookUpExecution, reportOfResult } from './execution-report.ts';
 import { progressOf } from './progress.ts';
 import type { ToolTable } from './tool-table.ts';
 
@@ -49,8 +49,7 @@ export function registerExecution(tools: ToolTable, customer: Customer): void {
       outputSchema: executionShape,
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
     },
-    async ({ execution_id: id }) =>
-      executionAnswer(await withImages(reportOfTask(await customer.execution(id)), customer)),
+    async ({ execution_id: id }) => executionAnswer(await withImages(await lookUpExecution(customer, id), customer)),
   );
 }
 

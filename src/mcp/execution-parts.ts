@@ -1,5 +1,6 @@
 import { WorkcellError } from '../core/errors.ts';
 import type { Customer } from '../workcell/customer.ts';
+import { lookUpExecution } from './execution-report.ts';
 import type { ResourceContents, ResourcePage, ResourceSource } from './resource-source.ts';
 
 export type ExecutionPart = 'value' | 'output';
@@ -32,9 +33,9 @@ export class ExecutionParts implements ResourceSource {
   }
 
   async #read(uri: string, id: string, part: string): Promise<ResourceContents> {
-    const { task } = await this.#customer.execution(id);
-    if (part === 'value') return { uri, mimeType: 'application/json', text: JSON.stringify(task.result) };
-    if (part === 'output') return { uri, mimeType: 'text/plain', text: task.output };
+    const { value, output } = await lookUpExecution(this.#customer, id);
+    if (part === 'value') return { uri, mimeType: 'application/json', text: JSON.stringify(value) };
+    if (part === 'output') return { uri, mimeType: 'text/plain', text: output };
     throw new WorkcellError('not_found', `An execution has a value and output, and no ${JSON.stringify(part)}`);
   }
 }

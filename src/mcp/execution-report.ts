@@ -1,7 +1,5 @@
-import type { ExecutionResult, ProgramError, ToolCallRecord } from '../core/execution.ts';
+import type { ProgramError, RecordedResult, ToolCallRecord } from '../core/execution.ts';
 import type { Customer } from '../workcell/customer.ts';
-
-type RecordedTask = Awaited<ReturnType<Customer['execution']>>;
 
 /** What a model is told of an execution, whether it has just ended or is looked up. */
 export interface ExecutionReport {
@@ -17,14 +15,40 @@ export interface ExecutionReport {
   readonly ms: number | null;
 }
 
-export function reportOfResult(result: ExecutionResult): ExecutionReport {
-  const { executionId, sessionId: session, status, value, error, calls, warnings, stdout, stderr, timing } = result;
-  const output = [stdout, stderr].filter((text) => text !== '').join('\n');
-  return { executionId, session, status, value, output, error, calls, warnings, ms: timing.totalMs };
+export function reportOfResult(result: RecordedResult): ExecutionReport {
+  const { executionId, sessionId: session, status, value, error, calls, warnings, timing } = result;
+  return {
+    executionId,
+    session,
+    status,
+    value,
+    output: outputText(result),
+    error,
+    calls,
+    warnings,
+    ms: timing?.totalMs ?? null,
+  };
 }
 
-export function reportOfTask({ session, task }: RecordedTask): ExecutionReport {
-  const { task_id: executionId, status, result: value, output } = task;
-  const error = task.error === null ? null : { name: 'Error', message: task.error, stack: task.error };
-  return { executionId, session, status, value, output, error, calls: [], warnings: [], ms: null };
+/** Of one that may run still: what it has done so far. Throws `not_found`. */
+export async function lookUpExecution(customer: Customer, id: string): Promise<ExecutionReport> {
+  const { executionId, sessionId: session, state: status, result } = await customer.executionSummary(id);
+  if (result !== null) return reportOfResult(result);
+  const { output, calls, started } = await customer.recordedExecution(id);
+  const { warnings = [] } = started;
+  return {
+    executionId,
+    session,
+    status,
+    value: null,
+    output: outputText(output),
+    error: null,
+    calls,
+    warnings,
+    ms: null,
+  };
+}
+
+function outputText({ stdout, stderr }: Pick<RecordedResult, 'stdout' | 'stderr'>): string {
+  return [stdout, stderr].filter((text) => text !== '').join('\n');
 }

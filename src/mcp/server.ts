@@ -54,7 +54,10 @@ export function createMcpServer(customer: Customer, options: McpServerOptions): 
   );
   const tools: ToolSource[] = [];
   if (mode !== 'direct') tools.push(codeTools(customer));
-  if (mode !== 'code') tools.push(followedTools(server, customer));
+  if (mode !== 'code') {
+    tools.push(new DirectTools(customer));
+    followTools(server, customer);
+  }
   const resources: ResourceSource[] = [new ExecutionParts(customer), new WorkspaceFiles(customer)];
   if (more !== undefined) {
     tools.push(more.tools);
@@ -73,13 +76,11 @@ function codeTools(customer: Customer): ToolSource {
   return tools;
 }
 
-/** The customer's tools; the client is told when they change. */
-function followedTools(server: Server, customer: Customer): ToolSource {
-  const tools = new DirectTools(customer);
-  // A client that is gone, or is not there yet, reads the list when it comes.
-  const unfollow = customer.onToolsChanged(() => void server.sendToolListChanged().catch(() => {}));
-  server.onclose = unfollow;
-  return tools;
+/** Tells a client that stays of changes to the customer's tools. */
+function followTools(server: Server, customer: Customer): void {
+  server.oninitialized = () => {
+    server.onclose = customer.onToolsChanged(() => void server.sendToolListChanged().catch(() => {}));
+  };
 }
 
 function serveTools(server: Server, sources: readonly ToolSource[], onProblem: OnProblem): void {

@@ -9,6 +9,7 @@ export const FIELD_LIMITS: Readonly<Record<string, number>> = {
   task: 64 * KIB,
   description: 64 * KIB,
   program: 2 * DEFAULT_LIMITS.codeBytes,
+  'request.code': 2 * DEFAULT_LIMITS.codeBytes,
   arguments: DEFAULT_LIMITS.valueBytes,
   value: DEFAULT_LIMITS.valueBytes,
   text: DEFAULT_LIMITS.outputBytes,
@@ -39,7 +40,8 @@ function boundFields<T extends object>(fields: T, prefix: string, truncated: str
 }
 
 function boundField(name: string, value: unknown, truncated: string[]): unknown {
-  if (name === 'error' && typeof value === 'object' && value !== null) return boundFields(value, 'error.', truncated);
+  if ((name === 'error' || name === 'request') && typeof value === 'object' && value !== null)
+    return boundFields(value, `${name}.`, truncated);
   const limit = FIELD_LIMITS[name];
   if (limit === undefined || sizeOf(name, value) <= limit) return value;
   truncated.push(name);

@@ -1,23 +1,32 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, lstat, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { CustomerId, SessionId } from '../core/ids.ts';
+import { formatSize } from '../core/units.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { errnoOf } from '../util/errno.ts';
-import { FileLock } from '../util/file-lock.ts';
-import { encodeJsonLine, readTail } from '../util/json-lines.ts';
+import { FileLock, type FileLockOptions } from '../util/file-lock.ts';
+import { readTail } from '../util/json-lines.ts';
+import { syncFolder } from '../util/sync-folder.ts';
 import { boundEvent } from './bound-event.ts';
-import { decodeEvent, type SessionEvent, type StoredEvent, stampEvent } from './events.ts';
+import { type SessionEvent, type StoredEvent, stampEvent } from './events.ts';
+import type { Claim, ExecutionRegister } from './execution-register.ts';
+import type { Line } from './landmark.ts';
+import { type IndexedSource, IndexWriter } from './session-index.ts';
 
-export interface LogFileOptions {
-  readonly id: SessionId;
+export interface LogFileOptions extends Omit<IndexedSource, 'end'> {
   readonly customer: CustomerId;
-  readonly path: string;
-  /** The directory that stands for the right to write; see {@link FileLock}. */
-  readonly lockPath: string;
+  /** The right to write. */
+  readonly lock: FileLockOptions;
+  /** Told of every execution that starts in the log. */
+  readonly register: ExecutionRegister;
+  /** Bytes of a log in which no further execution starts. */
+  readonly maxBytes: number;
   /** What has to be there: nothing, a file, or either. */
   readonly mode: OpenMode;
+  /** Told of every event that is on disk, in their order, before whoever recorded it. Must not throw. */
+  readonly onStored?: ((event: StoredEvent) => void) | undefined;
 }
 
 export type OpenMode = 'create' | 'open' | 'openOrCreate';
@@ -28,6 +37,7 @@ export interface Repair {
 }
 
 interface Waiting {
+  readonly event: StoredEvent;
   readonly line: Buffer;
   readonly written: PromiseWithResolvers<void>;
 }
@@ -39,10 +49,10 @@ interface Waiting {
  * state of the file is unknown, so every later append is refused until the file is opened again.
  */
 export class LogFile {
-  readonly id: SessionId;
-  readonly path: string;
   readonly repaired: Repair | undefined;
+  readonly #options: LogFileOptions;
   readonly #file: FileHandle;
+  readonly #index: IndexWriter;
   readonly #cleanup: Cleanup;
   readonly #waiting: Waiting[] = [];
   #seq: number;
@@ -50,11 +60,11 @@ export class LogFile {
   #writing: Promise<void> | undefined;
   #failure: WorkcellError | undefined;
 
-  private constructor(options: LogFileOptions, opened: OpenedFile, cleanup: Cleanup) {
-    this.id = options.id;
-    this.path = options.path;
+  private constructor(options: LogFileOptions, opened: OpenedFile, index: IndexWriter, cleanup: Cleanup) {
     this.repaired = opened.repaired;
+    this.#options = options;
     this.#file = opened.file;
+    this.#index = index;
     this.#seq = opened.seq;
     this.#size = opened.size;
     this.#cleanup = cleanup;
@@ -68,12 +78,13 @@ export class LogFile {
     const cleanup = new Cleanup();
     const what = `session "${options.id}"`;
     try {
-      const file = await open(options.path, FLAGS | MODE_FLAGS[options.mode], 0o600);
-      cleanup.add(() => file.close());
-      const lock = await FileLock.acquire({ path: options.lockPath, what: `Session "${options.id}"` });
-      cleanup.add(() => lock.release());
-      const log = new LogFile(options, await repair(file, what), cleanup);
-      if (log.#seq === 0) await log.#begin(options);
+      const file = await openLocked(options, cleanup);
+      const opened = await repair(file, options);
+      const { writer, added } = await IndexWriter.open({ ...options, end: opened.size });
+      cleanup.add(() => writer.close());
+      await options.register.add(claimsOf(options.id, added));
+      const log = new LogFile(options, opened, writer, cleanup);
+      if (log.#seq === 0) await log.#begin();
       return log;
     } catch (error) {
       await cleanup.run().catch(() => {});
@@ -81,17 +92,27 @@ export class LogFile {
     }
   }
 
-  /** Bytes of the events that are on disk. */
-  get size(): number {
-    return this.#size;
+  get id(): SessionId {
+    return this.#options.id;
   }
 
-  /** Resolves when the event is on disk. Throws `invalid_argument` when it is not JSON, `storage_failed` when the disk refuses. */
+  /** What is on disk at this moment. */
+  get source(): IndexedSource {
+    const { id, path, indexPath, codec } = this.#options;
+    return { id, path, indexPath, codec, end: this.#size };
+  }
+
+  /**
+   * Resolves when the event is on disk. Throws `invalid_argument` when it is not JSON, `storage_full` for the start of an
+   * execution in a log that is large enough, `storage_failed` when the disk refuses.
+   */
   async append(event: SessionEvent): Promise<StoredEvent> {
     if (this.#failure !== undefined) throw this.#failure;
+    if (event.type === 'execution.started') this.#assertRoom();
     const bounded = boundEvent(event);
     const stored = stampEvent(bounded.event, this.#seq + 1, new Date(), bounded.truncated);
-    const waiting = { line: encodeJsonLine(stored), written: Promise.withResolvers<void>() };
+    const line = this.#options.codec.encode(stored);
+    const waiting = { event: stored, line, written: Promise.withResolvers<void>() };
     this.#seq++;
     this.#waiting.push(waiting);
     this.#writing ??= this.#write();
@@ -105,9 +126,20 @@ export class LogFile {
     await this.#cleanup.run();
   }
 
-  async #begin(options: LogFileOptions): Promise<void> {
-    await syncDirectory(dirname(this.path));
-    await this.append({ type: 'session.created', sessionId: options.id, customer: options.customer });
+  async #begin(): Promise<void> {
+    const { id, customer, path } = this.#options;
+    await syncFolder(dirname(path));
+    await this.append({ type: 'session.created', sessionId: id, customer });
+  }
+
+  #assertRoom(): void {
+    const { id, maxBytes } = this.#options;
+    if (this.#size < maxBytes) return;
+    const [has, limit] = [formatSize(this.#size), formatSize(maxBytes)];
+    throw new WorkcellError(
+      'storage_full',
+      `Cannot start an execution in session "${id}": its log has ${has}, and the limit is ${limit}; use another session, or raise sessions.maxSize`,
+    );
   }
 
   async #write(): Promise<void> {
@@ -115,17 +147,47 @@ export class LogFile {
     await Promise.resolve();
     for (let batch = this.#waiting.splice(0); batch.length > 0; batch = this.#waiting.splice(0)) {
       try {
-        const lines = Buffer.concat(batch.map(({ line }) => line));
-        await this.#file.writeFile(lines);
-        await this.#file.datasync();
-        this.#size += lines.length;
-        for (const { written } of batch) written.resolve();
+        const lines = placeLines(batch, this.#size);
+        await Promise.all([this.#sync(batch), this.#options.register.add(claimsOf(this.id, lines))]);
+        this.#size = lines.at(-1)?.end ?? this.#size;
+        for (const { event, written } of batch) {
+          this.#options.onStored?.(event);
+          written.resolve();
+        }
+        await this.#index.add(lines);
       } catch (error) {
         this.#failure = explainWriteError(this.id, error);
         for (const { written } of [...batch, ...this.#waiting.splice(0)]) written.reject(this.#failure);
       }
     }
     this.#writing = undefined;
+  }
+
+  async #sync(batch: readonly Waiting[]): Promise<void> {
+    await this.#file.writeFile(Buffer.concat(batch.map(({ line }) => line)));
+    await this.#file.datasync();
+  }
+}
+
+/** Opens the file and takes its lock; once more when the file was deleted between the two. */
+async function openLocked(options: LogFileOptions, cleanup: Cleanup): Promise<FileHandle> {
+  for (;;) {
+    const file = await open(options.path, FLAGS | MODE_FLAGS[options.mode], 0o600);
+    const undo = new Cleanup();
+    undo.add(() => file.close());
+    try {
+      const lock = await FileLock.acquire(options.lock);
+      undo.add(() => lock.release());
+      const [mine, there] = await Promise.all([file.stat(), lstat(options.path).catch(() => undefined)]);
+      if (mine.ino === there?.ino) {
+        cleanup.add(() => undo.run());
+        return file;
+      }
+    } catch (error) {
+      await undo.run().catch(() => {});
+      throw error;
+    }
+    await undo.run();
   }
 }
 
@@ -144,10 +206,15 @@ const MODE_FLAGS = {
 } as const satisfies Record<OpenMode, number>;
 
 /** Reads the end of the file and cuts off what is not a whole line. */
-async function repair(file: FileHandle, what: string): Promise<OpenedFile> {
+async function repair(file: FileHandle, { id, codec }: LogFileOptions): Promise<OpenedFile> {
+  const what = `session "${id}"`;
   const tail = await readTail(file, what);
+  if (codec.isSealed(tail.last) && !codec.seals) {
+    const message = `Cannot write to ${what}: it is encrypted, and there is no key to go on with; set sessions.encryptionKey`;
+    throw new WorkcellError('invalid_config', message);
+  }
   const repaired = await cutTail(file, tail.end);
-  const seq = tail.end === 0 ? 0 : decodeEvent(tail.last, `Cannot open ${what}: the last line`).seq;
+  const seq = tail.end === 0 ? 0 : codec.reader().decode(tail.last, `Cannot open ${what}: the last line`).seq;
   return { file, seq, size: tail.end, repaired };
 }
 
@@ -159,9 +226,23 @@ async function cutTail(file: FileHandle, end: number): Promise<Repair | undefine
   return { droppedBytes: size - end };
 }
 
-async function syncDirectory(path: string): Promise<void> {
-  await using directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  await directory.sync();
+function placeLines(batch: readonly Waiting[], size: number): readonly Line[] {
+  let end = size;
+  return batch.map(({ event, line }) => {
+    const start = end;
+    end += line.length;
+    const executionId = 'executionId' in event ? event.executionId : undefined;
+    return { type: event.type, executionId, seq: event.seq, start, end };
+  });
+}
+
+/** What the register has to know of these. */
+export function claimsOf(session: SessionId, lines: Iterable<Line>): Claim[] {
+  const claims: Claim[] = [];
+  for (const { type, executionId, start } of lines) {
+    if (type === 'execution.started' && executionId !== undefined) claims.push({ executionId, session, start });
+  }
+  return claims;
 }
 
 function explainOpenError(what: string, mode: OpenMode, error: unknown): WorkcellError {

@@ -1,5 +1,5 @@
 import { isWorkcellError } from '../core/errors.ts';
-import type { ExecutionResult } from '../core/execution.ts';
+import type { ExecutionResult, ProgramError, RecordedResult } from '../core/execution.ts';
 import type { ExecutionId } from '../core/ids.ts';
 import type { SessionEvent } from './events.ts';
 
@@ -15,22 +15,47 @@ export function finishedEvent(result: ExecutionResult): Finished {
  * Records that the infrastructure failed under a program. A program can read its session, so of an error that is not
  * Workcell's own, which may name host paths, nothing is told but that it happened.
  */
-export function interruptedEvent(executionId: ExecutionId, error: unknown): Finished {
+export function interruptedEvent(executionId: ExecutionId, error: unknown, written: Written = NOTHING): Finished {
   const known = isWorkcellError(error);
+  return unjudged(executionId, 'interrupted', written, {
+    name: 'WorkcellError',
+    message: known ? error.message : 'The execution was cut off by an internal error',
+    stack: '',
+    fields: { code: known ? error.code : 'internal' },
+  });
+}
+
+/** Records that an execution that nothing ran any more was given up. */
+export function killedEvent(executionId: ExecutionId, written: Written): Finished {
+  const message = 'The execution was cancelled';
+  return unjudged(executionId, 'killed', written, { name: 'AbortError', message, stack: '' });
+}
+
+/** What is known to have been written. */
+type Written = Pick<RecordedResult, 'stdout' | 'stderr'>;
+
+const NOTHING: Written = { stdout: '', stderr: '' };
+
+/** The end of an execution that no sandbox has told the end of. */
+function unjudged(
+  executionId: ExecutionId,
+  status: Finished['status'],
+  written: Written,
+  error: ProgramError,
+): Finished {
   return {
     type: 'execution.finished',
     executionId,
-    status: 'interrupted',
+    status,
     value: null,
-    error: {
-      name: 'WorkcellError',
-      message: known ? error.message : 'The execution was cut off by an internal error',
-      stack: '',
-      fields: { code: known ? error.code : 'internal' },
-    },
+    error,
     limit: null,
     exitCode: null,
-    output: { stdoutBytes: 0, stderrBytes: 0, truncated: false },
+    output: {
+      stdoutBytes: Buffer.byteLength(written.stdout),
+      stderrBytes: Buffer.byteLength(written.stderr),
+      truncated: false,
+    },
     sandbox: null,
     timing: null,
   };

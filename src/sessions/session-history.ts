@@ -1,7 +1,37 @@
 import { WorkcellError } from '../core/errors.ts';
 import type { SessionId } from '../core/ids.ts';
 import { readJsonLines } from '../util/json-lines.ts';
-import { decodeEvent, type StoredEvent } from './events.ts';
+import type { StoredEvent } from './events.ts';
+import type { LineCodec } from './line-codec.ts';
+
+/** A session's log, to read. */
+export interface SessionSource {
+  readonly id: SessionId;
+  readonly path: string;
+  readonly codec: LineCodec;
+  /** The byte to stop at; default the end of the file. */
+  readonly end?: number | undefined;
+}
+
+/** A part of a log. Default: all of it. */
+export interface HistoryRange {
+  /** Begins with the line that is here. */
+  readonly from?: { readonly start: number; readonly seq: number } | undefined;
+  /** Begins after the line that is here. */
+  readonly after?: { readonly end: number; readonly seq: number } | undefined;
+  /** The byte to stop at. */
+  readonly end?: number | undefined;
+}
+
+/** One line, and the event in it unless a later version of Workcell wrote it. */
+export interface HistoryLine {
+  readonly seq: number;
+  readonly type: string;
+  readonly executionId: string | undefined;
+  readonly event: StoredEvent | undefined;
+  readonly start: number;
+  readonly end: number;
+}
 
 /**
  * The events of a session as they are on disk, oldest first; each iteration reads from the beginning.
@@ -11,15 +41,13 @@ import { decodeEvent, type StoredEvent } from './events.ts';
  */
 export class SessionHistory implements AsyncIterable<StoredEvent> {
   readonly id: SessionId;
-  readonly #path: string;
-  readonly #end: number;
+  readonly #source: SessionSource;
   #skipped = 0;
+  #isSealed: boolean | undefined;
 
-  /** `end`: the byte to stop at. */
-  constructor(id: SessionId, path: string, end = Infinity) {
-    this.id = id;
-    this.#path = path;
-    this.#end = end;
+  constructor(source: SessionSource) {
+    this.id = source.id;
+    this.#source = source;
   }
 
   /** How many events the last iteration left out because a later version of Workcell wrote them. */
@@ -29,15 +57,53 @@ export class SessionHistory implements AsyncIterable<StoredEvent> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<StoredEvent> {
     this.#skipped = 0;
+    for await (const { event } of this.lines()) {
+      if (event !== undefined) yield event;
+      else this.#skipped++;
+    }
+  }
+
+  /** Every line of a part of the log, and where it is. Throws as iterating does. */
+  async *lines({ from, after, end }: HistoryRange = {}): AsyncGenerator<HistoryLine> {
+    const { path, codec } = this.#source;
     const what = `session "${this.id}"`;
-    for await (const { number, value } of readJsonLines(this.#path, what, this.#end)) {
+    const start = from?.start ?? after?.end ?? 0;
+    const before = from === undefined ? (after?.seq ?? 0) : from.seq - 1;
+    const stop = Math.min(end ?? Infinity, this.#source.end ?? Infinity);
+    const reader = codec.reader(start > 0 && (await this.#beginsSealed()));
+    for await (const line of readJsonLines(path, what, { start, end: stop })) {
+      const number = before + line.number;
       const subject = `Cannot read ${what}: line ${number}`;
-      const decoded = decodeEvent(value, subject);
+      const decoded = reader.decode(line.value, subject);
       if (decoded.seq !== number) {
         throw new WorkcellError('storage_failed', `${subject} has the sequence number ${decoded.seq}`);
       }
-      if (decoded.kind === 'event') yield decoded.event;
-      else this.#skipped++;
+      const event = decoded.kind === 'event' ? decoded.event : undefined;
+      const executionId = event !== undefined && 'executionId' in event ? event.executionId : undefined;
+      yield { seq: number, type: event?.type ?? '', executionId, event, start: line.start, end: line.end };
     }
+  }
+
+  /** The event in the line that begins at a byte; undefined when there is none, or a later version wrote it. Throws as iterating does. */
+  async eventAt(start: number): Promise<StoredEvent | undefined> {
+    const { path, codec, end } = this.#source;
+    const what = `session "${this.id}"`;
+    const reader = codec.reader(start > 0 && (await this.#beginsSealed()));
+    for await (const { value } of readJsonLines(path, what, { start, end })) {
+      const decoded = reader.decode(value, `Cannot read ${what}: the line at byte ${start}`);
+      return decoded.kind === 'event' ? decoded.event : undefined;
+    }
+    return undefined;
+  }
+
+  /** Whether the log is encrypted from its first line on. */
+  async #beginsSealed(): Promise<boolean> {
+    const { path, codec } = this.#source;
+    if (this.#isSealed !== undefined) return this.#isSealed;
+    for await (const { value } of readJsonLines(path, `session "${this.id}"`)) {
+      this.#isSealed = codec.isSealed(value);
+      return this.#isSealed;
+    }
+    return false;
   }
 }

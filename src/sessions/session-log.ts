@@ -23,7 +23,7 @@ export class SessionLog implements AsyncDisposable {
   /**
    * Records an event; it is on disk when this resolves. Events are stored in the order of the calls. Fields beyond
    * `FIELD_LIMITS` are cut and named in `truncated`. Throws `invalid_state` after `close`, `invalid_argument` when a field is
-   * not JSON, and `storage_failed` when the disk refuses; the event may be there or not then, and the session has to be
+   * not JSON, `storage_full` for an execution that starts in a log at its limit, and `storage_failed` when the disk refuses; the event may be there or not then, and the session has to be
    * opened again.
    */
   async append(event: SessionEvent): Promise<StoredEvent> {
@@ -33,7 +33,7 @@ export class SessionLog implements AsyncDisposable {
 
   /** The events that are on disk at this moment. */
   read(): SessionHistory {
-    return new SessionHistory(this.id, this.#file.path, this.#file.size);
+    return new SessionHistory(this.#file.source);
   }
 
   /** Lets go of the session; the last handle lets go of the file and its lock, after everything appended is on disk. */

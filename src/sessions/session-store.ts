@@ -1,19 +1,47 @@
-import { lstat, readdir } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, open, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { WorkcellError } from '../core/errors.ts';
-import { type CustomerId, newSessionId, parseSessionId, type SessionId } from '../core/ids.ts';
+import { isWorkcellError, WorkcellError } from '../core/errors.ts';
+import { type CustomerId, type ExecutionId, newSessionId, parseSessionId, type SessionId } from '../core/ids.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
+import { FileLock, type FileLockOptions } from '../util/file-lock.ts';
+import { syncFolder } from '../util/sync-folder.ts';
 import { Turns } from '../util/turns.ts';
-import { LogFile, type OpenMode } from './log-file.ts';
+import type { StoredEvent } from './events.ts';
+import { ExecutionRegister } from './execution-register.ts';
+import { claimsOf, LogFile, type OpenMode } from './log-file.ts';
+import { type SessionKeys, sessionLines } from './sealed-lines.ts';
 import { SessionHistory } from './session-history.ts';
+import { type IndexedSource, IndexWriter, readIndex } from './session-index.ts';
 import { SessionLog } from './session-log.ts';
+import { SessionReader } from './session-reader.ts';
 
 const SUFFIX = '.jsonl';
+const INDEXES = '.index';
+const REGISTER = '.executions';
 
 export interface SessionStoreOptions {
   readonly customer: CustomerId;
   /** The directory with this customer's session files; only the host writes to it. */
   readonly sessionsPath: string;
+  /** Bytes of one session in which no further execution starts. Default: no limit. */
+  readonly maxBytes?: number | undefined;
+  /** Told of every event that this store has brought to disk, in the order of each session. Must not throw. */
+  readonly onStored?: ((session: SessionId, event: StoredEvent) => void) | undefined;
+  /** Default: what is written is not encrypted. */
+  readonly keys?: SessionKeys | undefined;
+}
+
+export interface SessionStats {
+  readonly bytes: number;
+  readonly writtenAt: Date;
+}
+
+/** Where an execution is recorded. */
+export interface ExecutionPlace {
+  readonly session: SessionId;
+  /** The byte of the log at which it starts. */
+  readonly start: number;
 }
 
 interface SharedFile {
@@ -30,13 +58,22 @@ interface SharedFile {
 export class SessionStore {
   readonly #customer: CustomerId;
   readonly #directory: string;
+  readonly #maxBytes: number;
+  readonly #keys: SessionKeys;
+  readonly #register: ExecutionRegister;
+  readonly #onStored: SessionStoreOptions['onStored'];
   readonly #shared = new Map<SessionId, SharedFile>();
   /** Opening and closing take turns, so that each finds the files in the state that the one before left. */
   readonly #turns = new Turns();
+  #registered: Promise<readonly SessionId[]> | undefined;
 
   constructor(options: SessionStoreOptions) {
     this.#customer = options.customer;
     this.#directory = options.sessionsPath;
+    this.#maxBytes = options.maxBytes ?? Infinity;
+    this.#keys = options.keys ?? { current: undefined, old: [] };
+    this.#register = new ExecutionRegister(join(this.#directory, REGISTER));
+    this.#onStored = options.onStored;
   }
 
   /** Throws `already_exists` when there is a session with this id. */
@@ -56,18 +93,162 @@ export class SessionStore {
 
   /** What a session holds, to read only; undefined when there is no such session. Works while anyone writes to it. */
   async find(id: SessionId): Promise<SessionHistory | undefined> {
-    const path = this.#pathOf(id);
-    return (await succeeds(lstat(path), ['ENOENT'])) ? new SessionHistory(id, path) : undefined;
+    return (await this.#has(id)) ? new SessionHistory(this.#sourceOf(id)) : undefined;
+  }
+
+  /** As {@link find}, for those who want a part of it: its index says where that is. */
+  async findReader(id: SessionId): Promise<SessionReader | undefined> {
+    return (await this.#has(id)) ? await SessionReader.open(this.#sourceOf(id)) : undefined;
+  }
+
+  /** Bytes of its file; undefined when there is no such session. */
+  async size(id: SessionId): Promise<number | undefined> {
+    try {
+      return (await lstat(this.#pathOf(id))).size;
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
   }
 
   /** The ids of all sessions, sorted: those that were made by `newSessionId`, oldest first. */
   async list(): Promise<readonly SessionId[]> {
-    try {
-      return (await readdir(this.#directory)).flatMap(idOf).sort();
-    } catch (error) {
-      const message = `Cannot list the sessions of "${this.#customer}": it failed with ${errnoOf(error)}`;
-      throw new WorkcellError('storage_failed', message, { cause: error });
+    return (await this.#names()).flatMap(idOf).sort();
+  }
+
+  /**
+   * Where an execution is, without reading logs; `gone` when its session was deleted, undefined when there never was one.
+   * An execution is here as soon as its start is on disk, whoever wrote it.
+   */
+  async locate(id: ExecutionId): Promise<ExecutionPlace | 'gone' | undefined> {
+    await this.unregistered();
+    for (const entry of await this.#register.find(id)) {
+      if (entry === 'gone') return entry;
+      if (!(await this.#has(entry.session))) return 'gone';
+      if (await this.#startsAt(id, entry)) return entry;
     }
+    return undefined;
+  }
+
+  /** All that is recorded of one execution, in order. Iterating throws `not_found`, and `history_gone` when it was deleted. */
+  async *readExecution(id: ExecutionId): AsyncGenerator<StoredEvent> {
+    const place = await this.locate(id);
+    if (place === 'gone') {
+      throw new WorkcellError('history_gone', `The session with the execution "${id}" was deleted`);
+    }
+    const reader = place === undefined ? undefined : await this.findReader(place.session);
+    if (place === undefined || reader === undefined) {
+      throw new WorkcellError('not_found', `No session of "${this.#customer}" has the execution "${id}"`);
+    }
+    yield* reader.execution(id, place.start);
+  }
+
+  /**
+   * Deletes a session, for good. Its executions stay known as `gone`, so that none of them is ever run again. Throws `not_found`,
+   * `busy` while anybody has it open, and `invalid_state` unless it was written to before the given time. Cut off by a crash, it may have to be called again.
+   */
+  async remove(id: SessionId, { writtenBefore }: { readonly writtenBefore?: Date } = {}): Promise<void> {
+    await this.unregistered();
+    await this.#turns.take(async () => {
+      if (!(await this.#has(id))) throw new WorkcellError('not_found', `There is no session "${id}"`);
+      await using _lock = await FileLock.acquire(this.#lockOf(id));
+      if (writtenBefore !== undefined && (await this.stat(id)).writtenAt >= writtenBefore) {
+        throw new WorkcellError('invalid_state', `Session "${id}" was written to meanwhile`);
+      }
+      await this.#register.addDeleted(id);
+      const { path, indexPath } = this.#sourceOf(id);
+      await succeeds(unlink(indexPath), ['ENOENT', 'ENOTDIR']);
+      await unlink(path);
+      await syncFolder(this.#directory);
+    });
+  }
+
+  /** Records that a session is closed, unless it is. Throws `not_found`, and `busy` while anybody else has it open. */
+  async close(id: SessionId): Promise<void> {
+    await this.#turns.take(async () => {
+      if (this.#shared.has(id)) throw new WorkcellError('busy', `Session "${id}" is in use; try again when it is done`);
+      const file = await this.#openFile(id, 'open');
+      try {
+        const reader = await SessionReader.open(file.source);
+        const last = await reader.last('session.closed', 'session.resumed', 'execution.started');
+        if (last?.type !== 'session.closed') await file.append({ type: 'session.closed' });
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  /** How large a session is, and when it was written to. Throws `not_found`. */
+  async stat(id: SessionId): Promise<SessionStats> {
+    try {
+      const { size, mtime } = await lstat(this.#pathOf(id));
+      return { bytes: size, writtenAt: mtime };
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') throw new WorkcellError('not_found', `There is no session "${id}"`);
+      throw error;
+    }
+  }
+
+  /** Whether anybody has a session open to write to it. */
+  async isOpen(id: SessionId): Promise<boolean> {
+    if (this.#shared.has(id)) return true;
+    try {
+      await using _lock = await FileLock.acquire(this.#lockOf(id));
+      return false;
+    } catch (error) {
+      if (!isWorkcellError(error) || error.code !== 'busy') throw error;
+      return true;
+    }
+  }
+
+  /**
+   * The sessions whose executions {@link locate} cannot know, since their logs cannot be read. Registers, once, what lies in
+   * logs that came here without their index.
+   */
+  async unregistered(): Promise<readonly SessionId[]> {
+    this.#registered ??= this.#registerAll();
+    this.#registered.catch(() => {
+      this.#registered = undefined;
+    });
+    return await this.#registered;
+  }
+
+  async #registerAll(): Promise<readonly SessionId[]> {
+    const indexes = readdir(join(this.#directory, INDEXES)).catch(() => []);
+    const known = new Set((await this.#register.exists()) ? await indexes : []);
+    const unreadable: SessionId[] = [];
+    for (const id of await this.list()) {
+      if (known.has(id)) continue;
+      try {
+        await this.#registerLog(id);
+      } catch (error) {
+        if (!isStorageFailure(error)) throw error;
+        unreadable.push(id);
+      }
+    }
+    return unreadable;
+  }
+
+  async #registerLog(id: SessionId): Promise<void> {
+    const source = this.#sourceOf(id);
+    const landmarks = await readIndex(source);
+    await this.#register.add(claimsOf(id, landmarks.forward()));
+    try {
+      await using _lock = await FileLock.acquire(this.#lockOf(id));
+      const { writer } = await IndexWriter.open(source);
+      await writer.close();
+    } catch (error) {
+      // Whoever writes to the session writes its index, too.
+      if (!isWorkcellError(error) || error.code !== 'busy') throw error;
+    }
+  }
+
+  async #startsAt(id: ExecutionId, { session, start }: ExecutionPlace): Promise<boolean> {
+    const source = this.#sourceOf(session);
+    // A crash can leave a claim without its start, and something else where that would have been.
+    if (!(await startsLine(source.path, start))) return false;
+    const event = await new SessionHistory(source).eventAt(start);
+    return event?.type === 'execution.started' && event.executionId === id;
   }
 
   #open(id: SessionId, mode: OpenMode): Promise<SessionLog> {
@@ -89,14 +270,56 @@ export class SessionStore {
   }
 
   async #openFile(id: SessionId, mode: OpenMode): Promise<LogFile> {
-    const path = this.#pathOf(id);
-    const lockPath = join(this.#directory, `.${id}.lock`);
-    return await LogFile.open({ id, customer: this.#customer, path, lockPath, mode });
+    return await LogFile.open({
+      ...this.#sourceOf(id),
+      customer: this.#customer,
+      lock: this.#lockOf(id),
+      register: this.#register,
+      maxBytes: this.#maxBytes,
+      mode,
+      onStored: (event) => this.#onStored?.(id, event),
+    });
+  }
+
+  async #has(id: SessionId): Promise<boolean> {
+    return await succeeds(lstat(this.#pathOf(id)), ['ENOENT']);
+  }
+
+  /** The log as far as it is on disk, where this process writes it. */
+  #sourceOf(id: SessionId): IndexedSource {
+    const open = this.#shared.get(id);
+    if (open !== undefined) return open.file.source;
+    const codec = sessionLines({ customer: this.#customer, session: id }, this.#keys);
+    return { id, path: this.#pathOf(id), indexPath: join(this.#directory, INDEXES, id), codec };
   }
 
   #pathOf(id: SessionId): string {
     return join(this.#directory, `${parseSessionId(id)}${SUFFIX}`);
   }
+
+  #lockOf(id: SessionId): FileLockOptions {
+    return { path: join(this.#directory, `.${id}.lock`), what: `Session "${id}"` };
+  }
+
+  async #names(): Promise<readonly string[]> {
+    try {
+      return await readdir(this.#directory);
+    } catch (error) {
+      const message = `Cannot list the sessions of "${this.#customer}": it failed with ${errnoOf(error)}`;
+      throw new WorkcellError('storage_failed', message, { cause: error });
+    }
+  }
+}
+
+async function startsLine(path: string, start: number): Promise<boolean> {
+  if (start === 0) return true;
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, start - 1);
+  return bytesRead === 1 && buffer.toString() === '\n';
+}
+
+function isStorageFailure(error: unknown): boolean {
+  return isWorkcellError(error) && error.code === 'storage_failed';
 }
 
 function idOf(name: string): readonly SessionId[] {

@@ -191,8 +191,9 @@ export class UpstreamHub implements AsyncDisposable {
     return this.close();
   }
 
-  #isKeyed({ server, idempotencyKey }: UpstreamCall): boolean {
-    return idempotencyKey !== undefined && this.#servers.get(server)?.idempotencyKey === true;
+  #isKeyed(call: UpstreamCall): boolean {
+    const server = this.#servers.get(call.server);
+    return server?.idempotencyKey === true && call.idempotencyKey !== undefined;
   }
 
   async #attempt(call: UpstreamCall, deadline: Deadline): Promise<Attempt> {

@@ -4,7 +4,7 @@ import { messageOf, WorkcellError } from '../core/errors.ts';
 import { errnoOf } from './errno.ts';
 
 /** Bytes of one line, the newline included. Neither written nor read beyond that. */
-export const MAX_LINE_BYTES = 8 * 1024 * 1024;
+export const MAX_LINE_BYTES = 12 * 1024 * 1024;
 const NEWLINE = 0x0a;
 const CHUNK_BYTES = 64 * 1024;
 
@@ -13,6 +13,15 @@ export interface JsonLine {
   /** 1-based. */
   readonly number: number;
   readonly value: unknown;
+  /** The byte at which it begins, and the one after its newline. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A part of a file, in bytes; `start` is where a line begins. */
+export interface LineRange {
+  readonly start?: number | undefined;
+  readonly end?: number | undefined;
 }
 
 /** The line for `value`, newline included. Throws `invalid_argument` when it is not JSON or beyond {@link MAX_LINE_BYTES}. */
@@ -30,14 +39,17 @@ export function encodeJsonLine(value: object): Buffer {
  * `storage_failed`, naming the line, for one that is not JSON in UTF-8 or is beyond {@link MAX_LINE_BYTES}, and for a file
  * that cannot be opened or is a symbolic link.
  *
- * `what` names the file in errors, `end` is the byte to stop at.
+ * `what` names the file in errors. Numbers count from where the range starts.
  */
-export async function* readJsonLines(path: string, what: string, end = Infinity): AsyncGenerator<JsonLine> {
+export async function* readJsonLines(path: string, what: string, range: LineRange = {}): AsyncGenerator<JsonLine> {
   await using file = await openFile(path, what);
   let number = 0;
-  for await (const bytes of splitLines(file, end)) {
+  let start = range.start ?? 0;
+  for await (const bytes of splitLines(file, start, range.end ?? Infinity)) {
     number++;
-    yield { number, value: parse(bytes, `Cannot read ${what}: line ${number}`) };
+    const end = start + bytes.length + 1;
+    yield { number, value: parse(bytes, `Cannot read ${what}: line ${number}`), start, end };
+    start = end;
   }
 }
 
@@ -68,11 +80,15 @@ async function openFile(path: string, what: string): Promise<FileHandle> {
   }
 }
 
-async function* splitLines(file: FileHandle, end: number): AsyncGenerator<Buffer> {
-  if (end === 0) return;
+async function* splitLines(file: FileHandle, from: number, end: number): AsyncGenerator<Buffer> {
+  if (end <= from) return;
   let pieces: Buffer[] = [];
   let size = 0;
-  for await (const chunk of file.createReadStream({ end: end - 1, autoClose: false }) as AsyncIterable<Buffer>) {
+  for await (const chunk of file.createReadStream({
+    start: from,
+    end: end - 1,
+    autoClose: false,
+  }) as AsyncIterable<Buffer>) {
     let start = 0;
     for (let stop = chunk.indexOf(NEWLINE); stop >= 0; stop = chunk.indexOf(NEWLINE, start)) {
       yield Buffer.concat([...pieces, chunk.subarray(start, stop)]);

@@ -2,7 +2,7 @@ import { Broker } from '../broker/broker.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
-import { newExecutionId } from '../core/ids.ts';
+import type { ExecutionResult } from '../core/execution.ts';
 import type { Selection } from '../core/selection.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 import type { ToolErrorData, ToolOutcome, ToolProgress } from '../core/tool-error.ts';
@@ -11,6 +11,7 @@ import type { CallResult } from '../upstream/tool-result.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { ExecutionLog } from './execution-log.ts';
+import type { LiveExecution } from './live-execution.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 /** One call of a tool, without a program. */
@@ -31,26 +32,26 @@ interface CallContext {
   readonly config: Pick<Config, 'limits'>;
   readonly catalog: ToolCatalog;
   readonly hub: UpstreamHub;
-  /** Ids of this customer's executions that are under way. */
-  readonly running: Set<string>;
+  readonly onAnswer: (answer: ToolCallAnswer) => void;
 }
 
 /**
  * Calls a tool for a customer as a program would, with the same checks, and without a sandbox. In the session it is an execution
- * of the program that makes this one call. Throws `not_found`, and when the session cannot be written.
+ * of the program that makes this one call. Throws `not_found`, and when the session cannot be written. `onAnswer` is told what the call gave, before its end is told.
  */
 export async function callTool(
+  live: LiveExecution,
   request: ToolCallRequest,
   workspace: Workspace,
   session: SessionLog,
-  { config, catalog, hub, running }: CallContext,
-): Promise<ToolCallAnswer> {
+  { config, catalog, hub, onAnswer }: CallContext,
+): Promise<ExecutionResult> {
   const tool = catalog.get(request.tool);
   if (tool.kind === 'module')
     throw new WorkcellError('unsupported', `"${toolName(tool)}" runs in sandboxes only; call it from a program`);
   const watch = new Stopwatch();
   const facts = {
-    id: newExecutionId(),
+    id: live.id,
     customer: workspace.customer,
     sessionId: session.id,
     selection: selectionOf(tool, catalog.list().length),
@@ -59,8 +60,8 @@ export async function callTool(
     program: programOf(tool, request.arguments),
     warnings: [],
   };
-  const log = await ExecutionLog.start(session, { ...facts, task: null }, undefined);
-  running.add(facts.id);
+  const asked = { code: facts.program, tools: [toolName(tool)] };
+  const log = await ExecutionLog.start(session, facts, asked, live);
   try {
     let result: CallResult | undefined;
     const onResult = (whole: CallResult) => {
@@ -72,24 +73,24 @@ export async function callTool(
       limits: config.limits,
       hub: { callTool: (call) => recorded.callTool({ ...call, onResult }) },
       customer: workspace.customer,
+      runId: facts.id,
       ...log.brokerHooks,
       onProgress: (_call, progress) => request.onProgress?.(progress),
     });
-    const outcome = await broker.call({ ...tool, arguments: request.arguments }, request.signal);
+    const outcome = await broker.call({ ...tool, arguments: request.arguments }, live.signal);
     const totalMs = watch.total();
     const timing = { selectMs: 0, generateMs: 0, acquireMs: 0, runMs: totalMs, totalMs };
-    await log.finish({
+    const finished = await log.finish({
       ...facts,
-      ...endOf(outcome, request.signal),
+      ...endOf(outcome, live.signal),
       executionId: facts.id,
       calls: broker.records,
       timing,
     });
-    return outcome.ok ? { ...outcome, result } : outcome;
+    onAnswer(outcome.ok ? { ...outcome, result } : outcome);
+    return finished;
   } catch (error) {
     throw await log.interrupt(error);
-  } finally {
-    running.delete(facts.id);
   }
 }
 
@@ -107,9 +108,9 @@ function programOf({ server, identifier }: ToolDescriptor, args: ToolCallRequest
   return `import { ${identifier} } from 'servers/${server}';\n\nreturn await ${identifier}(${JSON.stringify(args)});`;
 }
 
-function endOf(outcome: ToolOutcome, signal: AbortSignal | undefined) {
+function endOf(outcome: ToolOutcome, signal: AbortSignal) {
   const error = outcome.ok ? null : { name: 'ToolError', message: outcome.error.message, stack: '' };
-  const status = outcome.ok ? 'completed' : signal?.aborted === true ? 'killed' : 'failed';
+  const status = outcome.ok ? 'completed' : signal.aborted ? 'killed' : 'failed';
   return {
     status,
     value: outcome.ok ? outcome.value : null,

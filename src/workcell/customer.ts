@@ -1,10 +1,16 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
-import { SkillStore } from '../catalog/skill-store.ts';
-import { toWorkcellError, WorkcellError } from '../core/errors.ts';
-import type { ExecutionResult } from '../core/execution.ts';
+import type { SkillStore } from '../catalog/skill-store.ts';
+import { ERRORS, type ErrorCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
+import type {
+  ExecutionResult,
+  ExecutionSummary,
+  ExecutionTiming,
+  HistoryEvent,
+  RecordedResult,
+} from '../core/execution.ts';
 import {
   type CustomerId,
-  newSessionId,
+  type ExecutionId,
   parseCustomerId,
   parseExecutionId,
   parseSessionId,
@@ -13,59 +19,67 @@ import {
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
-import { findExecution, type RecordedExecution } from '../sessions/find-execution.ts';
-import { SessionStore } from '../sessions/session-store.ts';
-import { type SessionView, type TaskView, viewSession } from '../sessions/session-view.ts';
+import type { ExecutionHistory } from '../sessions/execution-history.ts';
+import type { SessionLog } from '../sessions/session-log.ts';
+import { type SessionView, viewSession } from '../sessions/session-view.ts';
+import type { IdleMap } from '../util/idle-map.ts';
 import { shareWorkspace } from '../workspaces/share-workspace.ts';
-import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
+import type { Workspace } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import { CustomerFiles } from './customer-files.ts';
-import { CustomerUsage } from './customer-usage.ts';
-import { type ExecuteRequest, type ExecutionContext, execute } from './execute.ts';
+import type { CustomerState } from './customer-state.ts';
+import type { CustomerUsage } from './customer-usage.ts';
+import { execute } from './execute.ts';
+import type { ExecuteRequest } from './execute-request.ts';
+import type { ExecutionContext } from './execution-context.ts';
+import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
+import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
+import type { LiveExecution } from './live-execution.ts';
+import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
+import {
+  closeSession,
+  type NewCheckpoint,
+  type ReopenedSession,
+  reopenSession,
+  setCheckpoint,
+} from './session-changes.ts';
 import { Skills } from './skills.ts';
 
 /** What all customers share. */
-export interface CustomerContext extends Omit<ExecutionContext, 'running' | 'skills' | 'history'> {
+export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
   readonly sharedSkills: SkillStore;
   readonly onToolsChanged: (listener: () => void) => () => void;
-  /** Told why what tools were used for could not be read or written: nothing fails for that. */
   /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
   readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
+  /** Told why what tools were used for could not be read or written: nothing fails for that. */
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
 }
 
-/** A session is opened anew for each call, and read then. */
-const CALLS_PER_SESSION = 200;
-
-interface Opened {
-  readonly workspace: Workspace;
-  readonly sessions: SessionStore;
-  readonly skills: SkillStore;
-  readonly usage: CustomerUsage;
+/** A session that goes on. */
+export interface ResumedSession extends ReopenedSession {
+  readonly sessionId: SessionId;
+  /** Those that run again. */
+  readonly resumed: readonly StartedExecution[];
 }
 
-/** One tenant: its programs, its files, its sessions. */
+export type CustomerStates = IdleMap<CustomerId, CustomerState>;
+
+/** One tenant: its programs, its files, its sessions. Holds nothing itself: it may be kept, and there may be several of one. */
 export class Customer {
   readonly id: CustomerId;
   /** Its own and those that all share; what it saves and removes is its own. */
   readonly skills: Skills;
   /** What is in its workspace, as programs see it at `/workspace`. */
   readonly files: CustomerFiles;
-  readonly #workspaces: WorkspaceStore;
+  readonly #states: CustomerStates;
   readonly #context: () => CustomerContext;
-  readonly #running = new Set<string>();
-  readonly #inFlight = new Set<Promise<unknown>>();
-  #opened: Promise<Opened> | undefined;
-  /** Where calls without a program are recorded: one that no other process writes to. */
-  #callSession = newSessionId();
-  #calls = 0;
 
   /** Throws `invalid_argument` for an id that is none. */
-  constructor(id: string, workspaces: WorkspaceStore, context: () => CustomerContext) {
+  constructor(id: string, states: CustomerStates, context: () => CustomerContext) {
     this.id = parseCustomerId(id);
-    this.#workspaces = workspaces;
+    this.#states = states;
     this.#context = context;
     this.skills = new Skills({
       shelf: () => this.#shelf(),
@@ -75,23 +89,114 @@ export class Customer {
     });
     this.files = new CustomerFiles({
       open: () => this.#share(),
-      find: async () => (await this.#find())?.workspace,
+      find: async () => (await this.#use((state) => state.find()))?.workspace,
       admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
       archiveLimits: () => {
-        const { maxArchiveBytes, maxArchiveFiles } = this.#context().config.workspace;
-        return { bytes: maxArchiveBytes, entries: maxArchiveFiles };
+        const { workspace } = this.#context().config;
+        return { bytes: workspace.maxArchiveBytes, entries: workspace.maxArchiveFiles };
       },
     });
   }
 
-  /** Runs a program. Whatever it does is in the result; rejects when something under it fails, or nothing can be run. */
-  execute(request: ExecuteRequest): Promise<ExecutionResult> {
-    return this.#track(this.#execute(request));
+  /**
+   * Runs a program. Whatever it does is in the result; rejects when something under it fails, or nothing can be run. With the
+   * `executionId` of a known execution, the result is that of it.
+   */
+  async execute(request: ExecuteRequest): Promise<ExecutionResult> {
+    return await this.#use(async (state) => {
+      const begun = await this.#begin(state, request);
+      if ('live' in begun) return await begun.live.outcome;
+      const { result } = await state.executions.started(begun);
+      return asResult(await result());
+    });
+  }
+
+  /**
+   * Runs a program on its own; resolves when its start is on disk. Throws as {@link execute} does, and `already_exists` when the
+   * `executionId` is that of another request.
+   */
+  async start(request: ExecuteRequest): Promise<StartedExecution> {
+    return await this.#use(async (state) => {
+      const started = await state.executions.started(await this.#begin(state, request));
+      return { ...started, result: () => this.#use(() => started.result()) };
+    });
+  }
+
+  /**
+   * What happens in an execution, as it is on disk: the same events with the same `seq` whenever it is asked, also by another process
+   * and after a crash. Iterating throws `not_found`, and `history_gone` when its session was removed.
+   */
+  async *watch(id: string, options: WatchOptions = {}): AsyncGenerator<HistoryEvent> {
+    using lease = this.#states.lease(this.id);
+    yield* lease.value.executions.watch(parseExecutionId(id), options);
+  }
+
+  /** Where an execution stands. Throws `not_found`, and `history_gone` when its session was removed. */
+  async executionSummary(id: string): Promise<ExecutionSummary> {
+    return await this.#use(({ executions }) => executions.summary(parseExecutionId(id)));
+  }
+
+  /**
+   * Ends an execution with `killed`, unless it has an outcome; resolves when that is on disk. Throws `not_found`, and `busy` when
+   * another process runs it.
+   */
+  async cancel(id: string): Promise<void> {
+    await this.#use(({ executions }) => executions.cancel(parseExecutionId(id)));
+  }
+
+  /**
+   * Runs an execution that was cut off again, under the same id; resolves when that is on disk. With `replay`, calls that had
+   * returned are answered from its log, so that none takes effect twice. Throws `not_found`, `invalid_state` for one that runs, has
+   * an outcome or cannot be prepared any more, and `busy` when another process has its session open.
+   */
+  async resumeExecution(id: string, options: ResumeOptions): Promise<StartedExecution> {
+    return await this.#use((state) => this.#resume(state, parseExecutionId(id), options));
+  }
+
+  /**
+   * Opens a session for more, also one that was closed, and tells what in it was cut off; with `replay`, runs each of those
+   * executions again. Throws `not_found`, `busy` when another process has it open, and as {@link resumeExecution} does.
+   */
+  async resumeSession(id: string, { replay = false }: Partial<ResumeOptions> = {}): Promise<ResumedSession> {
+    return await this.#use(async (state) => {
+      const sessionId = parseSessionId(id);
+      await using session = await this.#openSession(state, sessionId);
+      const reopened = await reopenSession(session, state.executions.running);
+      const ids = replay ? reopened.interrupted : [];
+      const resumed = await Promise.all(ids.map((each) => this.#resume(state, each, { replay })));
+      return { sessionId, ...reopened, resumed };
+    });
+  }
+
+  /** Sets what programs of the session find as its checkpoint. Throws `not_found`, `invalid_argument`, and `busy`. */
+  async setCheckpoint(id: string, checkpoint: NewCheckpoint): Promise<void> {
+    await this.#use(async (state) => {
+      await using session = await this.#openSession(state, parseSessionId(id));
+      await setCheckpoint(session, checkpoint);
+    });
+  }
+
+  /** Ends a session until it is resumed. Throws `not_found`, `busy`, and `invalid_state` while programs run in it. */
+  async closeSession(id: string): Promise<void> {
+    await this.#use(async (state) => {
+      await using session = await this.#openSession(state, parseSessionId(id));
+      await closeSession(session, state.executions.running);
+    });
   }
 
   /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
-  callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
-    return this.#track(this.#callTool(request));
+  async callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
+    return await this.#use(async (state) => {
+      const { workspace, sessions } = await state.open();
+      const context = this.#context();
+      const answer = Promise.withResolvers<ToolCallAnswer>();
+      const { outcome } = state.executions.run({ tools: [request.tool], signal: request.signal }, async (live) => {
+        await using session = await sessions.openOrCreate(state.callSession());
+        return await callTool(live, request, workspace, session, { ...context, onAnswer: answer.resolve });
+      });
+      await outcome;
+      return await answer.promise;
+    });
   }
 
   /** The tools that it may call, in the same order each time. */
@@ -104,91 +209,91 @@ export class Customer {
     return this.#context().onToolsChanged(listener);
   }
 
-  /** Resolves when no execution is under way any more. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#inFlight);
-  }
-
   /** Whether it has anything yet. */
   async exists(): Promise<boolean> {
-    return (await this.#find()) !== undefined;
+    return (await this.#use((state) => state.find())) !== undefined;
   }
 
   /** The files; created on first use. */
   async workspace(): Promise<Workspace> {
-    return (await this.#open()).workspace;
+    return await this.#use(async (state) => (await state.open()).workspace);
   }
 
   async listSessions(): Promise<readonly SessionId[]> {
-    return (await this.#find())?.sessions.list() ?? [];
+    return await this.#use(async (state) => (await state.find())?.sessions.list() ?? []);
   }
 
   /** What happened in a session, for people and programs. Throws `not_found`. */
   async session(id: string): Promise<SessionView> {
     const sessionId = parseSessionId(id);
-    const found = await this.#find();
-    const history = await found?.sessions.find(sessionId);
-    if (found === undefined || history === undefined) {
-      const message = `Customer "${this.id}" has no session "${sessionId}"; see \`workcell session list\``;
-      throw new WorkcellError('not_found', message);
-    }
-    const events = await Array.fromAsync(history);
-    const stateFiles = await found.workspace.files.list('state').then(
-      ({ entries }) => entries.map(({ name }) => `state/${name}`),
-      () => [],
-    );
-    return viewSession({ sessionId, customer: this.id, events, running: this.#running, stateFiles });
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      const history = await found?.sessions.find(sessionId);
+      if (found === undefined || history === undefined) {
+        const message = `Customer "${this.id}" has no session "${sessionId}"; see \`workcell session list\``;
+        throw new WorkcellError('not_found', message);
+      }
+      const events = await Array.fromAsync(history);
+      const stateFiles = await found.workspace.files.list('state').then(
+        ({ entries }) => entries.map(({ name }) => `state/${name}`),
+        () => [],
+      );
+      return viewSession({ sessionId, customer: this.id, events, running: state.executions.running, stateFiles });
+    });
   }
 
-  /** One execution as its session shows it. Throws `not_found`. */
-  async execution(id: string): Promise<{ readonly session: SessionId; readonly task: TaskView }> {
-    const { session } = await this.recordedExecution(id);
-    const task = (await this.session(session)).tasks.find(({ task_id }) => task_id === id);
-    if (task === undefined) throw new WorkcellError('not_found', `Session "${session}" has lost the execution "${id}"`);
-    return { session, task };
+  /** A page of its executions, the latest first. Throws `not_found` when `before` is none of its executions. */
+  async listExecutions(page: ListExecutionsOptions): Promise<ExecutionList> {
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      return found === undefined ? { executions: [], hasMore: false } : await listExecutions(found.sessions, page);
+    });
   }
 
-  /** What its sessions tell of one execution. Throws `not_found`. */
-  async recordedExecution(id: string): Promise<RecordedExecution> {
-    const executionId = parseExecutionId(id);
-    const found = await this.#find();
-    if (found !== undefined) return await findExecution(found.sessions, executionId);
-    throw new WorkcellError('not_found', `There is no customer "${this.id}" with the execution "${executionId}"`);
+  /** What its sessions tell of one execution. Throws as {@link executionSummary} does. */
+  async recordedExecution(id: string): Promise<ExecutionHistory> {
+    return await this.#use(({ executions }) => executions.recorded(parseExecutionId(id)));
   }
 
   /** As `Workcell.searchTools`, and by what tools were used for by this customer. */
   async searchTools(queries: string | readonly string[], options: ToolSearchOptions = {}): Promise<ToolSearchResult> {
     const context = this.#context();
-    const usage = (await this.#find())?.usage;
-    return searchTools([queries].flat(), options, { ...context, history: await this.#history(usage, context) });
+    const history = await this.#use(async (state) => this.#history((await state.find())?.usage, context));
+    return searchTools([queries].flat(), options, { ...context, history });
   }
 
   /** What is remembered of the tasks that tools have served, redacted. Throws `storage_failed` when it cannot be read. */
   async toolUsage(): Promise<UsageMemory> {
-    return (await (await this.#find())?.usage.memory()) ?? [];
+    return await this.#use(async (state) => (await (await state.find())?.usage.memory()) ?? []);
   }
 
   /** Forgets which tools have served which tasks. */
   async clearToolUsage(): Promise<void> {
-    await (await this.#find())?.usage.clear();
+    await this.#use(async (state) => (await state.find())?.usage.clear());
   }
 
   async #shelf(): Promise<SkillShelf> {
     const { sharedSkills } = this.#context();
-    const found = await this.#find();
+    const found = await this.#use((state) => state.find());
     return new SkillShelf(found === undefined ? [sharedSkills] : [found.skills, sharedSkills]);
   }
 
-  async #execute(request: ExecuteRequest): Promise<ExecutionResult> {
-    const { workspace, sessions, skills, usage } = await this.#open();
+  #begin(state: CustomerState, request: ExecuteRequest): Promise<Begun> {
+    return state.executions.begin(request, async (live) => {
+      using _lease = this.#states.lease(this.id);
+      return await this.#execute(live, request, state);
+    });
+  }
+
+  async #execute(live: LiveExecution, request: ExecuteRequest, state: CustomerState): Promise<ExecutionResult> {
+    const { workspace, sessions, skills, usage } = await state.open();
     await using session =
       request.session === undefined
         ? await sessions.create()
         : await sessions.openOrCreate(parseSessionId(request.session));
     const context = this.#context();
-    const result = await execute(request, workspace, session, {
+    const result = await execute(live, request, workspace, session, {
       ...context,
-      running: this.#running,
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
     });
@@ -196,18 +301,23 @@ export class Customer {
     return result;
   }
 
-  async #callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
-    const { workspace, sessions } = await this.#open();
-    if (this.#calls % CALLS_PER_SESSION === 0) this.#callSession = newSessionId();
-    this.#calls += 1;
-    await using session = await sessions.openOrCreate(this.#callSession);
-    return await callTool(request, workspace, session, { ...this.#context(), running: this.#running });
+  async #resume(state: CustomerState, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
+    const live = await state.executions.resume(id, async (resumed, session) => {
+      using _lease = this.#states.lease(this.id);
+      const { workspace, skills } = await state.open();
+      const context = this.#context();
+      const shelf = new SkillShelf([skills, context.sharedSkills]);
+      return await resume(resumed, options, workspace, session, { ...context, skills: shelf });
+    });
+    const started = await state.executions.started({ isNew: false, live });
+    return { ...started, result: () => this.#use(() => started.result()) };
   }
 
-  #track<T>(work: Promise<T>): Promise<T> {
-    const settled: Promise<unknown> = work.catch(() => undefined).finally(() => this.#inFlight.delete(settled));
-    this.#inFlight.add(settled);
-    return work;
+  /** Looking for a session must not make a customer. */
+  async #openSession(state: CustomerState, id: SessionId): Promise<SessionLog> {
+    const found = await state.find();
+    if (found !== undefined) return await found.sessions.open(id);
+    throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${id}"`);
   }
 
   async #history(usage: CustomerUsage | undefined, context: CustomerContext): Promise<Retriever | undefined> {
@@ -235,28 +345,24 @@ export class Customer {
   }
 
   async #share(): Promise<Workspace & AsyncDisposable> {
-    const { workspace } = await this.#open();
+    const workspace = await this.workspace();
     const lock = await shareWorkspace(workspace);
     return { ...workspace, [Symbol.asyncDispose]: () => lock.release() };
   }
 
-  /** Looking at a customer must not make one. */
-  async #find(): Promise<Opened | undefined> {
-    return this.#opened !== undefined || (await this.#workspaces.find(this.id)) !== undefined
-      ? await this.#open()
-      : undefined;
-  }
-
-  #open(): Promise<Opened> {
-    this.#opened ??= this.#workspaces.open(this.id).then((workspace) => ({
-      workspace,
-      sessions: new SessionStore(workspace),
-      skills: new SkillStore(workspace.skills, 'own'),
-      usage: new CustomerUsage(workspace.usagePath),
-    }));
-    this.#opened.catch(() => {
-      this.#opened = undefined;
-    });
-    return this.#opened;
+  /** Nobody drops what is kept of the customer meanwhile. */
+  async #use<T>(work: (state: CustomerState) => Promise<T>): Promise<T> {
+    using lease = this.#states.lease(this.id);
+    return await work(lease.value);
   }
 }
+
+/** Throws what kept an execution from an outcome. */
+function asResult({ status, timing, ...result }: RecordedResult): ExecutionResult {
+  if (status !== 'interrupted') return { ...result, status, timing: timing ?? NO_TIMING };
+  const code = String(result.error?.fields?.['code']);
+  const message = result.error?.message ?? 'The execution was cut off';
+  throw new WorkcellError(code in ERRORS ? (code as ErrorCode) : 'internal', message);
+}
+
+const NO_TIMING: ExecutionTiming = { selectMs: 0, generateMs: 0, acquireMs: 0, runMs: 0, totalMs: 0 };

@@ -6,6 +6,8 @@ import type { SessionEvent } from '../sessions/events.ts';
 import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { ExecutionFacts } from './assemble-result.ts';
+import type { ExecuteRequest } from './execute-request.ts';
+import type { LiveExecution } from './live-execution.ts';
 
 type Hub = BrokerOptions['hub'];
 type Listener = ((event: ExecutionEvent) => void) | undefined;
@@ -22,6 +24,7 @@ export class ExecutionLog {
   readonly brokerHooks: Required<Pick<BrokerOptions, 'onCalled' | 'onReturned' | 'onProgress'>>;
   readonly #session: SessionLog;
   readonly #facts: ExecutionFacts;
+  readonly #live: LiveExecution;
   readonly #listener: Listener;
   readonly #pending = new Set<Promise<unknown>>();
   /** When each open call last told of its progress. */
@@ -30,9 +33,10 @@ export class ExecutionLog {
   #failure: unknown;
   #seq = 0;
 
-  private constructor(session: SessionLog, facts: ExecutionFacts, listener: Listener) {
+  private constructor(session: SessionLog, facts: ExecutionFacts, live: LiveExecution, listener: Listener) {
     this.#session = session;
     this.#facts = facts;
+    this.#live = live;
     this.#listener = listener;
     const executionId = facts.id;
     this.brokerHooks = {
@@ -58,13 +62,34 @@ export class ExecutionLog {
   /** Resolves when the start is on disk: what is about to run is known before it runs. */
   static async start(
     session: SessionLog,
-    facts: ExecutionFacts & { readonly task: string | null },
-    listener: Listener,
+    facts: ExecutionFacts,
+    request: ExecuteRequest,
+    live: LiveExecution,
   ): Promise<ExecutionLog> {
-    const { id: executionId, task, program, language, selection, planner, warnings } = facts;
-    const type = 'execution.started';
-    await session.append({ type, executionId, task, language, program, selection, planner, warnings });
-    return new ExecutionLog(session, facts, listener);
+    const { id: executionId, program, language, selection, planner, warnings } = facts;
+    const { task = null, code = null, tools = null, timeoutMs = null, typeCheck = false, limits, onEvent } = request;
+    await session.append({
+      type: 'execution.started',
+      executionId,
+      task,
+      language,
+      program,
+      selection,
+      planner,
+      warnings,
+      request: { code, tools, timeoutMs, typeCheck, ...(limits === undefined ? {} : { limits }) },
+    });
+    return new ExecutionLog(session, facts, live, onEvent);
+  }
+
+  /** As {@link start}, for a program that runs again. */
+  static async resume(
+    session: SessionLog,
+    { facts, attempt, replay }: { readonly facts: ExecutionFacts; readonly attempt: number; readonly replay: boolean },
+    live: LiveExecution,
+  ): Promise<ExecutionLog> {
+    await session.append({ type: 'execution.resumed', executionId: facts.id, attempt, replay });
+    return new ExecutionLog(session, facts, live, undefined);
   }
 
   /** Fires when something cannot be recorded: a program that nobody can tell of must not go on. */
@@ -79,6 +104,12 @@ export class ExecutionLog {
   output(stream: 'stdout' | 'stderr', text: string): void {
     void this.#append({ type: 'output', executionId: this.#facts.id, stream, text });
     this.#tell({ type: stream, text });
+  }
+
+  /** Whether it got to the disk, where it is when this resolves. */
+  checkpoint(checkpoint: Pick<Checkpoint, 'step' | 'lastTask' | 'context'>): Promise<boolean> {
+    const { step, lastTask, context } = checkpoint;
+    return this.#append({ type: 'checkpoint.set', step, lastTask, context });
   }
 
   /** The hub, but a call leaves the host only when it is on disk that it was made. */
@@ -102,10 +133,15 @@ export class ExecutionLog {
     return result;
   }
 
-  /** Records that what is under the program failed; gives back the failure. */
+  /**
+   * Records that what is under the program failed, unless an approval is open: then the execution is paused, and goes on when that
+   * is decided. Gives back the failure.
+   */
   async interrupt(error: unknown): Promise<unknown> {
     await this.#settled().catch(() => {});
-    await this.#session.append(interruptedEvent(this.#facts.id, error)).catch(() => {});
+    const { history } = this.#live;
+    if (history !== undefined && history.approvals.length > 0) return error;
+    await this.#session.append(interruptedEvent(this.#facts.id, error, history?.output)).catch(() => {});
     return error;
   }
 
@@ -157,3 +193,4 @@ function recordedOutcome(outcome: ToolOutcome): Pick<Returned, 'ok' | 'value' | 
 }
 
 type Returned = Extract<SessionEvent, { readonly type: 'tool.returned' }>;
+type Checkpoint = Extract<SessionEvent, { readonly type: 'checkpoint.set' }>;

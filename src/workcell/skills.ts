@@ -11,7 +11,7 @@ import type { SkillScope } from '../core/skill.ts';
 import { assertSkillName } from '../core/skill-name.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
-import type { RecordedExecution } from '../sessions/find-execution.ts';
+import type { ExecutionHistory } from '../sessions/execution-history.ts';
 import { nearest } from '../util/nearest.ts';
 import { skillUsage } from './skill-usage.ts';
 import { assertReady, type ReadySkill, type Skill, viewSkill } from './skill-view.ts';
@@ -53,7 +53,7 @@ export interface SkillsOptions<Request extends SaveSkill> {
   readonly scope: SkillScope;
   /** All that are known, hidden or not: what cannot be called at the moment has not changed. */
   readonly tools: () => readonly ToolDescriptor[];
-  readonly recorded: (request: Request) => Promise<RecordedExecution>;
+  readonly recorded: (request: Request) => Promise<ExecutionHistory>;
 }
 
 /** Saved code that programs import: that of a customer and what all share, or what all share alone. */
@@ -138,7 +138,7 @@ export class Skills<Request extends SaveSkill = SaveSkill> {
 const MODULES = { typescript: skillModule, python: skillPackage };
 
 /** Throws `invalid_state` unless the program completed, is known whole, and can stand in another place. */
-function assertSavable({ started, finished }: RecordedExecution): void {
+function assertSavable({ started, finished }: ExecutionHistory): void {
   const { executionId: id } = started;
   const refuse = (why: string) =>
     new WorkcellError('invalid_state', `Cannot save the execution "${id}" as a skill: ${why}`);
@@ -157,7 +157,7 @@ function assertSavable({ started, finished }: RecordedExecution): void {
 }
 
 /** The tools that the program imports, or has called and got an answer from, as they are now. */
-function usedTools({ started, calls }: RecordedExecution, known: readonly ToolDescriptor[]): readonly ToolDescriptor[] {
+function usedTools({ started, calls }: ExecutionHistory, known: readonly ToolDescriptor[]): readonly ToolDescriptor[] {
   const imported = new Set(programTools(started.program, started.language, known));
   const called = new Set(calls.filter(({ ok }) => ok).map(toolName));
   const used = known.filter((tool) => imported.has(tool) || called.has(toolName(tool)));

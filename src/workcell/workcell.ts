@@ -22,9 +22,11 @@ import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.
 import { Cleanup } from '../util/cleanup.ts';
 import { Deadline } from '../util/deadline.ts';
 import { GatedFiles } from '../util/gated-files.ts';
+import { IdleMap } from '../util/idle-map.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { createLogger } from './create-logger.ts';
-import { Customer, type CustomerContext } from './customer.ts';
+import { Customer, type CustomerContext, type CustomerStates } from './customer.ts';
+import { CustomerState } from './customer-state.ts';
 import type { LearnedResults } from './learned-results.ts';
 import { createExecutor, openBackend, type SandboxBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
@@ -65,6 +67,9 @@ export interface ServerCall {
   readonly customer?: string | undefined;
 }
 
+/** What is kept of customers of whom nothing runs. */
+const IDLE_CUSTOMERS = { idleMs: 5 * 60_000, maxIdle: 256 };
+
 /** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
 export async function createWorkcell(options: WorkcellOptions = {}): Promise<Workcell> {
   const { config, env = processEnvironment() } = options;
@@ -85,7 +90,7 @@ export class Workcell implements AsyncDisposable {
   readonly #typeChecker: TypeChecker;
   readonly #onProgress: (text: string) => void;
   readonly #backend: () => Promise<SandboxBackend>;
-  readonly #customers = new Map<string, Customer>();
+  readonly #customers: CustomerStates;
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
   readonly #toolListeners = new Set<() => void>();
@@ -115,6 +120,7 @@ export class Workcell implements AsyncDisposable {
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
     });
+    this.#customers = new IdleMap({ ...IDLE_CUSTOMERS, make: (id) => new CustomerState(id, this.#workspaces) });
     this.#cleanup.add(() => this.#workspaces.close());
     this.#sharedSkills = new SkillStore(new GatedFiles(config.paths.skills), 'shared');
     const shelf = new SkillShelf([this.#sharedSkills]);
@@ -154,9 +160,7 @@ export class Workcell implements AsyncDisposable {
 
   /** Throws `invalid_argument` for an id that is none. */
   customer(id: string): Customer {
-    const customer = this.#customers.get(id) ?? new Customer(id, this.#workspaces, () => this.#context());
-    this.#customers.set(id, customer);
-    return customer;
+    return new Customer(id, this.#customers, () => this.#context());
   }
 
   /** The customers who have a workspace, sorted. */
@@ -285,6 +289,8 @@ export class Workcell implements AsyncDisposable {
   #context(): CustomerContext {
     return {
       config: this.loaded.config,
+      metrics: this.metrics,
+      logger: this.#log,
       catalog: this.#tools.catalog,
       selector: this.#selector,
       generator: new CodeGenerator(),
@@ -328,7 +334,7 @@ export class Workcell implements AsyncDisposable {
   }
 
   async #settled(): Promise<void> {
-    await Promise.all([...this.#customers.values()].map((customer) => customer.settled()));
+    await Promise.all(this.#customers.values().map(({ executions }) => executions.settled()));
   }
 
   #openExecutor(): Promise<ProgramExecutor> {

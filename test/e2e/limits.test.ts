@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ExecuteRequest } from '../../src/workcell/execute.ts';
+import type { ExecuteRequest } from '../../src/workcell/execute-request.ts';
 import { type Cell, openCell } from '../support/cell.ts';
 
 const OUTPUT = 1000;

@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ExecuteRequest } from '../../src/workcell/execute.ts';
+import type { ExecuteRequest } from '../../src/workcell/execute-request.ts';
 import { type Cell, openCell } from '../support/cell.ts';
 import { cli } from '../support/cli.ts';
 import { doubleServer, officialServers } from '../support/mcp-servers.ts';

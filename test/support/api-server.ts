@@ -1,6 +1,7 @@
 import { type Dispatcher, request } from 'undici';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { httpApi } from '../../src/http/http-api.ts';
+import { type McpRoutesOptions, mcpRoutes } from '../../src/mcp/http-routes.ts';
 import { createDriver } from '../../src/workcell/driver-choice.ts';
 import { ownBackend } from '../../src/workcell/own-backend.ts';
 import { Readiness } from '../../src/workcell/readiness.ts';
@@ -48,9 +49,11 @@ export interface ApiAnswer {
 export interface ApiServerOptions extends CellOptions {
   /** `quiet`: guests that are not there, for everything that happens before one is asked. Default: bubblewrap. */
   readonly driver?: 'quiet' | 'bubblewrap';
+  /** What agents are offered besides, and who is told of failures. */
+  readonly mcp?: Partial<Pick<McpRoutesOptions, 'more' | 'onProblem'>>;
 }
 
-export async function openApiServer({ driver: wanted, ...options }: ApiServerOptions = {}): Promise<ApiServer> {
+export async function openApiServer({ driver: wanted, mcp, ...options }: ApiServerOptions = {}): Promise<ApiServer> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempFolder());
   const path = await writeConfig(folder.path, {
@@ -72,7 +75,8 @@ export async function openApiServer({ driver: wanted, ...options }: ApiServerOpt
       ...{ host: '127.0.0.1', port: 0, hosts: [], keys: [key, store], budget },
       keepsState: false,
       routes: async (app) => {
-        await httpApi({ cell, readiness }, '0.0.0')(app);
+        await app.register(httpApi({ cell, readiness }, '0.0.0'));
+        await app.register(mcpRoutes({ cell, version: '0.0.0', onProblem: () => {}, ...mcp }));
         app.addHook('onReady', async () => {
           tree = app.printRoutes({ commonPrefix: false });
         });

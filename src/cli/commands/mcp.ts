@@ -3,29 +3,41 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { Argument, Command, Option } from 'commander';
+import { messageOf } from '../../core/errors.ts';
 import { parseCustomerId } from '../../core/ids.ts';
 import { clientConfig, MCP_CLIENTS, type McpClient, withServer } from '../../mcp/client-config.ts';
-import { createMcpServer } from '../../mcp/server.ts';
+import { createMcpServer, TOOL_MODES, type ToolMode } from '../../mcp/server.ts';
 import { readTextIfExists, rewriteFileAtomic } from '../../util/atomic-file.ts';
 import { packageVersion } from '../../util/package-version.ts';
+import { createLogger } from '../../workcell/create-logger.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { openCell } from '../open-cell.ts';
 import { print, say } from '../output.ts';
+
+const TOOLS_HELP =
+  'code: few tools, of which one runs programs that call the others; direct: the others themselves; both';
 
 export function mcpCommand(): Command {
   const mcp = new Command('mcp')
     .description("offer a customer's tools and sandbox to an agent, as an MCP server on standard input and output")
     .option('--customer <id>', 'whose workspace, sessions and skills', 'default')
-    .action(async ({ customer }: { customer: string }, command: Command) => {
+    .addOption(new Option('--tools <mode>', TOOLS_HELP).choices(TOOL_MODES).default('code' satisfies ToolMode))
+    .action(async ({ customer, tools }: { customer: string; tools: ToolMode }, command: Command) => {
       const signal = onInterrupt();
       await using cell = await openCell(command);
-      const server = createMcpServer(cell.customer(customer), packageVersion());
+      const log = createLogger(cell.loaded.config.log.level);
+      const server = createMcpServer(cell.customer(customer), {
+        version: packageVersion(),
+        tools,
+        onProblem: (error) => log.error({ err: error }, messageOf(error)),
+      });
+      const transport = new StdioServerTransport();
       const closed = new Promise<void>((done) => {
-        server.server.onclose = () => done();
+        transport.onclose = () => done();
         process.stdin.once('end', done);
         signal.addEventListener('abort', () => done(), { once: true });
       });
-      await server.connect(new StdioServerTransport());
+      await server.connect(transport);
       say(`MCP server for customer "${customer}"; it ends with its client`);
       await closed;
       await server.close();

@@ -1,13 +1,17 @@
 import { once } from 'node:events';
 import { Command } from 'commander';
+import type { FastifyInstance } from 'fastify';
+import { messageOf } from '../../core/errors.ts';
 import { formatDuration } from '../../core/units.ts';
 import { httpApi } from '../../http/http-api.ts';
+import { mcpRoutes } from '../../mcp/http-routes.ts';
 import { packageVersion } from '../../util/package-version.ts';
+import { createLogger } from '../../workcell/create-logger.ts';
 import { createDriver } from '../../workcell/driver-choice.ts';
 import { ownBackend } from '../../workcell/own-backend.ts';
 import { Readiness } from '../../workcell/readiness.ts';
 import { newApiKey, openBudget, openKeyStore, prepareDriver, serveSandboxes } from '../../workcell/sandbox-backend.ts';
-import { createWorkcell } from '../../workcell/workcell.ts';
+import { createWorkcell, type Workcell } from '../../workcell/workcell.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { loadCliConfig } from '../open-cell.ts';
 import { print, say, sayProgress } from '../output.ts';
@@ -50,7 +54,7 @@ export function serveCommand(): Command {
       const server = await serveSandboxes(config, driver, {
         ...{ host, port, hosts, keys, budget },
         keepsState: true,
-        routes: httpApi({ cell, readiness }, packageVersion()),
+        routes: routesOf(cell, readiness),
         metrics: cell.metrics,
       });
       stack.use(server);
@@ -67,4 +71,15 @@ export function serveCommand(): Command {
       say(`Stopping: executions may go on for ${formatDuration(config.server.drainMs)}; again ends them at once`);
       await cell.drain(config.server.drainMs);
     });
+}
+
+/** What customers use, besides the Microsandbox API: theirs over HTTP, and that of their agents over MCP. */
+function routesOf(cell: Workcell, readiness: Readiness): (app: FastifyInstance) => Promise<void> {
+  const version = packageVersion();
+  const log = createLogger(cell.loaded.config.log.level);
+  const onProblem = (error: unknown) => log.error({ err: error }, messageOf(error));
+  return async (app) => {
+    await app.register(httpApi({ cell, readiness }, version));
+    await app.register(mcpRoutes({ cell, version, onProblem }));
+  };
 }

@@ -11,7 +11,7 @@ async function fileWith(content: string | Uint8Array): Promise<string> {
 }
 
 const valuesIn = async (path: string, end?: number) =>
-  (await Array.fromAsync(readJsonLines(path, 'the file', end))).map((line) => line.value);
+  (await Array.fromAsync(readJsonLines(path, 'the file', { end }))).map((line) => line.value);
 
 async function tailOf(path: string): Promise<Tail> {
   await using file = await open(path);
@@ -46,13 +46,22 @@ describe('encodeJsonLine()', () => {
 });
 
 describe('readJsonLines()', () => {
-  test('numbers the lines from one', async () => {
+  test('numbers the lines from one, and says where each is', async () => {
     const path = await fileWith('1\n"two"\n{"three":3}\n');
     expect(await Array.fromAsync(readJsonLines(path, 'the file'))).toEqual([
-      { number: 1, value: 1 },
-      { number: 2, value: 'two' },
-      { number: 3, value: { three: 3 } },
+      { number: 1, value: 1, start: 0, end: 2 },
+      { number: 2, value: 'two', start: 2, end: 8 },
+      { number: 3, value: { three: 3 }, start: 8, end: 20 },
     ]);
+  });
+
+  test('reads the lines of a part alone', async () => {
+    const path = await fileWith('1\n"two"\n{"three":3}\n');
+    expect(await Array.fromAsync(readJsonLines(path, 'the file', { start: 2, end: 8 }))).toEqual([
+      { number: 1, value: 'two', start: 2, end: 8 },
+    ]);
+    expect(await Array.fromAsync(readJsonLines(path, 'the file', { start: 8, end: 8 }))).toEqual([]);
+    expect(await Array.fromAsync(readJsonLines(path, 'the file', { start: 20 }))).toEqual([]);
   });
 
   test.each(['', '\u0000'.repeat(10), '{"torn":'])('finds nothing in a file with only %j', async (content) => {
@@ -92,7 +101,7 @@ describe('readJsonLines()', () => {
 
   test('refuses a line that is too long instead of holding it in memory', async () => {
     const path = await fileWith('1\n');
-    for (let chunk = 0; chunk < 9; chunk++) await appendFile(path, 'x'.repeat(1024 * 1024));
+    for (let chunk = 0; chunk < 13; chunk++) await appendFile(path, 'x'.repeat(1024 * 1024));
     const tooLong = { code: 'storage_failed', message: expect.stringContaining('line 2 is longer than') };
     await expect(valuesIn(path)).rejects.toMatchObject(tooLong);
     await appendFile(path, '\n');

@@ -134,7 +134,7 @@ describe('CustomerFiles', () => {
   });
 
   test('an archive is added as a whole or not at all, and comes back as it was', async () => {
-    const { files, path } = await makeFiles();
+    const { files } = await makeFiles();
     await files.write('in/keep', 'keep');
     await files.write('in/both', 'old');
     expect(await files.upload(archive(['both', 'new'], ['sub/more', 'more']), { path: 'in' })).toMatchObject({
