@@ -32,3 +32,15 @@ export function lowerLimits(configured: ExecutionLimits, wanted: LoweredLimits =
     valueBytes: lower('valueBytes'),
   };
 }
+
+/** What one customer may use; undefined is as much as there is. Zero is nothing at all. */
+export interface Quotas {
+  /** Executions at once. */
+  readonly executions?: number | undefined;
+  /** Executions that begin within a minute; so many may begin at the same time. */
+  readonly executionsPerMinute?: number | undefined;
+  /** From midnight to midnight, UTC. */
+  readonly cpuSecondsPerDay?: number | undefined;
+  /** Of the files and skills of the workspace. */
+  readonly diskBytes?: number | undefined;
+}
