@@ -41,6 +41,7 @@ import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { Begun, StartedExecution } from './executions.ts';
+import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
 import { type ResumeOptions, resume } from './resume.ts';
@@ -298,6 +299,14 @@ export class Customer {
   async pruneSessions(options: { readonly dryRun?: boolean } = {}): Promise<PruneReport> {
     const { retentionMs } = this.#context().config.sessions;
     return await this.#use((state) => pruneCustomer(state, { retentionMs, ...options }));
+  }
+
+  /** A page of its executions, the latest first. Throws `not_found` when `before` is none of its executions. */
+  async listExecutions(page: ListExecutionsOptions): Promise<ExecutionList> {
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      return found === undefined ? { executions: [], hasMore: false } : await listExecutions(found.sessions, page);
+    });
   }
 
   /** What its sessions tell of one execution. Throws as {@link executionSummary} does. */
