@@ -1,6 +1,6 @@
 import type { ApprovalPolicy } from '../core/approval.ts';
 import type { Isolation } from '../core/execution.ts';
-import type { ExecutionLimits } from '../core/limits.ts';
+import type { ExecutionLimits, Quotas } from '../core/limits.ts';
 import type { Secret } from '../util/secret.ts';
 
 /** The resolved configuration: frozen, paths absolute, times in milliseconds, sizes in bytes. */
@@ -9,9 +9,11 @@ export interface Config {
   readonly mcpServers: Readonly<Record<string, McpServerConfig>>;
   readonly sandbox: SandboxConfig;
   readonly workspace: WorkspaceConfig;
+  readonly sessions: SessionsConfig;
   readonly server: ServerConfig;
   readonly tools: ToolsConfig;
   readonly selector: SelectorConfig;
+  readonly quotas: QuotasConfig;
   readonly limits: ExecutionLimits;
   readonly approvals: ApprovalsConfig;
   readonly log: { readonly level: LogLevel };
@@ -103,6 +105,27 @@ export interface WorkspaceConfig {
   readonly maxArchiveFiles: number;
 }
 
+/** What customers may use: each value of a customer's own over its organisation's, over the default. */
+export interface QuotasConfig {
+  readonly default: Quotas;
+  /** By name. */
+  readonly organisations: Readonly<Record<string, Quotas>>;
+  /** By full id. */
+  readonly customers: Readonly<Record<string, Quotas>>;
+}
+
+/** How the history of customers is kept. */
+export interface SessionsConfig {
+  /** Of one session: no further execution starts in it then. */
+  readonly maxSizeBytes: number;
+  /** Sessions that were not written to for as long are deleted; undefined keeps them. */
+  readonly retentionMs: number | undefined;
+  /** What is written is encrypted with it; undefined leaves it as it is. */
+  readonly encryptionKey: Secret | undefined;
+  /** Only to read what was written with them. */
+  readonly oldKeys: readonly Secret[];
+}
+
 /** What `workcell serve` listens on. */
 export interface ServerConfig {
   readonly host: string;
@@ -113,6 +136,15 @@ export interface ServerConfig {
   readonly apiKey: Secret | undefined;
   /** How long executions under way may go on when the server is asked to end. */
   readonly drainMs: number;
+  /** Executions at once, over all customers; further ones wait for their turn. */
+  readonly maxExecutions: number;
+  /** How many may wait, and for how long. */
+  readonly maxQueued: number;
+  readonly queueTimeoutMs: number;
+  /** Of one key, on average; twice as many in one second. */
+  readonly requestsPerSecond: number;
+  /** Of one address; further ones are not looked at. */
+  readonly failedKeysPerMinute: number;
 }
 
 export interface ToolsConfig {

@@ -110,8 +110,9 @@ function valuesOf(entries: readonly Entry[], parsed: FileConfig): readonly Confi
     .filter(({ value }) => !isEmpty(value))
     .map(({ path, value, written, origin }) => {
       const found = valueAt(parsed, path);
+      const isSecret = [found].flat().some((each) => each instanceof Secret);
       const isWritten = JSON.stringify(written).includes('${');
-      return { path, origin, value: found instanceof Secret ? found : isWritten ? written : value };
+      return { path, origin, value: isSecret ? found : isWritten ? written : value };
     });
 }
 

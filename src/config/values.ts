@@ -3,6 +3,7 @@ import type { ApprovalPolicy } from '../core/approval.ts';
 import { messageOf } from '../core/errors.ts';
 import { parseAllowList } from '../core/network-policy.ts';
 import { parseDuration, parseSize } from '../core/units.ts';
+import { keyBytes } from '../util/key-bytes.ts';
 import { Secret } from '../util/secret.ts';
 
 // What one key of the configuration can hold. Numbers and switches may come as text: from the environment, from flags, and
@@ -14,6 +15,13 @@ type Value<T> = z.ZodPipe<z.ZodUnknown, z.ZodTransform<T, unknown>>;
 export const text = z.string({ error: 'must be text; put it in quotes' }).min(1, 'must not be empty');
 /** Text that prints as `[redacted]`. */
 export const secret = text.transform((value) => new Secret(value));
+/** A key of 32 bytes, as hex or base64. */
+export const key = text
+  .refine(
+    (value) => keyBytes(value) !== undefined,
+    'must be 32 bytes as hex or base64, as `openssl rand -base64 32` gives',
+  )
+  .transform((value) => new Secret(value));
 /** Milliseconds. */
 export const duration = leaf((value) => parseDuration(scalar(value)));
 /** Bytes. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { access, mkdir, open, readFile } from 'node:fs/promises';
+import { access, mkdir, open, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { SessionId } from '../core/ids.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
@@ -39,15 +39,24 @@ export class ExecutionRegister {
 
   /** Resolves when all of them are on disk. */
   async add(claims: readonly Claim[]): Promise<void> {
-    await this.#append(claims, ({ session, start }) => `${session} ${start}`);
+    const fit = claims.filter(({ executionId }) => REGISTRABLE.test(executionId));
+    if (fit.length === 0) return;
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    for (const [bucket, each] of Map.groupBy(fit, ({ executionId }) => bucketOf(executionId))) {
+      // The newline comes first: it ends what a crash may have left without one.
+      const lines = each.map(({ executionId, session, start }) => `\n${executionId} ${session} ${start}\n`);
+      await this.#appendTo(bucket, lines.join(''));
+    }
   }
 
-  /** Records that the history of these is deleted; resolves when that is on disk. */
-  async addDeleted(executionIds: readonly string[]): Promise<void> {
-    await this.#append(
-      executionIds.map((executionId) => ({ executionId })),
-      () => '- -',
-    );
+  /** Records that the history of all executions of a session is gone; resolves when that is on disk. */
+  async addDeleted(session: SessionId): Promise<void> {
+    for (const bucket of await this.#buckets()) {
+      const entries = (await this.#read(bucket)).split('\n').map((line) => line.split(' '));
+      const last = new Map(entries.map(([executionId = '', place = '']) => [executionId, place]));
+      const gone = [...last].flatMap(([executionId, place]) => (place === session ? [executionId] : []));
+      if (gone.length > 0) await this.#appendTo(bucket, gone.map((id) => `\n${id} ${GONE} ${GONE}\n`).join(''));
+    }
   }
 
   /** What is recorded of an execution, the last first. */
@@ -68,17 +77,12 @@ export class ExecutionRegister {
     }
   }
 
-  async #append<T extends { readonly executionId: string }>(
-    entries: readonly T[],
-    rest: (entry: T) => string,
-  ): Promise<void> {
-    const fit = entries.filter(({ executionId }) => REGISTRABLE.test(executionId));
-    if (fit.length === 0) return;
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-    for (const [bucket, each] of Map.groupBy(fit, ({ executionId }) => bucketOf(executionId))) {
-      // The newline comes first: it ends what a crash may have left without one.
-      const lines = each.map((entry) => `\n${entry.executionId} ${rest(entry)}\n`);
-      await this.#appendTo(bucket, lines.join(''));
+  async #buckets(): Promise<readonly string[]> {
+    try {
+      return await readdir(this.#folder);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return [];
+      throw error;
     }
   }
 
@@ -94,6 +98,8 @@ export class ExecutionRegister {
   }
 }
 
+/** In the place of a session; none has this id. */
+const GONE = '-';
 /** Logs of before may hold others; nobody can ask for those. */
 const REGISTRABLE = /^[A-Za-z0-9_-]{1,63}$/;
 
@@ -104,7 +110,7 @@ function bucketOf(executionId: string): string {
 function entryOf(line: string, executionId: string): readonly RegisterEntry[] {
   if (!line.startsWith(`${executionId} `)) return [];
   const [, session = '', start = ''] = line.split(' ');
-  if (session === '-') return ['gone'];
+  if (session === GONE) return ['gone'];
   // Only this class writes these lines, from ids that were checked.
   return /^\d+$/.test(start) ? [{ session: session as SessionId, start: Number(start) }] : [];
 }

@@ -209,6 +209,10 @@ const MODE_FLAGS = {
 async function repair(file: FileHandle, { id, codec }: LogFileOptions): Promise<OpenedFile> {
   const what = `session "${id}"`;
   const tail = await readTail(file, what);
+  if (codec.isSealed(tail.last) && !codec.seals) {
+    const message = `Cannot write to ${what}: it is encrypted, and there is no key to go on with; set sessions.encryptionKey`;
+    throw new WorkcellError('invalid_config', message);
+  }
   const repaired = await cutTail(file, tail.end);
   const seq = tail.end === 0 ? 0 : codec.reader().decode(tail.last, `Cannot open ${what}: the last line`).seq;
   return { file, seq, size: tail.end, repaired };

@@ -43,6 +43,7 @@ export class SessionHistory implements AsyncIterable<StoredEvent> {
   readonly id: SessionId;
   readonly #source: SessionSource;
   #skipped = 0;
+  #isSealed: boolean | undefined;
 
   constructor(source: SessionSource) {
     this.id = source.id;
@@ -69,7 +70,7 @@ export class SessionHistory implements AsyncIterable<StoredEvent> {
     const start = from?.start ?? after?.end ?? 0;
     const before = from === undefined ? (after?.seq ?? 0) : from.seq - 1;
     const stop = Math.min(end ?? Infinity, this.#source.end ?? Infinity);
-    const reader = codec.reader();
+    const reader = codec.reader(start > 0 && (await this.#beginsSealed()));
     for await (const line of readJsonLines(path, what, { start, end: stop })) {
       const number = before + line.number;
       const subject = `Cannot read ${what}: line ${number}`;
@@ -81,5 +82,28 @@ export class SessionHistory implements AsyncIterable<StoredEvent> {
       const executionId = event !== undefined && 'executionId' in event ? event.executionId : undefined;
       yield { seq: number, type: event?.type ?? '', executionId, event, start: line.start, end: line.end };
     }
+  }
+
+  /** The event in the line that begins at a byte; undefined when there is none, or a later version wrote it. Throws as iterating does. */
+  async eventAt(start: number): Promise<StoredEvent | undefined> {
+    const { path, codec, end } = this.#source;
+    const what = `session "${this.id}"`;
+    const reader = codec.reader(start > 0 && (await this.#beginsSealed()));
+    for await (const { value } of readJsonLines(path, what, { start, end })) {
+      const decoded = reader.decode(value, `Cannot read ${what}: the line at byte ${start}`);
+      return decoded.kind === 'event' ? decoded.event : undefined;
+    }
+    return undefined;
+  }
+
+  /** Whether the log is encrypted from its first line on. */
+  async #beginsSealed(): Promise<boolean> {
+    const { path, codec } = this.#source;
+    if (this.#isSealed !== undefined) return this.#isSealed;
+    for await (const { value } of readJsonLines(path, `session "${this.id}"`)) {
+      this.#isSealed = codec.isSealed(value);
+      return this.#isSealed;
+    }
+    return false;
   }
 }

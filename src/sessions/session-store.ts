@@ -1,16 +1,16 @@
 import { constants } from 'node:fs';
-import { lstat, open, readdir } from 'node:fs/promises';
+import { lstat, open, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { type CustomerId, type ExecutionId, newSessionId, parseSessionId, type SessionId } from '../core/ids.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
 import { FileLock, type FileLockOptions } from '../util/file-lock.ts';
-import { readJsonLines } from '../util/json-lines.ts';
+import { syncFolder } from '../util/sync-folder.ts';
 import { Turns } from '../util/turns.ts';
 import type { StoredEvent } from './events.ts';
 import { ExecutionRegister } from './execution-register.ts';
-import { type LineCodec, PLAIN_LINES } from './line-codec.ts';
 import { claimsOf, LogFile, type OpenMode } from './log-file.ts';
+import { type SessionKeys, sessionLines } from './sealed-lines.ts';
 import { SessionHistory } from './session-history.ts';
 import { type IndexedSource, IndexWriter, readIndex } from './session-index.ts';
 import { SessionLog } from './session-log.ts';
@@ -28,6 +28,13 @@ export interface SessionStoreOptions {
   readonly maxBytes?: number | undefined;
   /** Told of every event that this store has brought to disk, in the order of each session. Must not throw. */
   readonly onStored?: ((session: SessionId, event: StoredEvent) => void) | undefined;
+  /** Default: what is written is not encrypted. */
+  readonly keys?: SessionKeys | undefined;
+}
+
+export interface SessionStats {
+  readonly bytes: number;
+  readonly writtenAt: Date;
 }
 
 /** Where an execution is recorded. */
@@ -52,6 +59,7 @@ export class SessionStore {
   readonly #customer: CustomerId;
   readonly #directory: string;
   readonly #maxBytes: number;
+  readonly #keys: SessionKeys;
   readonly #register: ExecutionRegister;
   readonly #onStored: SessionStoreOptions['onStored'];
   readonly #shared = new Map<SessionId, SharedFile>();
@@ -63,6 +71,7 @@ export class SessionStore {
     this.#customer = options.customer;
     this.#directory = options.sessionsPath;
     this.#maxBytes = options.maxBytes ?? Infinity;
+    this.#keys = options.keys ?? { current: undefined, old: [] };
     this.#register = new ExecutionRegister(join(this.#directory, REGISTER));
     this.#onStored = options.onStored;
   }
@@ -135,6 +144,64 @@ export class SessionStore {
   }
 
   /**
+   * Deletes a session, for good. Its executions stay known as `gone`, so that none of them is ever run again. Throws `not_found`,
+   * `busy` while anybody has it open, and `invalid_state` unless it was written to before the given time. Cut off by a crash, it may have to be called again.
+   */
+  async remove(id: SessionId, { writtenBefore }: { readonly writtenBefore?: Date } = {}): Promise<void> {
+    await this.unregistered();
+    await this.#turns.take(async () => {
+      if (!(await this.#has(id))) throw new WorkcellError('not_found', `There is no session "${id}"`);
+      await using _lock = await FileLock.acquire(this.#lockOf(id));
+      if (writtenBefore !== undefined && (await this.stat(id)).writtenAt >= writtenBefore) {
+        throw new WorkcellError('invalid_state', `Session "${id}" was written to meanwhile`);
+      }
+      await this.#register.addDeleted(id);
+      const { path, indexPath } = this.#sourceOf(id);
+      await succeeds(unlink(indexPath), ['ENOENT', 'ENOTDIR']);
+      await unlink(path);
+      await syncFolder(this.#directory);
+    });
+  }
+
+  /** Records that a session is closed, unless it is. Throws `not_found`, and `busy` while anybody else has it open. */
+  async close(id: SessionId): Promise<void> {
+    await this.#turns.take(async () => {
+      if (this.#shared.has(id)) throw new WorkcellError('busy', `Session "${id}" is in use; try again when it is done`);
+      const file = await this.#openFile(id, 'open');
+      try {
+        const reader = await SessionReader.open(file.source);
+        const last = await reader.last('session.closed', 'session.resumed', 'execution.started');
+        if (last?.type !== 'session.closed') await file.append({ type: 'session.closed' });
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  /** How large a session is, and when it was written to. Throws `not_found`. */
+  async stat(id: SessionId): Promise<SessionStats> {
+    try {
+      const { size, mtime } = await lstat(this.#pathOf(id));
+      return { bytes: size, writtenAt: mtime };
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') throw new WorkcellError('not_found', `There is no session "${id}"`);
+      throw error;
+    }
+  }
+
+  /** Whether anybody has a session open to write to it. */
+  async isOpen(id: SessionId): Promise<boolean> {
+    if (this.#shared.has(id)) return true;
+    try {
+      await using _lock = await FileLock.acquire(this.#lockOf(id));
+      return false;
+    } catch (error) {
+      if (!isWorkcellError(error) || error.code !== 'busy') throw error;
+      return true;
+    }
+  }
+
+  /**
    * The sessions whose executions {@link locate} cannot know, since their logs cannot be read. Registers, once, what lies in
    * logs that came here without their index.
    */
@@ -177,15 +244,11 @@ export class SessionStore {
   }
 
   async #startsAt(id: ExecutionId, { session, start }: ExecutionPlace): Promise<boolean> {
-    const { path, codec } = this.#sourceOf(session);
+    const source = this.#sourceOf(session);
     // A crash can leave a claim without its start, and something else where that would have been.
-    if (!(await startsLine(path, start))) return false;
-    const what = `session "${session}"`;
-    for await (const { value } of readJsonLines(path, what, { start })) {
-      const decoded = codec.reader().decode(value, `Cannot read ${what}: the line at byte ${start}`);
-      return decoded.kind === 'event' && isStartOf(id, decoded.event);
-    }
-    return false;
+    if (!(await startsLine(source.path, start))) return false;
+    const event = await new SessionHistory(source).eventAt(start);
+    return event?.type === 'execution.started' && event.executionId === id;
   }
 
   #open(id: SessionId, mode: OpenMode): Promise<SessionLog> {
@@ -224,9 +287,10 @@ export class SessionStore {
 
   /** The log as far as it is on disk, where this process writes it. */
   #sourceOf(id: SessionId): IndexedSource {
-    const path = this.#pathOf(id);
-    const codec: LineCodec = PLAIN_LINES;
-    return this.#shared.get(id)?.file.source ?? { id, path, indexPath: join(this.#directory, INDEXES, id), codec };
+    const open = this.#shared.get(id);
+    if (open !== undefined) return open.file.source;
+    const codec = sessionLines({ customer: this.#customer, session: id }, this.#keys);
+    return { id, path: this.#pathOf(id), indexPath: join(this.#directory, INDEXES, id), codec };
   }
 
   #pathOf(id: SessionId): string {
@@ -245,10 +309,6 @@ export class SessionStore {
       throw new WorkcellError('storage_failed', message, { cause: error });
     }
   }
-}
-
-function isStartOf(id: ExecutionId, event: StoredEvent): boolean {
-  return event.type === 'execution.started' && event.executionId === id;
 }
 
 async function startsLine(path: string, start: number): Promise<boolean> {

@@ -1,5 +1,6 @@
 import { chmod, lutimes, readlink, rename, symlink, unlink, utimes } from 'node:fs/promises';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
+import { errnoOf } from './errno.ts';
 import { explainGateError, Pin, parseRelativePath, type WalkOptions, walk } from './path-gate.ts';
 import {
   type ByteRange,
@@ -219,6 +220,8 @@ export class GatedFiles {
     try {
       return await work(parseRelativePath(path));
     } catch (error) {
+      // What failed is not the disk, but who gave the content.
+      if (!isWorkcellError(error) && errnoOf(error) === '') throw error;
       throw explainGateError(`Cannot ${verb} ${JSON.stringify(path.slice(0, 200))}`, error);
     }
   }

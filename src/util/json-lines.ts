@@ -4,7 +4,7 @@ import { messageOf, WorkcellError } from '../core/errors.ts';
 import { errnoOf } from './errno.ts';
 
 /** Bytes of one line, the newline included. Neither written nor read beyond that. */
-export const MAX_LINE_BYTES = 8 * 1024 * 1024;
+export const MAX_LINE_BYTES = 12 * 1024 * 1024;
 const NEWLINE = 0x0a;
 const CHUNK_BYTES = 64 * 1024;
 

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { WorkcellError } from '../core/errors.ts';
+import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { GatedFiles } from './gated-files.ts';
 import type { Skipped } from './pack-tree.ts';
 import { reasonOf } from './path-gate.ts';
@@ -100,10 +100,11 @@ async function explain(path: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    const reason = reasonOf(error instanceof WorkcellError ? (error.cause ?? error) : error);
+    if (!isWorkcellError(error)) throw error;
+    const reason = reasonOf(error.cause ?? error);
     if (reason.details.entry !== undefined) throw reason;
     const { message, details } = entryError(path, reason.message);
     const code = OF_THE_ENTRY.has(reason.code) ? 'invalid_argument' : reason.code;
-    throw new WorkcellError(code, message, { cause: error, details });
+    throw new WorkcellError(code, message, { cause: error, details: { ...reason.details, ...details } });
   }
 }

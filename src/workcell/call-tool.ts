@@ -77,6 +77,7 @@ export async function callTool(
       hub: { callTool: (call) => recorded.callTool({ ...call, onResult }) },
       customer: workspace.customer,
       approve: (call, ended) => gate.pass(call, ended),
+      runId: facts.id,
       ...log.brokerHooks,
       onProgress: (_call, progress) => request.onProgress?.(progress),
     });

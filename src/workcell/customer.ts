@@ -10,11 +10,19 @@ import type {
   PendingApproval,
   RecordedResult,
 } from '../core/execution.ts';
-import { type CustomerId, parseCustomerId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
+import {
+  type CustomerId,
+  type ExecutionId,
+  parseCustomerId,
+  parseExecutionId,
+  parseSessionId,
+  type SessionId,
+} from '../core/ids.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
+import type { SessionLog } from '../sessions/session-log.ts';
 import { type SessionView, viewSession } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import { shareWorkspace } from '../workspaces/share-workspace.ts';
@@ -22,25 +30,42 @@ import type { Workspace } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
+import type { QuotaUsage } from './customer-quota.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
 import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
-import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
+import type { Begun, StartedExecution } from './executions.ts';
 import type { LiveExecution } from './live-execution.ts';
+import type { Admission, CustomerQuotas } from './quotas.ts';
+import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
+import {
+  closeSession,
+  type NewCheckpoint,
+  type ReopenedSession,
+  reopenSession,
+  setCheckpoint,
+} from './session-changes.ts';
 import { Skills } from './skills.ts';
+import type { WatchOptions } from './watch-execution.ts';
 
 /** What all customers share. */
 export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history' | 'approvals'> {
   readonly sharedSkills: SkillStore;
   readonly onToolsChanged: (listener: () => void) => () => void;
+  readonly quotas: CustomerQuotas;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
-  /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
-  readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
+}
+
+/** A session that goes on. */
+export interface ResumedSession extends ReopenedSession {
+  readonly sessionId: SessionId;
+  /** Those that run again. */
+  readonly resumed: readonly StartedExecution[];
 }
 
 export type CustomerStates = IdleMap<CustomerId, CustomerState>;
@@ -69,10 +94,13 @@ export class Customer {
     this.files = new CustomerFiles({
       open: () => this.#share(),
       find: async () => (await this.#use((state) => state.find()))?.workspace,
-      admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
+      admit: async (bytes) => {
+        const { workspace } = await this.#use((state) => state.open());
+        await this.#context().quotas.admitBytes(workspace, bytes);
+      },
       archiveLimits: () => {
-        const { maxArchiveBytes, maxArchiveFiles } = this.#context().config.workspace;
-        return { bytes: maxArchiveBytes, entries: maxArchiveFiles };
+        const { workspace } = this.#context().config;
+        return { bytes: workspace.maxArchiveBytes, entries: workspace.maxArchiveFiles };
       },
     });
   }
@@ -123,6 +151,46 @@ export class Customer {
     await this.#use(({ executions }) => executions.cancel(parseExecutionId(id)));
   }
 
+  /**
+   * Runs an execution that was cut off again, under the same id; resolves when that is on disk. With `replay`, calls that had
+   * returned are answered from its log, so that none takes effect twice. Throws `not_found`, `invalid_state` for one that runs, has
+   * an outcome or cannot be prepared any more, and `busy` when another process has its session open.
+   */
+  async resumeExecution(id: string, options: ResumeOptions): Promise<StartedExecution> {
+    return await this.#use((state) => this.#resume(state, parseExecutionId(id), options));
+  }
+
+  /**
+   * Opens a session for more, also one that was closed, and tells what in it was cut off; with `replay`, runs each of those
+   * executions again. Throws `not_found`, `busy` when another process has it open, and as {@link resumeExecution} does.
+   */
+  async resumeSession(id: string, { replay = false }: Partial<ResumeOptions> = {}): Promise<ResumedSession> {
+    return await this.#use(async (state) => {
+      const sessionId = parseSessionId(id);
+      await using session = await this.#openSession(state, sessionId);
+      const reopened = await reopenSession(session, state.executions.running);
+      const ids = replay ? reopened.interrupted : [];
+      const resumed = await Promise.all(ids.map((each) => this.#resume(state, each, { replay })));
+      return { sessionId, ...reopened, resumed };
+    });
+  }
+
+  /** Sets what programs of the session find as its checkpoint. Throws `not_found`, `invalid_argument`, and `busy`. */
+  async setCheckpoint(id: string, checkpoint: NewCheckpoint): Promise<void> {
+    await this.#use(async (state) => {
+      await using session = await this.#openSession(state, parseSessionId(id));
+      await setCheckpoint(session, checkpoint);
+    });
+  }
+
+  /** Ends a session until it is resumed. Throws `not_found`, `busy`, and `invalid_state` while programs run in it. */
+  async closeSession(id: string): Promise<void> {
+    await this.#use(async (state) => {
+      await using session = await this.#openSession(state, parseSessionId(id));
+      await closeSession(session, state.executions.running);
+    });
+  }
+
   /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
   async callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
     return await this.#use(async (state) => {
@@ -130,6 +198,7 @@ export class Customer {
       const context = this.#context();
       const answer = Promise.withResolvers<ToolCallAnswer>();
       const { outcome } = state.executions.run({ tools: [request.tool], signal: request.signal }, async (live) => {
+        await using _admission = await context.quotas.admitCall(workspace);
         await using session = await sessions.openOrCreate(state.callSession());
         return await callTool(live, request, workspace, session, { ...context, approvals, onAnswer: answer.resolve });
       });
@@ -236,6 +305,12 @@ export class Customer {
     await this.#use(async (state) => (await state.find())?.usage.clear());
   }
 
+  /** What it uses of its quotas, and what is left. */
+  async usage(): Promise<QuotaUsage> {
+    const { workspace } = await this.#use((state) => state.open());
+    return await this.#context().quotas.usage(workspace);
+  }
+
   async #shelf(): Promise<SkillShelf> {
     const { sharedSkills } = this.#context();
     const found = await this.#use((state) => state.find());
@@ -251,6 +326,8 @@ export class Customer {
 
   async #execute(live: LiveExecution, request: ExecuteRequest, state: CustomerState): Promise<ExecutionResult> {
     const { workspace, sessions, skills, usage, approvals } = await state.open();
+    const { limits } = this.#context().config;
+    await using admission = await this.#admit(workspace, live, request.timeoutMs ?? limits.timeoutMs);
     await using session =
       request.session === undefined
         ? await sessions.create()
@@ -258,12 +335,44 @@ export class Customer {
     const context = this.#context();
     const result = await execute(live, request, workspace, session, {
       ...context,
+      executor: async () => admission.metered(await context.executor()),
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
       approvals,
     });
     await this.#remember(usage, request, result, context);
     return result;
+  }
+
+  async #resume(state: CustomerState, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
+    const live = await state.executions.resume(id, async (resumed, session, { started: { request } }) => {
+      using _lease = this.#states.lease(this.id);
+      const { workspace, skills, approvals } = await state.open();
+      const context = this.#context();
+      const shelf = new SkillShelf([skills, context.sharedSkills]);
+      const timeoutMs = request?.timeoutMs ?? context.config.limits.timeoutMs;
+      await using admission = await this.#admit(workspace, resumed, timeoutMs);
+      return await resume(resumed, options, workspace, session, {
+        ...context,
+        approvals,
+        skills: shelf,
+        executor: async () => admission.metered(await context.executor()),
+      });
+    });
+    const started = await state.executions.started({ isNew: false, live });
+    return { ...started, result: () => this.#use(() => started.result()) };
+  }
+
+  /** Before anything is on disk: what is refused leaves nothing behind. */
+  #admit(workspace: Workspace, { signal }: LiveExecution, timeoutMs: number): Promise<Admission> {
+    return this.#context().quotas.admit(workspace, { timeoutMs, signal });
+  }
+
+  /** Looking for a session must not make a customer. */
+  async #openSession(state: CustomerState, id: SessionId): Promise<SessionLog> {
+    const found = await state.find();
+    if (found !== undefined) return await found.sessions.open(id);
+    throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${id}"`);
   }
 
   async #history(usage: CustomerUsage | undefined, context: CustomerContext): Promise<Retriever | undefined> {

@@ -1,8 +1,9 @@
 import { WorkcellError } from '../core/errors.ts';
 import { type ExecutionEvent, LANGUAGES, type Language } from '../core/execution.ts';
+import type { ExecutionOrigin } from './observed-execution.ts';
 
 /** One program, given as code or as a task in words. */
-export interface ExecuteRequest {
+export interface ExecuteRequest extends ExecutionOrigin {
   /** What is to be done; chooses the tools, and alone is turned into a call of the one that fits best. */
   readonly task?: string | undefined;
   readonly code?: string | undefined;

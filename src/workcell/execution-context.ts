@@ -9,9 +9,10 @@ import type { ToolSelector } from '../selector/tool-selector.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
 import type { CustomerApprovals } from './customer-approvals.ts';
 import type { LearnedResults } from './learned-results.ts';
+import type { Observers } from './observed-execution.ts';
 
 /** What executions share. */
-export interface ExecutionContext {
+export interface ExecutionContext extends Observers {
   readonly config: Config;
   readonly catalog: ToolCatalog;
   readonly selector: ToolSelector;

@@ -125,6 +125,12 @@ export class ExecutionLog {
     this.#tell({ type: 'approval.decided', approvalId, call, approved: decision.approved });
   }
 
+  /** Whether it got to the disk, where it is when this resolves. */
+  checkpoint(checkpoint: Pick<Checkpoint, 'step' | 'lastTask' | 'context'>): Promise<boolean> {
+    const { step, lastTask, context } = checkpoint;
+    return this.#append({ type: 'checkpoint.set', step, lastTask, context });
+  }
+
   /** The hub, but a call leaves the host only when it is on disk that it was made. */
   recordCalls(hub: Hub): Hub {
     return {
@@ -206,3 +212,4 @@ function recordedOutcome(outcome: ToolOutcome): Pick<Returned, 'ok' | 'value' | 
 }
 
 type Returned = Extract<SessionEvent, { readonly type: 'tool.returned' }>;
+type Checkpoint = Extract<SessionEvent, { readonly type: 'checkpoint.set' }>;

@@ -11,7 +11,9 @@ import type { ExecutionContext } from './execution-context.ts';
 import type { ExecutionLog } from './execution-log.ts';
 import { LearnedResults } from './learned-results.ts';
 import type { LiveExecution } from './live-execution.ts';
+import { type ExecutionOrigin, ObservedExecution } from './observed-execution.ts';
 import type { PreparedProgram } from './prepare-program.ts';
+import type { SessionOfProgram } from './session-of-program.ts';
 import type { Stopwatch } from './stopwatch.ts';
 
 /** A program that only has to be run. */
@@ -20,10 +22,12 @@ export interface RunnableProgram {
   /** What it may call. */
   readonly tools: readonly ToolDescriptor[];
   readonly build: PreparedProgram['build'];
+  readonly session: SessionOfProgram;
   /** Answers what it has done before. */
   readonly replay?: Replay | undefined;
   /** Milliseconds of running; default that of the configuration. */
   readonly timeoutMs: number | undefined;
+  readonly origin?: ExecutionOrigin | undefined;
   /** Runs since the program was asked for. */
   readonly watch: Stopwatch;
   readonly selectMs: number;
@@ -45,22 +49,25 @@ export async function runProgram(
   { live, log, workspace, context }: RunsIn,
 ): Promise<ExecutionResult> {
   const { config, catalog, hub } = context;
-  const { facts, tools, build, replay, watch, selectMs, generateMs } = program;
+  const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
   const gate = context.approvals.openGate(live, facts.sessionId, log);
+  const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
   let sandbox: SandboxInfo | null = null;
   try {
-    if (!build.ok)
-      return await log.finish(
-        assembleResult({ facts, refused: build.error, timing: { selectMs, generateMs, totalMs: watch.total() } }),
-      );
+    if (!build.ok) {
+      const timing = { selectMs, generateMs, totalMs: watch.total() };
+      const result = await log.finish(assembleResult({ facts, refused: build.error, timing }));
+      observed.ended(result);
+      return result;
+    }
     const executor = await context.executor();
     const waitMs = watch.lap();
     const learned = new LearnedResults(catalog);
     await using broker = new Broker({
       tools,
       limits: config.limits,
-      hub: learned.observeCalls(log.recordCalls(hub)),
+      hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
       customer: workspace.customer,
       runId: id,
       isKeyed: (server) => config.mcpServers[server]?.idempotencyKey === true,
@@ -79,6 +86,7 @@ export async function runProgram(
         ...build.runs,
         outputBytes: config.limits.outputBytes,
         valueBytes: config.limits.valueBytes,
+        session: session.told,
       },
       timeoutMs: program.timeoutMs ?? config.limits.timeoutMs,
       signal: AbortSignal.any([...signals, gate.parked]),
@@ -88,11 +96,14 @@ export async function runProgram(
       },
       handlers: {
         onStarted: () => {
-          if (sandbox !== null) log.started(sandbox);
+          if (sandbox === null) return;
+          observed.started(sandbox);
+          log.started(sandbox);
         },
         onOutput: (stream, text) => log.output(stream, text),
         onCall: ({ server, tool, input, signal }) =>
           broker.call({ server, tool, arguments: input }, AbortSignal.any([signal, ...signals])),
+        onCheckpoint: ({ step, context }) => session.setCheckpoint(step, context),
       },
     });
     const run = await running.catch((error) => {
@@ -114,9 +125,11 @@ export async function runProgram(
       totalMs: watch.total(),
     };
     const result = await log.finish(assembleResult({ facts, run: judged, calls: broker.records, timing }));
+    observed.ended(result);
     await context.learn(learned);
     return result;
   } catch (error) {
+    observed.failed(error);
     gate.assertNoneLeft(error);
     throw await log.interrupt(error);
   } finally {

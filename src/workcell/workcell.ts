@@ -28,6 +28,7 @@ import { createLogger } from './create-logger.ts';
 import { Customer, type CustomerContext, type CustomerStates } from './customer.ts';
 import { type ApprovalSettings, CustomerState } from './customer-state.ts';
 import type { LearnedResults } from './learned-results.ts';
+import { CustomerQuotas } from './quotas.ts';
 import { createExecutor, openBackend, type SandboxBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
@@ -98,6 +99,7 @@ export class Workcell implements AsyncDisposable {
   readonly #semantic: SemanticSearch | undefined;
   readonly #selector: ToolSelector;
   readonly #onUsageProblem: CustomerContext['onUsageProblem'];
+  readonly #quotas: CustomerQuotas;
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
   #isDraining = false;
@@ -125,6 +127,16 @@ export class Workcell implements AsyncDisposable {
       make: (id) => new CustomerState(id, this.#workspaces, this.#approvalsOf(id)),
     });
     this.#cleanup.add(() => this.#workspaces.close());
+    this.#quotas = new CustomerQuotas({
+      rules: config.quotas,
+      cpus: config.sandbox.cpus,
+      maxExecutions: config.server.maxExecutions,
+      maxQueued: config.server.maxQueued,
+      queueTimeoutMs: config.server.queueTimeoutMs,
+      onRefused: (quota) => this.metrics.refused(quota),
+      onProblem: (customer, error) =>
+        this.#log.error({ customer, err: error }, 'What an execution has used could not be written down'),
+    });
     this.#sharedSkills = new SkillStore(new GatedFiles(config.paths.skills), 'shared');
     const shelf = new SkillShelf([this.#sharedSkills]);
     this.skills = new Skills({
@@ -292,12 +304,15 @@ export class Workcell implements AsyncDisposable {
   #context(): CustomerContext {
     return {
       config: this.loaded.config,
+      metrics: this.metrics,
+      logger: this.#log,
       catalog: this.#tools.catalog,
       selector: this.#selector,
       generator: new CodeGenerator(),
       typeChecker: this.#typeChecker,
       hub: this.#tools.hub,
       sharedSkills: this.#sharedSkills,
+      quotas: this.#quotas,
       learn: (results) => this.#learn(results),
       unavailable: unavailableServers(this.#tools.hub),
       onToolsChanged: (listener) => this.#onToolsChanged(listener),
@@ -309,9 +324,7 @@ export class Workcell implements AsyncDisposable {
   #approvalsOf(customer: CustomerId): ApprovalSettings {
     return {
       config: this.loaded.config,
-      resume: async (execution) => {
-        throw new WorkcellError('unsupported', `Execution "${execution}" cannot be run again`);
-      },
+      resume: (execution) => this.customer(customer).resumeExecution(execution, { replay: true }),
       onProblem: (error) => {
         const { code, message } = toWorkcellError(error);
         this.#log.warn({ customer, code }, `A decision on a call could not be carried out: ${message}`);

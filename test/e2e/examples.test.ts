@@ -19,6 +19,7 @@ const LINES: Readonly<Record<string, RegExp>> = {
   '06-skill': /: imported it; each of three people pays 33$/m,
   '07-files': /^ {2}\+soup 5$/m,
   '08-python': /^Value {5}\{"warmest":"south","mean":8\.2\}$/m,
+  '09-agent': /^Answer {2}(Chicago|Los Angeles) is the warmest, with \d+ degrees$/m,
 };
 
 describe('the examples', () => {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ExecutionResult, HistoryEvent } from '../../src/core/execution.ts';
 import type { Customer } from '../../src/workcell/customer.ts';
-import type { WatchOptions } from '../../src/workcell/executions.ts';
+import type { WatchOptions } from '../../src/workcell/watch-execution.ts';
 import { type Cell, openCell } from '../support/cell.ts';
 import { doubleServer } from '../support/mcp-servers.ts';
 import { eventually } from '../support/processes.ts';
@@ -39,14 +39,14 @@ it('tells from disk what the caller was told, and what a watcher was told while 
   const [live, result] = await Promise.all([watch(started.id, { follow: true }), started.result()]);
   const recorded = await watch(started.id);
   expect(recorded).toEqual(live);
-  expect(live.map(({ type }) => type)).toEqual([
+  const types = live.map(({ type }) => type);
+  // What a program prints comes another way than its calls.
+  expect(types.filter((type) => type !== 'stdout' && type !== 'stderr')).toEqual([
     'started',
-    'stdout',
     'tool.called',
     'tool.returned',
     'tool.called',
     'tool.returned',
-    'stderr',
     'finished',
   ]);
   expect(live.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);

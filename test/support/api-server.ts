@@ -1,6 +1,7 @@
 import { type Dispatcher, request } from 'undici';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { httpApi } from '../../src/http/http-api.ts';
+import { type McpRoutesOptions, mcpRoutes } from '../../src/mcp/http-routes.ts';
 import { createDriver } from '../../src/workcell/driver-choice.ts';
 import { ownBackend } from '../../src/workcell/own-backend.ts';
 import { Readiness } from '../../src/workcell/readiness.ts';
@@ -24,6 +25,8 @@ export interface ApiServer extends AsyncDisposable {
   readonly store: KeyStore;
   /** Of an administrator. */
   readonly key: string;
+  /** `GET /customers/:customer`, …: all that it answers. */
+  readonly routes: readonly string[];
   call(method: string, path: string, options?: ApiCall): Promise<ApiAnswer>;
 }
 
@@ -46,9 +49,11 @@ export interface ApiAnswer {
 export interface ApiServerOptions extends CellOptions {
   /** `quiet`: guests that are not there, for everything that happens before one is asked. Default: bubblewrap. */
   readonly driver?: 'quiet' | 'bubblewrap';
+  /** What agents are offered besides, and who is told of failures. */
+  readonly mcp?: Partial<Pick<McpRoutesOptions, 'more' | 'onProblem'>>;
 }
 
-export async function openApiServer({ driver: wanted, ...options }: ApiServerOptions = {}): Promise<ApiServer> {
+export async function openApiServer({ driver: wanted, mcp, ...options }: ApiServerOptions = {}): Promise<ApiServer> {
   await using stack = new AsyncDisposableStack();
   const folder = stack.use(await tempFolder());
   const path = await writeConfig(folder.path, {
@@ -64,11 +69,18 @@ export async function openApiServer({ driver: wanted, ...options }: ApiServerOpt
   const driver = stack.use(wanted === 'quiet' ? quietDriver() : await createDriver(settings, { budget }));
   const readiness = new Readiness({ driver, folder: settings.paths.workspaces, isDraining: () => cell.isDraining });
   const store = openKeyStore(settings);
+  let tree = '';
   const server = stack.use(
     await serveSandboxes(settings, driver, {
       ...{ host: '127.0.0.1', port: 0, hosts: [], keys: [key, store], budget },
       keepsState: false,
-      routes: httpApi({ cell, readiness }, '0.0.0'),
+      routes: async (app) => {
+        await app.register(httpApi({ cell, readiness }, '0.0.0'));
+        await app.register(mcpRoutes({ cell, version: '0.0.0', onProblem: () => {}, ...mcp }));
+        app.addHook('onReady', async () => {
+          tree = app.printRoutes({ commonPrefix: false });
+        });
+      },
       metrics: cell.metrics,
     }),
   );
@@ -81,9 +93,22 @@ export async function openApiServer({ driver: wanted, ...options }: ApiServerOpt
     cell,
     store,
     key: key.reveal(),
+    routes: routesOf(tree),
     call: (method, path, call) => callApi(`${server.url}${path}`, method, { key: key.reveal(), ...call }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Reads the tree that fastify draws: four characters for each level, then a part of the path and its methods. */
+function routesOf(tree: string): readonly string[] {
+  const parts: string[] = [];
+  return tree.split('\n').flatMap((line) => {
+    const [, indent = '', part = '', methods = ''] = /^((?:[│ ] {3})*)[├└]── (\S+)(?: \((.*)\))?$/.exec(line) ?? [];
+    if (part === '') return [];
+    parts.splice(indent.length / 4, Number.POSITIVE_INFINITY, part);
+    const path = parts.join('');
+    return methods === '' ? [] : methods.split(', ').map((method) => `${method} ${path}`);
+  });
 }
 
 /** One request, and its whole answer. */

@@ -14,6 +14,8 @@ export interface CellOptions {
   >;
   readonly workspace?: Readonly<Record<string, string | number>>;
   readonly approvals?: Readonly<Record<string, string>>;
+  readonly server?: Readonly<Record<string, string | number>>;
+  readonly quotas?: Readonly<Record<string, unknown>>;
   /** Default: the user's cache may hold a model or not, so tools are found by their words alone. */
   readonly embeddings?: Readonly<Record<string, string | boolean>>;
 }
@@ -24,8 +26,16 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
   for (const name of ['workspaces', 'servers', 'skills']) await mkdir(join(folder, name));
   await cp(join(ROOT, 'servers/calculator'), join(servers, 'calculator'), { recursive: true });
   await cp(join(ROOT, 'servers/runtime.ts'), join(servers, 'runtime.ts'));
-  const { mcpServers = {}, limits = {}, sandbox = {}, workspace = {}, approvals = {} } = options;
-  const { embeddings = { mode: 'off' } } = options;
+  const {
+    mcpServers = {},
+    limits = {},
+    sandbox = {},
+    workspace = {},
+    server = {},
+    quotas = {},
+    approvals = {},
+    embeddings = { mode: 'off' },
+  } = options;
   const entries = Object.entries(mcpServers).map(
     ([name, { command, args, cwd, env, excludeTools, requireApproval }]) => {
       const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
@@ -39,6 +49,8 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
     workspace,
     limits,
     approvals,
+    server,
+    quotas,
     selector: { embeddings },
     log: { level: 'silent' },
   };

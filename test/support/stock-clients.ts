@@ -1,11 +1,10 @@
 import { execFile } from 'node:child_process';
-import { access, mkdir, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { npmPackage } from './npm-package.ts';
 
 export const STOCK_VERSION = '0.6.18';
-const INSTALL_TIMEOUT_MS = 120_000;
+const INTEGRITY = 'sha512-M38LkxCk6ppz7qXuQ+bHAgahX4bWNgNdrN5OIFpm7OVV1Bqfpvbwog+zP/QvIiImNHgIleB7M8dU1Kd4jTdwvg==';
 
 const run = promisify(execFile);
 
@@ -18,32 +17,8 @@ export interface StockClients {
 
 /** Installs them once into a cache of the user; fails when the registry cannot be reached before that. */
 export async function stockClients(): Promise<StockClients> {
-  const folder = join(homedir(), '.cache/workcell-test', `microsandbox-${STOCK_VERSION}`);
-  const msb = join(folder, 'node_modules/@superradcompany/microsandbox-linux-x64-gnu/bin/msb');
-  const installed = await access(msb).then(
-    () => true,
-    () => false,
-  );
-  if (!installed) await install(folder);
-  return { msb, folder };
-}
-
-async function install(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
-  // The npm that comes with this very node may be missing; the one in PATH does as well.
-  const npm = ['install', '--no-audit', '--no-fund', '--ignore-scripts', `microsandbox@${STOCK_VERSION}`];
-  try {
-    await run('npm', npm, { cwd: folder, timeout: INSTALL_TIMEOUT_MS });
-  } catch (cause) {
-    const { stderr = '' } = cause as { stderr?: string };
-    throw new Error(
-      `Cannot install microsandbox@${STOCK_VERSION} from the npm registry, which this test needs once:\n${stderr}`,
-      {
-        cause,
-      },
-    );
-  }
+  const folder = await npmPackage({ name: 'microsandbox', version: STOCK_VERSION, integrity: INTEGRITY });
+  return { msb: join(folder, 'node_modules/@superradcompany/microsandbox-linux-x64-gnu/bin/msb'), folder };
 }
 
 /** What a command says and how it ends; never rejects. */

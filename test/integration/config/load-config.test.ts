@@ -371,6 +371,20 @@ describe('the result', () => {
     expect(JSON.stringify(loaded.config.server)).not.toContain('s3cret');
   });
 
+  it('takes keys of sessions as hex or base64 of 32 bytes, and shows none of them', async () => {
+    const [hex, base64] = ['ab'.repeat(32), Buffer.alloc(32, 7).toString('base64')];
+    await write(`sessions: { encryptionKey: "${hex}", oldKeys: ["${base64}"], retention: 90d }\n`);
+    const loaded = await load();
+    expect(loaded.config.sessions.encryptionKey?.reveal()).toBe(hex);
+    expect(loaded.config.sessions.oldKeys.map((key) => key.reveal())).toEqual([base64]);
+    const shown = JSON.stringify(describeConfig(loaded));
+    for (const key of [hex, base64]) expect(shown).not.toContain(key);
+    await write('sessions: { encryptionKey: tooshort, oldKeys: ["no key"] }\n');
+    await expect(load()).rejects.toThrow(
+      /sessions.encryptionKey: must be 32 bytes as hex or base64[^]*sessions.oldKeys/,
+    );
+  });
+
   it('describes every key of the schema once', async () => {
     const keys = describeConfig(await load()).map(({ key }) => key);
     expect(keys.toSorted()).toEqual(
