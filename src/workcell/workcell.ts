@@ -371,9 +371,7 @@ export class Workcell implements AsyncDisposable {
   #approvalsOf(customer: CustomerId): ApprovalSettings {
     return {
       config: this.loaded.config,
-      resume: async (execution) => {
-        throw new WorkcellError('unsupported', `Execution "${execution}" cannot be run again`);
-      },
+      resume: (execution) => this.customer(customer).resumeExecution(execution, { replay: true }),
       onProblem: (error) => {
         const { code, message } = toWorkcellError(error);
         this.#log.warn({ customer, code }, `A decision on a call could not be carried out: ${message}`);
