@@ -4,6 +4,7 @@ import { docsPage } from './docs-page.ts';
 import { openApiDocument } from './openapi.ts';
 import { operationsRoutes } from './operations.ts';
 import { registerRoutes } from './register-routes.ts';
+import { approvalRoutes } from './routes/approvals.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { executionRoutes } from './routes/executions.ts';
 import { fileRoutes } from './routes/files.ts';
@@ -12,7 +13,7 @@ import { toolRoutes } from './routes/tools.ts';
 
 /** All routes of the API for customers. */
 export function httpRoutes(context: HttpContext): readonly Route[] {
-  return [customerRoutes, executionRoutes, fileRoutes, toolRoutes, skillRoutes].flatMap((routesOf) =>
+  return [customerRoutes, executionRoutes, approvalRoutes, fileRoutes, toolRoutes, skillRoutes].flatMap((routesOf) =>
     routesOf(context),
   );
 }

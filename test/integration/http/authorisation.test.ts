@@ -82,6 +82,12 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers/:customer/executions/:executionId': customer(404),
   'POST /customers/:customer/executions/:executionId/resume': customer(404, { body: {} }),
   'DELETE /customers/:customer/executions/:executionId': customer(404),
+  'GET /customers/:customer/approvals': customer(200),
+  // Customers do not decide on what they do.
+  'POST /customers/:customer/approvals/:approvalId': {
+    expected: [...NOBODY, 403, 404, 403, 404, 404],
+    body: { decision: 'approve' },
+  },
   'GET /customers/:customer/files': customer(200),
   'POST /customers/:customer/files': customer(200, { body: { folder: 'made' } }),
   'GET /customers/:customer/files*': customer(200),
@@ -192,7 +198,7 @@ describe('every route', () => {
         body: bodyFor(request.body),
       });
       answered.push(status);
-      if (key.startsWith('of another') && pattern.startsWith('/customers/:customer'))
+      if (status === 404 && key.startsWith('of another') && pattern.startsWith('/customers/:customer'))
         expect(body).toMatchObject({ code: 'not_found', detail: 'There is no customer "acme.ann"' });
     }
     expect(answered).toEqual(expected);
@@ -220,6 +226,7 @@ async function pathFor(pattern: string): Promise<string> {
     .replace(':server/:tool', 'calculator/add')
     .replace(':skill', 'adding')
     .replace(':executionId', 'none')
+    .replace(':approvalId', 'apr_none_1')
     .replace('files*', 'files/a/b');
   if (path.endsWith('/files/a/b'))
     await api.call('PUT', path, { body: 'x', headers: { 'content-type': 'text/plain' } });
