@@ -6,12 +6,16 @@ import { operationsRoutes } from './operations.ts';
 import { registerRoutes } from './register-routes.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { fileRoutes } from './routes/files.ts';
+import { keyRoutes } from './routes/keys.ts';
 import { skillRoutes } from './routes/skills.ts';
 import { toolRoutes } from './routes/tools.ts';
+import { usageRoutes } from './routes/usage.ts';
 
 /** All routes of the API for customers. */
 export function httpRoutes(context: HttpContext): readonly Route[] {
-  return [customerRoutes, fileRoutes, toolRoutes, skillRoutes].flatMap((routesOf) => routesOf(context));
+  return [customerRoutes, fileRoutes, toolRoutes, skillRoutes, keyRoutes, usageRoutes].flatMap((routesOf) =>
+    routesOf(context),
+  );
 }
 
 /** The API for customers, for `SandboxServerOptions.routes`; it describes itself at `/openapi.json` and `/docs`. */

@@ -29,7 +29,7 @@ import { Customer, type CustomerContext, type CustomerStates } from './customer.
 import { CustomerState } from './customer-state.ts';
 import type { LearnedResults } from './learned-results.ts';
 import { CustomerQuotas } from './quotas.ts';
-import { createExecutor, openBackend, type SandboxBackend } from './sandbox-backend.ts';
+import { createExecutor, type KeyStore, openBackend, openKeyStore, type SandboxBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
@@ -84,6 +84,8 @@ export class Workcell implements AsyncDisposable {
   readonly loaded: LoadedConfig;
   /** What it has counted. */
   readonly metrics = new Metrics();
+  /** Who may use the server of this configuration. */
+  readonly keys: KeyStore;
   /** Those that all customers share; `save` takes the program of a customer. */
   readonly skills: Skills<SaveSkill & { readonly customer: string }>;
   readonly #log: Logger;
@@ -108,6 +110,7 @@ export class Workcell implements AsyncDisposable {
     const { config } = loaded;
     const { onProgress = () => {}, backend } = options;
     this.loaded = loaded;
+    this.keys = openKeyStore(config);
     this.#log = log;
     this.#tools = tools;
     this.#onProgress = onProgress;
