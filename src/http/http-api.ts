@@ -5,6 +5,7 @@ import { openApiDocument } from './openapi.ts';
 import { operationsRoutes } from './operations.ts';
 import { registerRoutes } from './register-routes.ts';
 import { customerRoutes } from './routes/customers.ts';
+import { executionRoutes } from './routes/executions.ts';
 import { fileRoutes } from './routes/files.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { skillRoutes } from './routes/skills.ts';
@@ -13,8 +14,8 @@ import { usageRoutes } from './routes/usage.ts';
 
 /** All routes of the API for customers. */
 export function httpRoutes(context: HttpContext): readonly Route[] {
-  return [customerRoutes, fileRoutes, toolRoutes, skillRoutes, keyRoutes, usageRoutes].flatMap((routesOf) =>
-    routesOf(context),
+  return [customerRoutes, executionRoutes, fileRoutes, toolRoutes, skillRoutes, keyRoutes, usageRoutes].flatMap(
+    (routesOf) => routesOf(context),
   );
 }
 

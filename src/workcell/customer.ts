@@ -1,11 +1,13 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillStore } from '../catalog/skill-store.ts';
+import type { ApprovalDecision } from '../core/approval.ts';
 import { ERRORS, type ErrorCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import type {
   ExecutionResult,
   ExecutionSummary,
   ExecutionTiming,
   HistoryEvent,
+  PendingApproval,
   RecordedResult,
 } from '../core/execution.ts';
 import {
@@ -21,13 +23,17 @@ import type { ProgramExecutor } from '../executor/program-executor.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
+import type { PruneReport } from '../sessions/prune-sessions.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
-import { type SessionView, viewSession } from '../sessions/session-view.ts';
+import type { SessionPage } from '../sessions/session-summary.ts';
+import type { SessionView } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
+import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
 import type { QuotaUsage } from './customer-quota.ts';
+import { deleteSession, describeSessions, type PageOptions, pruneCustomer, showSession } from './customer-sessions.ts';
 import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
@@ -35,6 +41,7 @@ import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { Begun, StartedExecution } from './executions.ts';
+import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
 import { type ResumeOptions, resume } from './resume.ts';
@@ -51,7 +58,7 @@ import { Skills } from './skills.ts';
 import type { WatchOptions } from './watch-execution.ts';
 
 /** What all customers share. */
-export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
+export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history' | 'approvals'> {
   readonly sharedSkills: SkillStore;
   /** What runs programs, if it was needed before. */
   readonly startedExecutor: () => Promise<ProgramExecutor | undefined>;
@@ -200,17 +207,50 @@ export class Customer {
   /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
   async callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
     return await this.#use(async (state) => {
-      const { workspace, sessions } = await state.open();
+      const { workspace, sessions, approvals } = await state.open();
       const context = this.#context();
       const answer = Promise.withResolvers<ToolCallAnswer>();
       const { outcome } = state.executions.run({ tools: [request.tool], signal: request.signal }, async (live) => {
         await using _admission = await context.quotas.admitCall(workspace);
         await using session = await sessions.openOrCreate(state.callSession());
-        return await callTool(live, request, workspace, session, { ...context, onAnswer: answer.resolve });
+        return await callTool(live, request, workspace, session, { ...context, approvals, onAnswer: answer.resolve });
       });
       await outcome;
       return await answer.promise;
     });
+  }
+
+  /** The calls of its programs that wait to be approved, oldest first. */
+  async listApprovals(): Promise<readonly PendingApproval[]> {
+    return await this.#use(async (state) => (await state.find())?.approvals.list() ?? []);
+  }
+
+  /**
+   * Approves or rejects a call that waits, and sees to it that its program goes on; resolves when the decision is on disk. The
+   * same decision again changes nothing. Throws `not_found`, and `invalid_state` when it was decided otherwise, or the call
+   * waits no longer.
+   */
+  async decideApproval(id: string, decision: ApprovalDecision): Promise<DecidedApproval> {
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      if (found !== undefined) return await found.approvals.decide(id, decision);
+      throw new WorkcellError('not_found', `Customer "${this.id}" has no approval ${JSON.stringify(id.slice(0, 100))}`);
+    });
+  }
+
+  /**
+   * Rejects what nobody has decided on in time, and goes on where a process died in the middle of it; of one execution, or of
+   * all.
+   */
+  async sweepApprovals(execution?: string): Promise<void> {
+    const id = execution === undefined ? undefined : parseExecutionId(execution);
+    await this.#use(async (state) => (await state.find())?.approvals.sweep(id));
+  }
+
+  /** Resolves with what an execution waits for, as soon as it does nothing but wait. Rejects when the signal fires. */
+  async whenPaused(execution: string, signal: AbortSignal): Promise<readonly PendingApproval[]> {
+    const id = parseExecutionId(execution);
+    return await this.#use(async (state) => (await state.open()).approvals.whenPaused(id, signal));
   }
 
   /** The tools that it may call, in the same order each time. */
@@ -237,22 +277,35 @@ export class Customer {
     return await this.#use(async (state) => (await state.find())?.sessions.list() ?? []);
   }
 
-  /** What happened in a session, for people and programs. Throws `not_found`. */
-  async session(id: string): Promise<SessionView> {
-    const sessionId = parseSessionId(id);
+  /** The sessions with their states and sizes, the latest first. */
+  async describeSessions(page: PageOptions = {}): Promise<SessionPage> {
+    return await this.#use((state) => describeSessions(state, page));
+  }
+
+  /** What happened in a session, for people and programs; with a `limit`, its last tasks, or those before one. Throws `not_found`. */
+  async session(id: string, page: PageOptions = {}): Promise<SessionView> {
+    return await this.#use((state) => showSession(state, this.id, parseSessionId(id), page));
+  }
+
+  /**
+   * Deletes a session for good. Its executions stay known: none of them is ever run again, and asking for one throws
+   * `history_gone`. Throws `not_found`, and `busy` while anybody has it open.
+   */
+  async deleteSession(id: string): Promise<void> {
+    await this.#use((state) => deleteSession(state, this.id, parseSessionId(id)));
+  }
+
+  /** Deletes the sessions that are older than `sessions.retention` lets them get. */
+  async pruneSessions(options: { readonly dryRun?: boolean } = {}): Promise<PruneReport> {
+    const { retentionMs } = this.#context().config.sessions;
+    return await this.#use((state) => pruneCustomer(state, { retentionMs, ...options }));
+  }
+
+  /** A page of its executions, the latest first. Throws `not_found` when `before` is none of its executions. */
+  async listExecutions(page: ListExecutionsOptions): Promise<ExecutionList> {
     return await this.#use(async (state) => {
       const found = await state.find();
-      const history = await found?.sessions.find(sessionId);
-      if (found === undefined || history === undefined) {
-        const message = `Customer "${this.id}" has no session "${sessionId}"; see \`workcell session list\``;
-        throw new WorkcellError('not_found', message);
-      }
-      const events = await Array.fromAsync(history);
-      const stateFiles = await found.workspace.files.list('state').then(
-        ({ entries }) => entries.map(({ name }) => `state/${name}`),
-        () => [],
-      );
-      return viewSession({ sessionId, customer: this.id, events, running: state.executions.running, stateFiles });
+      return found === undefined ? { executions: [], hasMore: false } : await listExecutions(found.sessions, page);
     });
   }
 
@@ -298,7 +351,7 @@ export class Customer {
   }
 
   async #execute(live: LiveExecution, request: ExecuteRequest, state: CustomerState): Promise<ExecutionResult> {
-    const { workspace, sessions, skills, usage } = await state.open();
+    const { workspace, sessions, skills, usage, approvals } = await state.open();
     const { limits } = this.#context().config;
     await using admission = await this.#admit(workspace, live, request.timeoutMs ?? limits.timeoutMs);
     await using session =
@@ -311,6 +364,7 @@ export class Customer {
       executor: async () => admission.metered(await context.executor()),
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
+      approvals,
     });
     await this.#remember(usage, request, result, context);
     return result;
@@ -319,7 +373,7 @@ export class Customer {
   async #resume(state: CustomerState, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
     const live = await state.executions.resume(id, async (resumed, session, { started: { request } }) => {
       using _lease = this.#states.lease(this.id);
-      const { workspace, skills } = await state.open();
+      const { workspace, skills, approvals } = await state.open();
       const context = this.#context();
       const shelf = new SkillShelf([skills, context.sharedSkills]);
       const timeoutMs = request?.timeoutMs ?? context.config.limits.timeoutMs;
@@ -328,6 +382,7 @@ export class Customer {
         ...context,
         skills: shelf,
         executor: async () => admission.metered(await context.executor()),
+        approvals,
       });
     });
     const started = await state.executions.started({ isNew: false, live });
