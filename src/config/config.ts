@@ -1,3 +1,4 @@
+import type { ApprovalPolicy } from '../core/approval.ts';
 import type { Isolation } from '../core/execution.ts';
 import type { ExecutionLimits, Quotas } from '../core/limits.ts';
 import type { Secret } from '../util/secret.ts';
@@ -14,6 +15,7 @@ export interface Config {
   readonly selector: SelectorConfig;
   readonly quotas: QuotasConfig;
   readonly limits: ExecutionLimits;
+  readonly approvals: ApprovalsConfig;
   readonly log: { readonly level: LogLevel };
 }
 
@@ -42,6 +44,8 @@ interface McpServerPolicy {
   readonly perCustomer: boolean;
   /** Whether only tools that were approved as they are may be called. */
   readonly quarantine: boolean;
+  /** Which calls wait until somebody has approved them. */
+  readonly requireApproval: ApprovalPolicy;
   /** Whether the server performs calls with the same key once, so that one may be sent again. */
   readonly idempotencyKey: boolean;
 }
@@ -168,6 +172,14 @@ export interface EmbeddingsConfig {
   readonly offline: boolean;
   /** A folder that holds a model, instead of the one in the cache. */
   readonly modelPath: string | undefined;
+}
+
+/** How long calls wait to be approved. */
+export interface ApprovalsConfig {
+  /** With the program in its sandbox; after that it is ended, and runs again when the decision is there. */
+  readonly holdMs: number;
+  /** At all; a call that nobody has decided on by then counts as rejected. */
+  readonly expireMs: number;
 }
 
 export const EMBEDDING_MODES = ['auto', 'on', 'off'] as const;

@@ -46,6 +46,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       code: DEFAULT_LIMITS.codeBytes,
       value: DEFAULT_LIMITS.valueBytes,
     },
+    approvals: { hold: '5m', expire: '7d' },
     log: { level: 'warn' },
   };
   return [
@@ -68,7 +69,13 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
 export function serverDefaults(entries: readonly Entry[]): readonly Entry[] {
   return entries.flatMap(({ path: [section, name, key] }) => {
     if (section !== 'mcpServers' || name === undefined) return [];
-    const common = { timeout: '60s', perCustomer: false, quarantine: false, idempotencyKey: false };
+    const common = {
+      timeout: '60s',
+      perCustomer: false,
+      quarantine: false,
+      requireApproval: 'never',
+      idempotencyKey: false,
+    };
     const values = key === 'command' ? { ...common, args: [], cwd: '.' } : common;
     return Object.entries(values).map(([child, value]) => entryOf([section, name, child], value));
   });

@@ -6,7 +6,7 @@ import type { FileConfig } from './schema.ts';
 
 /** What was parsed, with its units in the names of its fields; `folder` is where the file is. */
 export async function resolveConfig(parsed: FileConfig, folder: string): Promise<Config> {
-  const { paths, sandbox, workspace, sessions, server, tools, selector, quotas, limits, log } = parsed;
+  const { paths, sandbox, workspace, sessions, server, tools, selector, quotas, limits, approvals, log } = parsed;
   const servers = Object.entries(parsed.mcpServers).map(async ([name, entry]) => [name, await toServer(entry, folder)]);
   return {
     paths,
@@ -79,6 +79,7 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       codeBytes: limits.code,
       valueBytes: limits.value,
     },
+    approvals: { holdMs: approvals.hold, expireMs: approvals.expire },
     log,
   };
 }
@@ -94,8 +95,16 @@ function mapValues<In, Out>(values: Readonly<Record<string, In>>, map: (value: I
 
 async function toServer(entry: FileConfig['mcpServers'][string], folder: string): Promise<McpServerConfig> {
   const { command, args = [], env = {}, cwd = folder, url = '', headers = {} } = entry;
-  const { timeout: timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, idempotencyKey } = entry;
-  const policy = { timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, idempotencyKey };
+  const {
+    timeout: timeoutMs,
+    allowedTools,
+    excludeTools,
+    perCustomer,
+    quarantine,
+    requireApproval,
+    idempotencyKey,
+  } = entry;
+  const policy = { timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, requireApproval, idempotencyKey };
   if (command === undefined) return { kind: 'http', url, headers, ...policy };
   return { kind: 'stdio', command: await findCommand(command, folder), args, env, cwd, ...policy };
 }

@@ -4,7 +4,20 @@ import { pythonPackage } from '../core/python-package.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import { customerValuesIn } from '../util/customer-value.ts';
 import { DRIVERS, EMBEDDING_MODES, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
-import { choice, destination, duration, key, secret, share, size, switchValue, text, url, whole } from './values.ts';
+import {
+  approvalPolicy,
+  choice,
+  destination,
+  duration,
+  key,
+  secret,
+  share,
+  size,
+  switchValue,
+  text,
+  url,
+  whole,
+} from './values.ts';
 
 const EXPECTS_KEYS = 'must hold keys and values';
 
@@ -27,6 +40,7 @@ const mcpServer = section({
   excludeTools: z.array(text).optional(),
   perCustomer: switchValue,
   quarantine: switchValue,
+  requireApproval: approvalPolicy,
   idempotencyKey: switchValue,
 })
   .refine(...rule('needs "command" (stdio) or "url" (streamable HTTP), and not both', hasOneTransport))
@@ -104,6 +118,7 @@ export const fileSchema = section({
     }),
   }),
   limits: section({ timeout: duration, output: size, toolCalls: whole(0, 1_000_000), code: size, value: size }),
+  approvals: section({ hold: duration, expire: duration }),
   log: section({ level: choice(LOG_LEVELS) }),
 });
 

@@ -1,11 +1,13 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillStore } from '../catalog/skill-store.ts';
+import type { ApprovalDecision } from '../core/approval.ts';
 import { ERRORS, type ErrorCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import type {
   ExecutionResult,
   ExecutionSummary,
   ExecutionTiming,
   HistoryEvent,
+  PendingApproval,
   RecordedResult,
 } from '../core/execution.ts';
 import {
@@ -26,6 +28,7 @@ import { type SessionView, viewSession } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
+import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
 import type { QuotaUsage } from './customer-quota.ts';
 import { CustomerSnapshots } from './customer-snapshots.ts';
@@ -51,7 +54,7 @@ import { Skills } from './skills.ts';
 import type { WatchOptions } from './watch-execution.ts';
 
 /** What all customers share. */
-export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
+export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history' | 'approvals'> {
   readonly sharedSkills: SkillStore;
   /** What runs programs, if it was needed before. */
   readonly startedExecutor: () => Promise<ProgramExecutor | undefined>;
@@ -200,17 +203,50 @@ export class Customer {
   /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
   async callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
     return await this.#use(async (state) => {
-      const { workspace, sessions } = await state.open();
+      const { workspace, sessions, approvals } = await state.open();
       const context = this.#context();
       const answer = Promise.withResolvers<ToolCallAnswer>();
       const { outcome } = state.executions.run({ tools: [request.tool], signal: request.signal }, async (live) => {
         await using _admission = await context.quotas.admitCall(workspace);
         await using session = await sessions.openOrCreate(state.callSession());
-        return await callTool(live, request, workspace, session, { ...context, onAnswer: answer.resolve });
+        return await callTool(live, request, workspace, session, { ...context, approvals, onAnswer: answer.resolve });
       });
       await outcome;
       return await answer.promise;
     });
+  }
+
+  /** The calls of its programs that wait to be approved, oldest first. */
+  async listApprovals(): Promise<readonly PendingApproval[]> {
+    return await this.#use(async (state) => (await state.find())?.approvals.list() ?? []);
+  }
+
+  /**
+   * Approves or rejects a call that waits, and sees to it that its program goes on; resolves when the decision is on disk. The
+   * same decision again changes nothing. Throws `not_found`, and `invalid_state` when it was decided otherwise, or the call
+   * waits no longer.
+   */
+  async decideApproval(id: string, decision: ApprovalDecision): Promise<DecidedApproval> {
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      if (found !== undefined) return await found.approvals.decide(id, decision);
+      throw new WorkcellError('not_found', `Customer "${this.id}" has no approval ${JSON.stringify(id.slice(0, 100))}`);
+    });
+  }
+
+  /**
+   * Rejects what nobody has decided on in time, and goes on where a process died in the middle of it; of one execution, or of
+   * all.
+   */
+  async sweepApprovals(execution?: string): Promise<void> {
+    const id = execution === undefined ? undefined : parseExecutionId(execution);
+    await this.#use(async (state) => (await state.find())?.approvals.sweep(id));
+  }
+
+  /** Resolves with what an execution waits for, as soon as it does nothing but wait. Rejects when the signal fires. */
+  async whenPaused(execution: string, signal: AbortSignal): Promise<readonly PendingApproval[]> {
+    const id = parseExecutionId(execution);
+    return await this.#use(async (state) => (await state.open()).approvals.whenPaused(id, signal));
   }
 
   /** The tools that it may call, in the same order each time. */
@@ -298,7 +334,7 @@ export class Customer {
   }
 
   async #execute(live: LiveExecution, request: ExecuteRequest, state: CustomerState): Promise<ExecutionResult> {
-    const { workspace, sessions, skills, usage } = await state.open();
+    const { workspace, sessions, skills, usage, approvals } = await state.open();
     const { limits } = this.#context().config;
     await using admission = await this.#admit(workspace, live, request.timeoutMs ?? limits.timeoutMs);
     await using session =
@@ -311,6 +347,7 @@ export class Customer {
       executor: async () => admission.metered(await context.executor()),
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
+      approvals,
     });
     await this.#remember(usage, request, result, context);
     return result;
@@ -319,7 +356,7 @@ export class Customer {
   async #resume(state: CustomerState, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
     const live = await state.executions.resume(id, async (resumed, session, { started: { request } }) => {
       using _lease = this.#states.lease(this.id);
-      const { workspace, skills } = await state.open();
+      const { workspace, skills, approvals } = await state.open();
       const context = this.#context();
       const shelf = new SkillShelf([skills, context.sharedSkills]);
       const timeoutMs = request?.timeoutMs ?? context.config.limits.timeoutMs;
@@ -328,6 +365,7 @@ export class Customer {
         ...context,
         skills: shelf,
         executor: async () => admission.metered(await context.executor()),
+        approvals,
       });
     });
     const started = await state.executions.started({ isNew: false, live });

@@ -32,9 +32,6 @@ type Run = (live: LiveExecution) => Promise<ExecutionResult>;
 type Decide<T> = (session: SessionLog, history: ExecutionHistory) => Promise<T>;
 type Resume = (live: LiveExecution, ...recorded: Parameters<Decide<unknown>>) => Promise<ExecutionResult>;
 
-/** How long it may take until a program that an approval has held up runs again. */
-const GO_ON_MS = 30_000;
-
 /** The executions of one customer: those that this process runs, and those that are on disk. */
 export class Executions {
   readonly #customer: RecordedExecutionsOptions['customer'];
@@ -143,7 +140,7 @@ export class Executions {
     const live = await this.#findLive(id);
     if (live?.history !== undefined) return summarize(live.history, true);
     const recorded = await this.recorded(id);
-    if (recorded.finished !== undefined || recorded.approvals.length > 0) return summarize(recorded, false);
+    if (recorded.finished !== undefined || recorded.state(false) === 'paused') return summarize(recorded, false);
     const settled = await this.#settle(id);
     return settled === 'held' ? summarize(recorded, true) : summarize(await this.recorded(id), false);
   }
@@ -205,8 +202,7 @@ export class Executions {
     try {
       const settled = await this.exclusively(id, async (session, history) => {
         if (history.finished !== undefined) return 'ended';
-        if (history.approvals.length > 0) return 'paused';
-        if (Date.now() - (history.decidedAt ?? 0) < GO_ON_MS) return 'held';
+        if (history.state(false) === 'paused') return 'paused';
         await session.append(interruptedEvent(id, cutOff(), history.output));
         return 'ended';
       });

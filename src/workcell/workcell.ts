@@ -9,7 +9,7 @@ import { TypeChecker } from '../codegen/type-checker.ts';
 import type { WorkspaceConfig } from '../config/config.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import { processEnvironment } from '../config/process-environment.ts';
-import { messageOf, WorkcellError } from '../core/errors.ts';
+import { messageOf, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
 import { type CustomerId, parseCustomerId } from '../core/ids.ts';
 import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
@@ -26,7 +26,7 @@ import { IdleMap } from '../util/idle-map.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { createLogger } from './create-logger.ts';
 import { Customer, type CustomerContext, type CustomerStates } from './customer.ts';
-import { CustomerState } from './customer-state.ts';
+import { type ApprovalSettings, CustomerState } from './customer-state.ts';
 import type { LearnedResults } from './learned-results.ts';
 import { CustomerQuotas } from './quotas.ts';
 import { createExecutor, openBackend, type SandboxBackend } from './sandbox-backend.ts';
@@ -122,7 +122,10 @@ export class Workcell implements AsyncDisposable {
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
     });
-    this.#customers = new IdleMap({ ...IDLE_CUSTOMERS, make: (id) => new CustomerState(id, this.#workspaces) });
+    this.#customers = new IdleMap({
+      ...IDLE_CUSTOMERS,
+      make: (id) => new CustomerState(id, this.#workspaces, this.#approvalsOf(id)),
+    });
     this.#cleanup.add(() => this.#workspaces.close());
     this.#quotas = new CustomerQuotas({
       rules: config.quotas,
@@ -316,6 +319,19 @@ export class Workcell implements AsyncDisposable {
       onUsageProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
       startedExecutor: async () => await this.#executor,
+    };
+  }
+
+  #approvalsOf(customer: CustomerId): ApprovalSettings {
+    return {
+      config: this.loaded.config,
+      resume: async (execution) => {
+        throw new WorkcellError('unsupported', `Execution "${execution}" cannot be run again`);
+      },
+      onProblem: (error) => {
+        const { code, message } = toWorkcellError(error);
+        this.#log.warn({ customer, code }, `A decision on a call could not be carried out: ${message}`);
+      },
     };
   }
 

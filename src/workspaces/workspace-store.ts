@@ -25,6 +25,8 @@ export interface Workspace {
   readonly usagePath: string;
   /** A file that only the host sees: the CPU time of the day. */
   readonly cpuPath: string;
+  /** A folder that only the host sees, made on first use: calls that wait to be approved. */
+  readonly approvalsPath: string;
   readonly skillsPath: string;
   readonly files: GatedFiles;
   readonly skills: GatedFiles;
@@ -118,6 +120,7 @@ export class WorkspaceStore implements AsyncDisposable {
       sessionsPath: join(this.#root, customer, 'sessions'),
       usagePath: join(this.#root, customer, 'usage.json'),
       cpuPath: join(this.#root, customer, 'cpu.json'),
+      approvalsPath: join(this.#root, customer, 'approvals'),
       skillsPath: join(this.#root, ...home, 'skills'),
       files: new GatedFiles(this.#root, [...home, 'files']),
       skills: new GatedFiles(this.#root, [...home, 'skills']),

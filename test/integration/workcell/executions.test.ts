@@ -83,10 +83,17 @@ describe('an execution that waits for an approval', () => {
     // The log of this one does not tell what was asked for.
     expect(begun).toContain('does not tell');
     await executions.exclusively(ID, (session) =>
-      session.append({ type: 'approval.decided', ...approval, approved: true, by: 'key_1', reason: null }),
+      session.append({
+        type: 'approval.decided',
+        ...approval,
+        approved: true,
+        by: 'key_1',
+        reason: null,
+        waiting: false,
+      }),
     );
     // Somebody will run it on in a moment, and nobody takes it for cut off.
-    expect(await executions.summary(ID)).toMatchObject({ state: 'running', approvals: [] });
+    expect(await executions.summary(ID)).toMatchObject({ state: 'paused', approvals: [] });
     const live = await executions.resume(ID, async ({ id }, session, history) => {
       expect([history.lastSeq, history.attempt]).toEqual([3, 1]);
       await session.append({ type: 'execution.resumed', executionId: id, attempt: 2, replay: true });
