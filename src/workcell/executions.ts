@@ -39,6 +39,7 @@ export class Executions {
   readonly #live = new Map<ExecutionId, LiveExecution>();
   /** Of those who decide what becomes of an execution, one at a time. */
   readonly #turns = new KeyedTurns();
+  readonly #closed = new AbortController();
 
   constructor(options: RecordedExecutionsOptions) {
     this.#customer = options.customer;
@@ -48,6 +49,11 @@ export class Executions {
   /** Those that this process runs. */
   get running(): ReadonlySet<string> {
     return new Set(this.#live.keys());
+  }
+
+  /** Ends all waiting for what is still to come. Call when this process runs none any more. */
+  close(): void {
+    this.#closed.abort();
   }
 
   /** Resolves when this process runs none. */
@@ -126,9 +132,10 @@ export class Executions {
     });
   }
 
-  /** As `watchExecution`. */
+  /** As `watchExecution`; ends with {@link close}. */
   watch(id: ExecutionId, options: WatchOptions = {}): AsyncGenerator<HistoryEvent> {
     return watchExecution(id, options, {
+      closed: this.#closed.signal,
       live: () => this.#findLive(id),
       place: () => this.#recorded.place(id),
       settle: async () => (await this.#settle(id)) === 'ended',
@@ -221,7 +228,7 @@ export class Executions {
       last = event.type === 'finished' ? event.result : undefined;
     }
     if (last !== undefined) return last;
-    throw new WorkcellError('internal', `The execution "${id}" was told to its end, and had none`);
+    throw new WorkcellError('cancelled', `This Workcell is closed, and the execution "${id}" has no outcome`);
   }
 }
 
