@@ -35,7 +35,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     doctorCommand(done),
     toolsCommand(done),
     runCommand(done),
-    sessionCommand(),
+    sessionCommand(done),
     skillCommand(),
     serveCommand(),
     mcpCommand(),

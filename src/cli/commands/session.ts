@@ -1,9 +1,11 @@
 import { Command } from 'commander';
+import type { ExitCode } from '../../core/errors.ts';
 import { formatDuration } from '../../core/units.ts';
 import { openCell } from '../open-cell.ts';
 import { print, printJson, table } from '../output.ts';
+import { addResumeCommands } from './session-resume.ts';
 
-export function sessionCommand(): Command {
+export function sessionCommand(done: (code: ExitCode) => void): Command {
   const session = new Command('session').description("a customer's history of executions");
   session
     .command('list')
@@ -41,5 +43,6 @@ export function sessionCommand(): Command {
         ),
       );
     });
+  addResumeCommands(session, done);
   return session;
 }
