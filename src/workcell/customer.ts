@@ -1,11 +1,13 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillStore } from '../catalog/skill-store.ts';
+import type { ApprovalDecision } from '../core/approval.ts';
 import { ERRORS, type ErrorCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import type {
   ExecutionResult,
   ExecutionSummary,
   ExecutionTiming,
   HistoryEvent,
+  PendingApproval,
   RecordedResult,
 } from '../core/execution.ts';
 import {
@@ -17,23 +19,31 @@ import {
   type SessionId,
 } from '../core/ids.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
+import type { ProgramExecutor } from '../executor/program-executor.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
+import type { PruneReport } from '../sessions/prune-sessions.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
-import { type SessionView, viewSession } from '../sessions/session-view.ts';
+import type { SessionPage } from '../sessions/session-summary.ts';
+import type { SessionView } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
-import { shareWorkspace } from '../workspaces/share-workspace.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
+import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
+import type { QuotaUsage } from './customer-quota.ts';
+import { deleteSession, describeSessions, type PageOptions, pruneCustomer, showSession } from './customer-sessions.ts';
+import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
 import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
-import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
+import type { Begun, StartedExecution } from './executions.ts';
+import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
+import type { Admission, CustomerQuotas } from './quotas.ts';
 import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
@@ -45,13 +55,15 @@ import {
   setCheckpoint,
 } from './session-changes.ts';
 import { Skills } from './skills.ts';
+import type { WatchOptions } from './watch-execution.ts';
 
 /** What all customers share. */
-export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
+export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history' | 'approvals'> {
   readonly sharedSkills: SkillStore;
+  /** What runs programs, if it was needed before. */
+  readonly startedExecutor: () => Promise<ProgramExecutor | undefined>;
   readonly onToolsChanged: (listener: () => void) => () => void;
-  /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
-  readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
+  readonly quotas: CustomerQuotas;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
 }
@@ -72,6 +84,7 @@ export class Customer {
   readonly skills: Skills;
   /** What is in its workspace, as programs see it at `/workspace`. */
   readonly files: CustomerFiles;
+  readonly snapshots: CustomerSnapshots;
   readonly #states: CustomerStates;
   readonly #context: () => CustomerContext;
 
@@ -89,11 +102,19 @@ export class Customer {
     this.files = new CustomerFiles({
       open: () => this.#share(),
       find: async () => (await this.#use((state) => state.find()))?.workspace,
-      admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
+      admit: async (bytes) => {
+        const { workspace } = await this.#use((state) => state.open());
+        await this.#context().quotas.admitBytes(workspace, bytes);
+      },
       archiveLimits: () => {
         const { workspace } = this.#context().config;
         return { bytes: workspace.maxArchiveBytes, entries: workspace.maxArchiveFiles };
       },
+    });
+    this.snapshots = new CustomerSnapshots({
+      open: () => this.workspace(),
+      release: async () => (await this.#context().startedExecutor())?.release(this.id),
+      limits: () => ({ maxSnapshots: this.#context().config.workspace.maxSnapshots }),
     });
   }
 
@@ -186,16 +207,50 @@ export class Customer {
   /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
   async callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
     return await this.#use(async (state) => {
-      const { workspace, sessions } = await state.open();
+      const { workspace, sessions, approvals } = await state.open();
       const context = this.#context();
       const answer = Promise.withResolvers<ToolCallAnswer>();
       const { outcome } = state.executions.run({ tools: [request.tool], signal: request.signal }, async (live) => {
+        await using _admission = await context.quotas.admitCall(workspace);
         await using session = await sessions.openOrCreate(state.callSession());
-        return await callTool(live, request, workspace, session, { ...context, onAnswer: answer.resolve });
+        return await callTool(live, request, workspace, session, { ...context, approvals, onAnswer: answer.resolve });
       });
       await outcome;
       return await answer.promise;
     });
+  }
+
+  /** The calls of its programs that wait to be approved, oldest first. */
+  async listApprovals(): Promise<readonly PendingApproval[]> {
+    return await this.#use(async (state) => (await state.find())?.approvals.list() ?? []);
+  }
+
+  /**
+   * Approves or rejects a call that waits, and sees to it that its program goes on; resolves when the decision is on disk. The
+   * same decision again changes nothing. Throws `not_found`, and `invalid_state` when it was decided otherwise, or the call
+   * waits no longer.
+   */
+  async decideApproval(id: string, decision: ApprovalDecision): Promise<DecidedApproval> {
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      if (found !== undefined) return await found.approvals.decide(id, decision);
+      throw new WorkcellError('not_found', `Customer "${this.id}" has no approval ${JSON.stringify(id.slice(0, 100))}`);
+    });
+  }
+
+  /**
+   * Rejects what nobody has decided on in time, and goes on where a process died in the middle of it; of one execution, or of
+   * all.
+   */
+  async sweepApprovals(execution?: string): Promise<void> {
+    const id = execution === undefined ? undefined : parseExecutionId(execution);
+    await this.#use(async (state) => (await state.find())?.approvals.sweep(id));
+  }
+
+  /** Resolves with what an execution waits for, as soon as it does nothing but wait. Rejects when the signal fires. */
+  async whenPaused(execution: string, signal: AbortSignal): Promise<readonly PendingApproval[]> {
+    const id = parseExecutionId(execution);
+    return await this.#use(async (state) => (await state.open()).approvals.whenPaused(id, signal));
   }
 
   /** The tools that it may call, in the same order each time. */
@@ -222,22 +277,35 @@ export class Customer {
     return await this.#use(async (state) => (await state.find())?.sessions.list() ?? []);
   }
 
-  /** What happened in a session, for people and programs. Throws `not_found`. */
-  async session(id: string): Promise<SessionView> {
-    const sessionId = parseSessionId(id);
+  /** The sessions with their states and sizes, the latest first. */
+  async describeSessions(page: PageOptions = {}): Promise<SessionPage> {
+    return await this.#use((state) => describeSessions(state, page));
+  }
+
+  /** What happened in a session, for people and programs; with a `limit`, its last tasks, or those before one. Throws `not_found`. */
+  async session(id: string, page: PageOptions = {}): Promise<SessionView> {
+    return await this.#use((state) => showSession(state, this.id, parseSessionId(id), page));
+  }
+
+  /**
+   * Deletes a session for good. Its executions stay known: none of them is ever run again, and asking for one throws
+   * `history_gone`. Throws `not_found`, and `busy` while anybody has it open.
+   */
+  async deleteSession(id: string): Promise<void> {
+    await this.#use((state) => deleteSession(state, this.id, parseSessionId(id)));
+  }
+
+  /** Deletes the sessions that are older than `sessions.retention` lets them get. */
+  async pruneSessions(options: { readonly dryRun?: boolean } = {}): Promise<PruneReport> {
+    const { retentionMs } = this.#context().config.sessions;
+    return await this.#use((state) => pruneCustomer(state, { retentionMs, ...options }));
+  }
+
+  /** A page of its executions, the latest first. Throws `not_found` when `before` is none of its executions. */
+  async listExecutions(page: ListExecutionsOptions): Promise<ExecutionList> {
     return await this.#use(async (state) => {
       const found = await state.find();
-      const history = await found?.sessions.find(sessionId);
-      if (found === undefined || history === undefined) {
-        const message = `Customer "${this.id}" has no session "${sessionId}"; see \`workcell session list\``;
-        throw new WorkcellError('not_found', message);
-      }
-      const events = await Array.fromAsync(history);
-      const stateFiles = await found.workspace.files.list('state').then(
-        ({ entries }) => entries.map(({ name }) => `state/${name}`),
-        () => [],
-      );
-      return viewSession({ sessionId, customer: this.id, events, running: state.executions.running, stateFiles });
+      return found === undefined ? { executions: [], hasMore: false } : await listExecutions(found.sessions, page);
     });
   }
 
@@ -263,6 +331,12 @@ export class Customer {
     await this.#use(async (state) => (await state.find())?.usage.clear());
   }
 
+  /** What it uses of its quotas, and what is left. */
+  async usage(): Promise<QuotaUsage> {
+    const { workspace } = await this.#use((state) => state.open());
+    return await this.#context().quotas.usage(workspace);
+  }
+
   async #shelf(): Promise<SkillShelf> {
     const { sharedSkills } = this.#context();
     const found = await this.#use((state) => state.find());
@@ -277,7 +351,9 @@ export class Customer {
   }
 
   async #execute(live: LiveExecution, request: ExecuteRequest, state: CustomerState): Promise<ExecutionResult> {
-    const { workspace, sessions, skills, usage } = await state.open();
+    const { workspace, sessions, skills, usage, approvals } = await state.open();
+    const { limits } = this.#context().config;
+    await using admission = await this.#admit(workspace, live, request.timeoutMs ?? limits.timeoutMs);
     await using session =
       request.session === undefined
         ? await sessions.create()
@@ -285,23 +361,37 @@ export class Customer {
     const context = this.#context();
     const result = await execute(live, request, workspace, session, {
       ...context,
+      executor: async () => admission.metered(await context.executor()),
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
+      approvals,
     });
     await this.#remember(usage, request, result, context);
     return result;
   }
 
   async #resume(state: CustomerState, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
-    const live = await state.executions.resume(id, async (resumed, session) => {
+    const live = await state.executions.resume(id, async (resumed, session, { started: { request } }) => {
       using _lease = this.#states.lease(this.id);
-      const { workspace, skills } = await state.open();
+      const { workspace, skills, approvals } = await state.open();
       const context = this.#context();
       const shelf = new SkillShelf([skills, context.sharedSkills]);
-      return await resume(resumed, options, workspace, session, { ...context, skills: shelf });
+      const timeoutMs = request?.timeoutMs ?? context.config.limits.timeoutMs;
+      await using admission = await this.#admit(workspace, resumed, timeoutMs);
+      return await resume(resumed, options, workspace, session, {
+        ...context,
+        skills: shelf,
+        executor: async () => admission.metered(await context.executor()),
+        approvals,
+      });
     });
     const started = await state.executions.started({ isNew: false, live });
     return { ...started, result: () => this.#use(() => started.result()) };
+  }
+
+  /** Before anything is on disk: what is refused leaves nothing behind. */
+  #admit(workspace: Workspace, { signal }: LiveExecution, timeoutMs: number): Promise<Admission> {
+    return this.#context().quotas.admit(workspace, { timeoutMs, signal });
   }
 
   /** Looking for a session must not make a customer. */
@@ -336,9 +426,19 @@ export class Customer {
   }
 
   async #share(): Promise<Workspace & AsyncDisposable> {
-    const workspace = await this.workspace();
-    const lock = await shareWorkspace(workspace);
-    return { ...workspace, [Symbol.asyncDispose]: () => lock.release() };
+    const lease = this.#states.lease(this.id);
+    try {
+      const { workspace } = await lease.value.open();
+      const share = await workspace.tenure.share();
+      const letGo = async () => {
+        await share[Symbol.asyncDispose]();
+        lease[Symbol.dispose]();
+      };
+      return { ...workspace, [Symbol.asyncDispose]: letGo };
+    } catch (error) {
+      lease[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Nobody drops what is kept of the customer meanwhile. */

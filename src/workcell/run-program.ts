@@ -1,6 +1,7 @@
 import { Broker } from '../broker/broker.ts';
 import type { Replay } from '../broker/replay.ts';
 import type { ExecutionResult, ProgramError, SandboxInfo } from '../core/execution.ts';
+import { type LoweredLimits, lowerLimits } from '../core/limits.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { ToolFailure } from '../core/tool-error.ts';
 import type { ProgramRun } from '../executor/program-executor.ts';
@@ -27,6 +28,7 @@ export interface RunnableProgram {
   readonly replay?: Replay | undefined;
   /** Milliseconds of running; default that of the configuration. */
   readonly timeoutMs: number | undefined;
+  readonly limits: LoweredLimits | undefined;
   readonly origin?: ExecutionOrigin | undefined;
   /** Runs since the program was asked for. */
   readonly watch: Stopwatch;
@@ -51,7 +53,9 @@ export async function runProgram(
   const { config, catalog, hub } = context;
   const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
+  const limits = lowerLimits(config.limits, program.limits);
   const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
+  const gate = context.approvals.openGate(live, facts.sessionId, log);
   let sandbox: SandboxInfo | null = null;
   try {
     if (!build.ok) {
@@ -65,28 +69,32 @@ export async function runProgram(
     const learned = new LearnedResults(catalog);
     await using broker = new Broker({
       tools,
-      limits: config.limits,
+      limits,
       hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
       customer: workspace.customer,
       runId: id,
       isKeyed: (server) => config.mcpServers[server]?.idempotencyKey === true,
       replay,
       refusal: (tool) => catalog.refusal(tool),
+      approve: (call, ended) => gate.pass(call, ended),
       ...log.brokerHooks,
     });
     const signals = [log.failed, replay?.diverged, live.signal].filter((signal) => signal !== undefined);
-    const run = await executor.execute({
+    gate.attach(() => broker.openCalls);
+    const running = executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
+      hold: () => workspace.tenure.share(),
       program: {
         id,
         ...build.runs,
-        outputBytes: config.limits.outputBytes,
-        valueBytes: config.limits.valueBytes,
+        outputBytes: limits.outputBytes,
+        valueBytes: limits.valueBytes,
         session: session.told,
       },
-      timeoutMs: program.timeoutMs ?? config.limits.timeoutMs,
-      signal: AbortSignal.any(signals),
+      timeoutMs: program.timeoutMs ?? limits.timeoutMs,
+      signal: AbortSignal.any([...signals, gate.parked]),
+      onDeadline: (deadline) => gate.follow(deadline),
       onSandbox: (info) => {
         sandbox = info;
       },
@@ -102,6 +110,12 @@ export async function runProgram(
         onCheckpoint: ({ step, context }) => session.setCheckpoint(step, context),
       },
     });
+    const run = await running.catch((error) => {
+      gate.leaveOpen();
+      throw error;
+    });
+    if (run.status === 'killed' && !signals.some(({ aborted }) => aborted)) gate.leaveOpen();
+    gate.assertNoneLeft();
     const divergence = replay?.end(run.status);
     // The calls that the program left open belong to its result, and into the log before its end.
     await broker.close();
@@ -120,7 +134,10 @@ export async function runProgram(
     return result;
   } catch (error) {
     observed.failed(error);
+    gate.assertNoneLeft(error);
     throw await log.interrupt(error);
+  } finally {
+    gate.close();
   }
 }
 

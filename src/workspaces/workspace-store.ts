@@ -8,9 +8,11 @@ import { Deadline } from '../util/deadline.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
 import { FileLock } from '../util/file-lock.ts';
 import { GatedFiles } from '../util/gated-files.ts';
+import { KeyedTurns } from '../util/keyed-turns.ts';
 import { explainGateError, Pin, walk } from '../util/path-gate.ts';
 import { Turns } from '../util/turns.ts';
 import { CustomerDisks, DISK } from './customer-disks.ts';
+import { WorkspaceTenure } from './workspace-tenure.ts';
 
 /** The durable directory tree of one customer. */
 export interface Workspace {
@@ -21,13 +23,20 @@ export interface Workspace {
   readonly sessionsPath: string;
   /** A file that only the host sees: what tools were used for. */
   readonly usagePath: string;
+  /** A file that only the host sees: the CPU time of the day. */
+  readonly cpuPath: string;
+  /** A folder that only the host sees, made on first use: calls that wait to be approved. */
+  readonly approvalsPath: string;
   readonly skillsPath: string;
   readonly files: GatedFiles;
   readonly skills: GatedFiles;
   /** Where `files` and `skills` lie, and what is on its way into them; nothing else of it is a guest's. */
   readonly tree: GatedFiles;
-  /** Stands for the right to use the workspace; see `share-workspace.ts`. */
-  readonly lockPath: string;
+  readonly tenure: WorkspaceTenure;
+  /** Runs what must not happen to one file twice at a time, by the path of the file; of all who have it from one store. */
+  readonly takeTurn: <T>(path: string, work: () => Promise<T>) => Promise<T>;
+  /** Stands for the right to make and remove snapshots. */
+  readonly snapshotLockPath: string;
 }
 
 export interface WorkspaceStoreOptions {
@@ -54,6 +63,7 @@ export class WorkspaceStore implements AsyncDisposable {
   readonly #disks: CustomerDisks;
   /** Within this process nobody has to contend for the lock on the root. */
   readonly #turns = new Turns();
+  readonly #fileTurns = new KeyedTurns();
 
   constructor({ root, capacity }: WorkspaceStoreOptions) {
     this.#root = root;
@@ -103,16 +113,21 @@ export class WorkspaceStore implements AsyncDisposable {
       await using pin = await walk(await Pin.root(this.#root), names, { makeMode: PRIVATE });
       pin.assertDirectory();
     }
+    const tree = new GatedFiles(this.#root, home);
     return {
       customer,
       filesPath: join(this.#root, ...home, 'files'),
       sessionsPath: join(this.#root, customer, 'sessions'),
       usagePath: join(this.#root, customer, 'usage.json'),
+      cpuPath: join(this.#root, customer, 'cpu.json'),
+      approvalsPath: join(this.#root, customer, 'approvals'),
       skillsPath: join(this.#root, ...home, 'skills'),
       files: new GatedFiles(this.#root, [...home, 'files']),
       skills: new GatedFiles(this.#root, [...home, 'skills']),
-      tree: new GatedFiles(this.#root, home),
-      lockPath: join(this.#root, customer, '.use.lock'),
+      tree,
+      tenure: new WorkspaceTenure({ customer, lockPath: join(this.#root, customer, '.use.lock'), tree }),
+      takeTurn: (path, work) => this.#fileTurns.take(`${customer}/${path}`, work),
+      snapshotLockPath: join(this.#root, customer, '.snapshots.lock'),
     };
   }
 
