@@ -101,6 +101,9 @@ export class Executions {
    */
   async resume(id: ExecutionId, work: Resume): Promise<LiveExecution> {
     return await this.#turns.take(id, async () => {
+      const current = this.#live.get(id);
+      // Its end can be watched before everything under it has been let go of.
+      if (current?.history?.finished !== undefined) await current.outcome.catch(() => {});
       if (this.#live.has(id))
         throw new WorkcellError('invalid_state', `The execution "${id}" runs already; watch it instead`);
       const place = await this.#recorded.place(id);
