@@ -13,6 +13,7 @@ export interface CellOptions {
     Record<string, string | number | boolean | Readonly<Record<string, string | readonly string[]>>>
   >;
   readonly workspace?: Readonly<Record<string, string | number>>;
+  readonly sessions?: Readonly<Record<string, string | readonly string[]>>;
   /** Default: the user's cache may hold a model or not, so tools are found by their words alone. */
   readonly embeddings?: Readonly<Record<string, string | boolean>>;
 }
@@ -23,7 +24,14 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
   for (const name of ['workspaces', 'servers', 'skills']) await mkdir(join(folder, name));
   await cp(join(ROOT, 'servers/calculator'), join(servers, 'calculator'), { recursive: true });
   await cp(join(ROOT, 'servers/runtime.ts'), join(servers, 'runtime.ts'));
-  const { mcpServers = {}, limits = {}, sandbox = {}, workspace = {}, embeddings = { mode: 'off' } } = options;
+  const {
+    mcpServers = {},
+    limits = {},
+    sandbox = {},
+    workspace = {},
+    sessions = {},
+    embeddings = { mode: 'off' },
+  } = options;
   const entries = Object.entries(mcpServers).map(([name, { command, args, cwd, env, excludeTools }]) => {
     const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
     return [name, { command, args, cwd, env: revealed, ...(excludeTools === undefined ? {} : { excludeTools }) }];
@@ -33,6 +41,7 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
     mcpServers: Object.fromEntries(entries),
     sandbox,
     workspace,
+    sessions,
     limits,
     selector: { embeddings },
     log: { level: 'silent' },
