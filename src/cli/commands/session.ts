@@ -3,6 +3,7 @@ import { formatDuration, formatSize } from '../../core/units.ts';
 import { openCell } from '../open-cell.ts';
 import { parseCount } from '../option-values.ts';
 import { print, printJson, say, table } from '../output.ts';
+import { addArchiveCommands } from './session-archive.ts';
 import { addPruneCommand } from './session-prune.ts';
 
 interface Whose {
@@ -38,6 +39,7 @@ export function sessionCommand(): Command {
       if (json === true) printJson({ deleted: id });
       else say(`Deleted session ${id} of ${customer}`);
     });
+  addArchiveCommands(session);
   addPruneCommand(session);
   return session;
 }
