@@ -34,7 +34,14 @@ import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool
 import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
 import type { QuotaUsage } from './customer-quota.ts';
-import { deleteSession, describeSessions, type PageOptions, pruneCustomer, showSession } from './customer-sessions.ts';
+import {
+  deleteSession,
+  describeSessions,
+  openExport,
+  type PageOptions,
+  pruneCustomer,
+  showSession,
+} from './customer-sessions.ts';
 import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
@@ -42,6 +49,8 @@ import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { Begun, StartedExecution } from './executions.ts';
+import { type ExportSessionOptions, exportSession } from './export-session.ts';
+import { type ImportedSession, type ImportSessionOptions, importSession } from './import-session.ts';
 import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
@@ -295,6 +304,31 @@ export class Customer {
    */
   async deleteSession(id: string): Promise<void> {
     await this.#use((state) => deleteSession(state, this.id, parseSessionId(id)));
+  }
+
+  /**
+   * A session as one file, to be imported elsewhere: its events and, unless told otherwise, the files and skills of the workspace.
+   * Throws `not_found`, and `invalid_argument` for one that is encrypted without a word on how its archive is to be.
+   */
+  async exportSession(id: string, options: ExportSessionOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    return await this.#use(async (state) =>
+      exportSession(await openExport(state, this.id, parseSessionId(id)), options),
+    );
+  }
+
+  /** Makes a session of an archive that {@link exportSession} has made, as {@link importSession} describes. */
+  async importSession(
+    archive: AsyncIterable<Uint8Array>,
+    options: ImportSessionOptions = {},
+  ): Promise<ImportedSession> {
+    return await this.#use(async (state) => {
+      await using workspace = await this.#share();
+      const { sessions } = await state.open();
+      const { quotas, config } = this.#context();
+      const { maxArchiveBytes: bytes, maxArchiveFiles: entries } = config.workspace;
+      const admit = (count: number) => quotas.admitBytes(workspace, count);
+      return await importSession(archive, { sessions, workspace, limits: { bytes, entries }, admit }, options);
+    });
   }
 
   /** Deletes the sessions that are older than `sessions.retention` lets them get. */
