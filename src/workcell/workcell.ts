@@ -124,7 +124,7 @@ export class Workcell implements AsyncDisposable {
     });
     this.#customers = new IdleMap({
       ...IDLE_CUSTOMERS,
-      make: (id) => new CustomerState(id, this.#workspaces, this.#approvalsOf(id)),
+      make: (id) => new CustomerState(id, this.#workspaces, config.sessions, this.#approvalsOf(id)),
     });
     this.#cleanup.add(() => this.#workspaces.close());
     this.#quotas = new CustomerQuotas({
