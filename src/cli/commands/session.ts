@@ -1,9 +1,11 @@
 import { Command } from 'commander';
+import type { ExitCode } from '../../core/errors.ts';
 import { formatDuration, formatSize } from '../../core/units.ts';
 import { openCell } from '../open-cell.ts';
 import { parseCount } from '../option-values.ts';
 import { print, printJson, say, table } from '../output.ts';
 import { addPruneCommand } from './session-prune.ts';
+import { addResumeCommands } from './session-resume.ts';
 
 interface Whose {
   readonly customer: string;
@@ -17,7 +19,7 @@ interface PageFlags extends Whose {
 
 const PAGE = 50;
 
-export function sessionCommand(): Command {
+export function sessionCommand(done: (code: ExitCode) => void): Command {
   const session = new Command('session').description("a customer's history of executions");
   whose(session.command('list'))
     .description('the ids of the sessions of a customer, sorted; with --long what is in them, the latest first')
@@ -39,6 +41,7 @@ export function sessionCommand(): Command {
       else say(`Deleted session ${id} of ${customer}`);
     });
   addPruneCommand(session);
+  addResumeCommands(session, done);
   return session;
 }
 
