@@ -16,3 +16,15 @@ export const DEFAULT_LIMITS = {
 } as const;
 
 export type ExecutionLimits = { readonly [Name in keyof typeof DEFAULT_LIMITS]: number };
+
+/** What one customer may use; undefined is as much as there is. Zero is nothing at all. */
+export interface Quotas {
+  /** Executions at once. */
+  readonly executions?: number | undefined;
+  /** Executions that begin within a minute; so many may begin at the same time. */
+  readonly executionsPerMinute?: number | undefined;
+  /** From midnight to midnight, UTC. */
+  readonly cpuSecondsPerDay?: number | undefined;
+  /** Of the files and skills of the workspace. */
+  readonly diskBytes?: number | undefined;
+}

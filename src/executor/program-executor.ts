@@ -1,5 +1,6 @@
 import type { SandboxInfo } from '../core/execution.ts';
 import type { CreateSandboxInput } from '../protocol/rest.ts';
+import type { Deadline } from '../util/deadline.ts';
 import type { ProgramOutcome } from './program-outcome.ts';
 import type { ProgramToRun, RunHandlers } from './runner-session.ts';
 
@@ -21,6 +22,8 @@ export interface ExecuteProgram {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly onSandbox?: (sandbox: SandboxInfo) => void;
+  /** Given the bound on the program's time when it begins to run, for whoever may let it stand still. */
+  readonly onDeadline?: (deadline: Pick<Deadline, 'pause'>) => void;
   readonly handlers: RunHandlers;
 }
 

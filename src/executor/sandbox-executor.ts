@@ -169,6 +169,7 @@ export class SandboxExecutor implements ProgramExecutor {
     discard: () => Promise<void>,
   ): Promise<{ end: RunnerEnd; stop: HostStop }> {
     using deadline = new Deadline('Running the program', request.timeoutMs, { signal: request.signal });
+    request.onDeadline?.(deadline);
     ended.catch(() => {});
     try {
       return { end: await deadline.race(ended), stop: undefined };

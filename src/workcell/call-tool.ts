@@ -10,6 +10,7 @@ import type { SessionLog } from '../sessions/session-log.ts';
 import type { CallResult } from '../upstream/tool-result.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
+import type { CustomerApprovals } from './customer-approvals.ts';
 import { ExecutionLog } from './execution-log.ts';
 import type { LiveExecution } from './live-execution.ts';
 import { Stopwatch } from './stopwatch.ts';
@@ -32,6 +33,7 @@ interface CallContext {
   readonly config: Pick<Config, 'limits'>;
   readonly catalog: ToolCatalog;
   readonly hub: UpstreamHub;
+  readonly approvals: Pick<CustomerApprovals, 'openGate'>;
   readonly onAnswer: (answer: ToolCallAnswer) => void;
 }
 
@@ -44,7 +46,7 @@ export async function callTool(
   request: ToolCallRequest,
   workspace: Workspace,
   session: SessionLog,
-  { config, catalog, hub, onAnswer }: CallContext,
+  { config, catalog, hub, approvals, onAnswer }: CallContext,
 ): Promise<ExecutionResult> {
   const tool = catalog.get(request.tool);
   if (tool.kind === 'module')
@@ -62,6 +64,7 @@ export async function callTool(
   };
   const asked = { code: facts.program, tools: [toolName(tool)] };
   const log = await ExecutionLog.start(session, facts, asked, live);
+  const gate = approvals.openGate(live, session.id, log);
   try {
     let result: CallResult | undefined;
     const onResult = (whole: CallResult) => {
@@ -74,10 +77,15 @@ export async function callTool(
       hub: { callTool: (call) => recorded.callTool({ ...call, onResult }) },
       customer: workspace.customer,
       runId: facts.id,
+      approve: (call, ended) => gate.pass(call, ended),
       ...log.brokerHooks,
       onProgress: (_call, progress) => request.onProgress?.(progress),
     });
-    const outcome = await broker.call({ ...tool, arguments: request.arguments }, live.signal);
+    gate.attach(() => broker.openCalls);
+    const outcome = await Promise.race([
+      broker.call({ ...tool, arguments: request.arguments }, live.signal),
+      gate.untilParked(),
+    ]);
     const totalMs = watch.total();
     const timing = { selectMs: 0, generateMs: 0, acquireMs: 0, runMs: totalMs, totalMs };
     const finished = await log.finish({
@@ -90,7 +98,10 @@ export async function callTool(
     onAnswer(outcome.ok ? { ...outcome, result } : outcome);
     return finished;
   } catch (error) {
+    gate.assertNoneLeft(error);
     throw await log.interrupt(error);
+  } finally {
+    gate.close();
   }
 }
 

@@ -1,11 +1,13 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillStore } from '../catalog/skill-store.ts';
+import type { ApprovalDecision } from '../core/approval.ts';
 import { ERRORS, type ErrorCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import type {
   ExecutionResult,
   ExecutionSummary,
   ExecutionTiming,
   HistoryEvent,
+  PendingApproval,
   RecordedResult,
 } from '../core/execution.ts';
 import {
@@ -26,15 +28,18 @@ import { type SessionView, viewSession } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
+import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
+import type { QuotaUsage } from './customer-quota.ts';
 import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
 import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
-import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
+import type { Begun, StartedExecution } from './executions.ts';
 import type { LiveExecution } from './live-execution.ts';
+import type { Admission, CustomerQuotas } from './quotas.ts';
 import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
@@ -46,15 +51,15 @@ import {
   setCheckpoint,
 } from './session-changes.ts';
 import { Skills } from './skills.ts';
+import type { WatchOptions } from './watch-execution.ts';
 
 /** What all customers share. */
-export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
+export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history' | 'approvals'> {
   readonly sharedSkills: SkillStore;
   /** What runs programs, if it was needed before. */
   readonly startedExecutor: () => Promise<ProgramExecutor | undefined>;
   readonly onToolsChanged: (listener: () => void) => () => void;
-  /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
-  readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
+  readonly quotas: CustomerQuotas;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
 }
@@ -93,7 +98,10 @@ export class Customer {
     this.files = new CustomerFiles({
       open: () => this.#share(),
       find: async () => (await this.#use((state) => state.find()))?.workspace,
-      admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
+      admit: async (bytes) => {
+        const { workspace } = await this.#use((state) => state.open());
+        await this.#context().quotas.admitBytes(workspace, bytes);
+      },
       archiveLimits: () => {
         const { workspace } = this.#context().config;
         return { bytes: workspace.maxArchiveBytes, entries: workspace.maxArchiveFiles };
@@ -195,16 +203,50 @@ export class Customer {
   /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
   async callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
     return await this.#use(async (state) => {
-      const { workspace, sessions } = await state.open();
+      const { workspace, sessions, approvals } = await state.open();
       const context = this.#context();
       const answer = Promise.withResolvers<ToolCallAnswer>();
       const { outcome } = state.executions.run({ tools: [request.tool], signal: request.signal }, async (live) => {
+        await using _admission = await context.quotas.admitCall(workspace);
         await using session = await sessions.openOrCreate(state.callSession());
-        return await callTool(live, request, workspace, session, { ...context, onAnswer: answer.resolve });
+        return await callTool(live, request, workspace, session, { ...context, approvals, onAnswer: answer.resolve });
       });
       await outcome;
       return await answer.promise;
     });
+  }
+
+  /** The calls of its programs that wait to be approved, oldest first. */
+  async listApprovals(): Promise<readonly PendingApproval[]> {
+    return await this.#use(async (state) => (await state.find())?.approvals.list() ?? []);
+  }
+
+  /**
+   * Approves or rejects a call that waits, and sees to it that its program goes on; resolves when the decision is on disk. The
+   * same decision again changes nothing. Throws `not_found`, and `invalid_state` when it was decided otherwise, or the call
+   * waits no longer.
+   */
+  async decideApproval(id: string, decision: ApprovalDecision): Promise<DecidedApproval> {
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      if (found !== undefined) return await found.approvals.decide(id, decision);
+      throw new WorkcellError('not_found', `Customer "${this.id}" has no approval ${JSON.stringify(id.slice(0, 100))}`);
+    });
+  }
+
+  /**
+   * Rejects what nobody has decided on in time, and goes on where a process died in the middle of it; of one execution, or of
+   * all.
+   */
+  async sweepApprovals(execution?: string): Promise<void> {
+    const id = execution === undefined ? undefined : parseExecutionId(execution);
+    await this.#use(async (state) => (await state.find())?.approvals.sweep(id));
+  }
+
+  /** Resolves with what an execution waits for, as soon as it does nothing but wait. Rejects when the signal fires. */
+  async whenPaused(execution: string, signal: AbortSignal): Promise<readonly PendingApproval[]> {
+    const id = parseExecutionId(execution);
+    return await this.#use(async (state) => (await state.open()).approvals.whenPaused(id, signal));
   }
 
   /** The tools that it may call, in the same order each time. */
@@ -272,6 +314,12 @@ export class Customer {
     await this.#use(async (state) => (await state.find())?.usage.clear());
   }
 
+  /** What it uses of its quotas, and what is left. */
+  async usage(): Promise<QuotaUsage> {
+    const { workspace } = await this.#use((state) => state.open());
+    return await this.#context().quotas.usage(workspace);
+  }
+
   async #shelf(): Promise<SkillShelf> {
     const { sharedSkills } = this.#context();
     const found = await this.#use((state) => state.find());
@@ -286,7 +334,9 @@ export class Customer {
   }
 
   async #execute(live: LiveExecution, request: ExecuteRequest, state: CustomerState): Promise<ExecutionResult> {
-    const { workspace, sessions, skills, usage } = await state.open();
+    const { workspace, sessions, skills, usage, approvals } = await state.open();
+    const { limits } = this.#context().config;
+    await using admission = await this.#admit(workspace, live, request.timeoutMs ?? limits.timeoutMs);
     await using session =
       request.session === undefined
         ? await sessions.create()
@@ -294,23 +344,37 @@ export class Customer {
     const context = this.#context();
     const result = await execute(live, request, workspace, session, {
       ...context,
+      executor: async () => admission.metered(await context.executor()),
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
+      approvals,
     });
     await this.#remember(usage, request, result, context);
     return result;
   }
 
   async #resume(state: CustomerState, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
-    const live = await state.executions.resume(id, async (resumed, session) => {
+    const live = await state.executions.resume(id, async (resumed, session, { started: { request } }) => {
       using _lease = this.#states.lease(this.id);
-      const { workspace, skills } = await state.open();
+      const { workspace, skills, approvals } = await state.open();
       const context = this.#context();
       const shelf = new SkillShelf([skills, context.sharedSkills]);
-      return await resume(resumed, options, workspace, session, { ...context, skills: shelf });
+      const timeoutMs = request?.timeoutMs ?? context.config.limits.timeoutMs;
+      await using admission = await this.#admit(workspace, resumed, timeoutMs);
+      return await resume(resumed, options, workspace, session, {
+        ...context,
+        skills: shelf,
+        executor: async () => admission.metered(await context.executor()),
+        approvals,
+      });
     });
     const started = await state.executions.started({ isNew: false, live });
     return { ...started, result: () => this.#use(() => started.result()) };
+  }
+
+  /** Before anything is on disk: what is refused leaves nothing behind. */
+  #admit(workspace: Workspace, { signal }: LiveExecution, timeoutMs: number): Promise<Admission> {
+    return this.#context().quotas.admit(workspace, { timeoutMs, signal });
   }
 
   /** Looking for a session must not make a customer. */

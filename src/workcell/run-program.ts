@@ -52,6 +52,7 @@ export async function runProgram(
   const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
   const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
+  const gate = context.approvals.openGate(live, facts.sessionId, log);
   let sandbox: SandboxInfo | null = null;
   try {
     if (!build.ok) {
@@ -72,10 +73,12 @@ export async function runProgram(
       isKeyed: (server) => config.mcpServers[server]?.idempotencyKey === true,
       replay,
       refusal: (tool) => catalog.refusal(tool),
+      approve: (call, ended) => gate.pass(call, ended),
       ...log.brokerHooks,
     });
     const signals = [log.failed, replay?.diverged, live.signal].filter((signal) => signal !== undefined);
-    const run = await executor.execute({
+    gate.attach(() => broker.openCalls);
+    const running = executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
       hold: () => workspace.tenure.share(),
@@ -87,7 +90,8 @@ export async function runProgram(
         session: session.told,
       },
       timeoutMs: program.timeoutMs ?? config.limits.timeoutMs,
-      signal: AbortSignal.any(signals),
+      signal: AbortSignal.any([...signals, gate.parked]),
+      onDeadline: (deadline) => gate.follow(deadline),
       onSandbox: (info) => {
         sandbox = info;
       },
@@ -103,6 +107,12 @@ export async function runProgram(
         onCheckpoint: ({ step, context }) => session.setCheckpoint(step, context),
       },
     });
+    const run = await running.catch((error) => {
+      gate.leaveOpen();
+      throw error;
+    });
+    if (run.status === 'killed' && !signals.some(({ aborted }) => aborted)) gate.leaveOpen();
+    gate.assertNoneLeft();
     const divergence = replay?.end(run.status);
     // The calls that the program left open belong to its result, and into the log before its end.
     await broker.close();
@@ -121,7 +131,10 @@ export async function runProgram(
     return result;
   } catch (error) {
     observed.failed(error);
+    gate.assertNoneLeft(error);
     throw await log.interrupt(error);
+  } finally {
+    gate.close();
   }
 }
 

@@ -9,7 +9,7 @@ import { TypeChecker } from '../codegen/type-checker.ts';
 import type { WorkspaceConfig } from '../config/config.ts';
 import { type LoadConfigOptions, type LoadedConfig, loadConfig } from '../config/load-config.ts';
 import { processEnvironment } from '../config/process-environment.ts';
-import { messageOf, WorkcellError } from '../core/errors.ts';
+import { messageOf, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { Language } from '../core/execution.ts';
 import { type CustomerId, parseCustomerId } from '../core/ids.ts';
 import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
@@ -27,10 +27,11 @@ import type { Unpacked } from '../util/unpack-tree.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { createLogger } from './create-logger.ts';
 import { Customer, type CustomerContext, type CustomerStates } from './customer.ts';
-import { CustomerState } from './customer-state.ts';
+import { type ApprovalSettings, CustomerState } from './customer-state.ts';
 import { type ExportOptions, exportCustomer } from './export-customer.ts';
 import { importCustomer } from './import-customer.ts';
 import type { LearnedResults } from './learned-results.ts';
+import { CustomerQuotas } from './quotas.ts';
 import {
   type InactiveCustomer,
   inactiveCustomers,
@@ -107,6 +108,7 @@ export class Workcell implements AsyncDisposable {
   readonly #semantic: SemanticSearch | undefined;
   readonly #selector: ToolSelector;
   readonly #onUsageProblem: CustomerContext['onUsageProblem'];
+  readonly #quotas: CustomerQuotas;
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
   #isDraining = false;
@@ -129,8 +131,21 @@ export class Workcell implements AsyncDisposable {
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
     });
-    this.#customers = new IdleMap({ ...IDLE_CUSTOMERS, make: (id) => new CustomerState(id, this.#workspaces) });
+    this.#customers = new IdleMap({
+      ...IDLE_CUSTOMERS,
+      make: (id) => new CustomerState(id, this.#workspaces, this.#approvalsOf(id)),
+    });
     this.#cleanup.add(() => this.#workspaces.close());
+    this.#quotas = new CustomerQuotas({
+      rules: config.quotas,
+      cpus: config.sandbox.cpus,
+      maxExecutions: config.server.maxExecutions,
+      maxQueued: config.server.maxQueued,
+      queueTimeoutMs: config.server.queueTimeoutMs,
+      onRefused: (quota) => this.metrics.refused(quota),
+      onProblem: (customer, error) =>
+        this.#log.error({ customer, err: error }, 'What an execution has used could not be written down'),
+    });
     this.#sharedSkills = new SkillStore(new GatedFiles(config.paths.skills), 'shared');
     const shelf = new SkillShelf([this.#sharedSkills]);
     this.skills = new Skills({
@@ -343,12 +358,26 @@ export class Workcell implements AsyncDisposable {
       typeChecker: this.#typeChecker,
       hub: this.#tools.hub,
       sharedSkills: this.#sharedSkills,
+      quotas: this.#quotas,
       learn: (results) => this.#learn(results),
       unavailable: unavailableServers(this.#tools.hub),
       onToolsChanged: (listener) => this.#onToolsChanged(listener),
       onUsageProblem: this.#onUsageProblem,
       executor: () => this.#openExecutor(),
       startedExecutor: async () => await this.#executor,
+    };
+  }
+
+  #approvalsOf(customer: CustomerId): ApprovalSettings {
+    return {
+      config: this.loaded.config,
+      resume: async (execution) => {
+        throw new WorkcellError('unsupported', `Execution "${execution}" cannot be run again`);
+      },
+      onProblem: (error) => {
+        const { code, message } = toWorkcellError(error);
+        this.#log.warn({ customer, code }, `A decision on a call could not be carried out: ${message}`);
+      },
     };
   }
 

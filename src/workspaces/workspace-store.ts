@@ -23,6 +23,10 @@ export interface Workspace {
   readonly sessionsPath: string;
   /** A file that only the host sees: what tools were used for. */
   readonly usagePath: string;
+  /** A file that only the host sees: the CPU time of the day. */
+  readonly cpuPath: string;
+  /** A folder that only the host sees, made on first use: calls that wait to be approved. */
+  readonly approvalsPath: string;
   readonly skillsPath: string;
   readonly files: GatedFiles;
   readonly skills: GatedFiles;
@@ -138,6 +142,8 @@ export class WorkspaceStore implements AsyncDisposable {
       filesPath: join(this.#root, ...home, 'files'),
       sessionsPath: join(this.#root, customer, 'sessions'),
       usagePath: join(this.#root, customer, 'usage.json'),
+      cpuPath: join(this.#root, customer, 'cpu.json'),
+      approvalsPath: join(this.#root, customer, 'approvals'),
       skillsPath: join(this.#root, ...home, 'skills'),
       files: new GatedFiles(this.#root, [...home, 'files']),
       skills: new GatedFiles(this.#root, [...home, 'skills']),
