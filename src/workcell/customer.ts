@@ -30,6 +30,7 @@ import type { SessionPage } from '../sessions/session-summary.ts';
 import type { SessionView } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
+import type { WorkspaceShare } from '../workspaces/workspace-tenure.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
@@ -481,7 +482,7 @@ export class Customer {
     }
   }
 
-  async #share(): Promise<Workspace & AsyncDisposable> {
+  async #share(): Promise<Workspace & WorkspaceShare> {
     const lease = this.#states.lease(this.id);
     try {
       const { workspace } = await lease.value.open();
@@ -490,7 +491,7 @@ export class Customer {
         await share[Symbol.asyncDispose]();
         lease[Symbol.dispose]();
       };
-      return { ...workspace, [Symbol.asyncDispose]: letGo };
+      return { ...workspace, assertHeld: () => share.assertHeld(), [Symbol.asyncDispose]: letGo };
     } catch (error) {
       lease[Symbol.dispose]();
       throw error;
