@@ -4,6 +4,7 @@ import { docsPage } from './docs-page.ts';
 import { openApiDocument } from './openapi.ts';
 import { operationsRoutes } from './operations.ts';
 import { registerRoutes } from './register-routes.ts';
+import { approvalRoutes } from './routes/approvals.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { fileRoutes } from './routes/files.ts';
 import { skillRoutes } from './routes/skills.ts';
@@ -11,7 +12,7 @@ import { toolRoutes } from './routes/tools.ts';
 
 /** All routes of the API for customers. */
 export function httpRoutes(context: HttpContext): readonly Route[] {
-  return [customerRoutes, fileRoutes, toolRoutes, skillRoutes].flatMap((routesOf) => routesOf(context));
+  return [customerRoutes, approvalRoutes, fileRoutes, toolRoutes, skillRoutes].flatMap((routesOf) => routesOf(context));
 }
 
 /** The API for customers, for `SandboxServerOptions.routes`; it describes itself at `/openapi.json` and `/docs`. */

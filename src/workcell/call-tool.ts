@@ -2,7 +2,7 @@ import { Broker } from '../broker/broker.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
-import type { ExecutionResult } from '../core/execution.ts';
+import type { ExecutionEvent, ExecutionResult, PendingApproval } from '../core/execution.ts';
 import type { Selection } from '../core/selection.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 import type { ToolErrorData, ToolOutcome, ToolProgress } from '../core/tool-error.ts';
@@ -22,6 +22,8 @@ export interface ToolCallRequest {
   readonly arguments: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
+  /** Told when the call waits to be approved. */
+  readonly onApproval?: ((approval: PendingApproval) => void) | undefined;
 }
 
 /** What the tool gave: its value as programs get it, and the whole answer of its server, where that is a tool's result. */
@@ -62,7 +64,10 @@ export async function callTool(
     program: programOf(tool, request.arguments),
     warnings: [],
   };
-  const asked = { code: facts.program, tools: [toolName(tool)] };
+  const onEvent = (event: ExecutionEvent) => {
+    if (event.type === 'approval.required') request.onApproval?.(event.approval);
+  };
+  const asked = { code: facts.program, tools: [toolName(tool)], onEvent };
   const log = await ExecutionLog.start(session, facts, asked, live);
   const gate = approvals.openGate(live, session.id, log);
   try {

@@ -183,6 +183,18 @@ export class Workcell implements AsyncDisposable {
     return this.#workspaces.list();
   }
 
+  /**
+   * Rejects the calls of all customers that nobody has decided on in time, and carries out decisions that got stuck when a
+   * process died. To be done at times by whoever runs for long.
+   */
+  async sweepApprovals(): Promise<void> {
+    for (const id of await this.listCustomers()) {
+      await this.customer(id)
+        .sweepApprovals()
+        .catch((error) => this.#approvalsOf(id).onProblem(error));
+    }
+  }
+
   listTools(): readonly ToolDescriptor[] {
     return this.#tools.catalog.list();
   }
