@@ -4,6 +4,7 @@ import { packageVersion } from '../util/package-version.ts';
 import { approvalsCommand } from './commands/approvals.ts';
 import { configCommand } from './commands/config.ts';
 import { credentialCommand } from './commands/credential.ts';
+import { customersCommand } from './commands/customers.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { keyCommand } from './commands/key.ts';
 import { mcpCommand } from './commands/mcp.ts';
@@ -14,6 +15,7 @@ import { sessionCommand } from './commands/session.ts';
 import { setupCommand } from './commands/setup.ts';
 import { skillCommand } from './commands/skill.ts';
 import { toolsCommand } from './commands/tools.ts';
+import { workspaceCommand } from './commands/workspace.ts';
 import { printJson, say } from './output.ts';
 
 /** Runs the command line; gives the exit code. stdout is data, stderr is talk. */
@@ -36,6 +38,8 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     doctorCommand(done),
     toolsCommand(done),
     runCommand(done),
+    customersCommand(),
+    workspaceCommand(done),
     sessionCommand(),
     approvalsCommand(),
     skillCommand(),

@@ -103,6 +103,8 @@ export interface WorkspaceConfig {
   /** Of what an archive that is sent holds, unpacked, and of the archive itself. */
   readonly maxArchiveBytes: number;
   readonly maxArchiveFiles: number;
+  /** Of one customer. */
+  readonly maxSnapshots: number;
 }
 
 /** What customers may use: each value of a customer's own over its organisation's, over the default. */

@@ -26,7 +26,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       descriptors: 4096,
     },
     sessions: { maxSize: '256M' },
-    workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000 },
+    workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000, maxSnapshots: 20 },
     server: {
       host: '127.0.0.1',
       port: 5555,
@@ -35,7 +35,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       maxQueued: 1000,
       queueTimeout: '1m',
       requestsPerSecond: 500,
-      failedKeysPerMinute: 100,
+      failedKeysPerMinute: 600,
     },
     tools: { observed: true },
     selector: { limit: 5, usage: true },

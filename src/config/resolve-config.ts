@@ -36,6 +36,7 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       maxFileBytes: workspace.maxFile,
       maxArchiveBytes: workspace.maxArchive,
       maxArchiveFiles: workspace.maxArchiveFiles,
+      maxSnapshots: workspace.maxSnapshots,
     },
     sessions: {
       maxSizeBytes: sessions.maxSize,

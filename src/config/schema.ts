@@ -81,6 +81,7 @@ export const fileSchema = section({
     maxFile: size,
     maxArchive: size,
     maxArchiveFiles: whole(1, 10_000_000),
+    maxSnapshots: whole(0, 10_000),
   }),
   sessions: section({
     maxSize: size,

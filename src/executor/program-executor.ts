@@ -8,12 +8,16 @@ import type { ProgramToRun, RunHandlers } from './runner-session.ts';
 export interface ProgramExecutor extends AsyncDisposable {
   /** Whatever the program does is in the result; rejects when there is no sandbox for it, or it is lost on the way. */
   execute(request: ExecuteProgram): Promise<ProgramRun>;
+  /** Ends the sandbox that is kept for a customer; one without is fine. Throws `busy` while a program runs in it. */
+  release(customer: string): Promise<void>;
 }
 
 export interface ExecuteProgram {
   /** Whose sandbox; programs of one customer share it, nobody else ever does. */
   readonly customer: string;
   readonly mounts: NonNullable<CreateSandboxInput['mounts']>;
+  /** Called before a sandbox is started for the customer; what it gives is disposed of when that has ended. */
+  readonly hold?: (() => Promise<AsyncDisposable>) | undefined;
   readonly program: ProgramToRun;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;

@@ -11,7 +11,7 @@ import type { Customer } from '../workcell/customer.ts';
 import type { AskPerson } from './ask-person.ts';
 import { directNames } from './direct-names.ts';
 import { progressOf } from './progress.ts';
-import type { CallTool, ToolSource } from './tool-table.ts';
+import { type CallTool, type ToolSource, traceOf } from './tool-table.ts';
 
 /** The tools of a customer's MCP servers themselves, each with its own schemas, annotations and results. */
 export class DirectTools implements ToolSource {
@@ -39,6 +39,7 @@ export class DirectTools implements ToolSource {
           arguments: args,
           signal: extra.signal,
           onProgress: tell,
+          trace: traceOf(extra),
           // Where nobody answers, the call waits on for others to decide.
           onApproval: (approval) => void this.#ask([approval], extra, over.signal).catch(() => {}),
         });

@@ -73,7 +73,7 @@ function toApproval(approval: PendingApproval): { id: string; tool: string } {
 function approvalText(approval: PendingApproval, customer: CustomerId): string {
   const { approvalId, arguments: args } = approval;
   const sent = clip(JSON.stringify(args), SHOWN_ARGUMENTS).text;
-  return `a person has to approve ${toolName(approval)}(${sent}): workcell approvals approve ${approvalId} --customer ${customer}; or POST /customers/${customer}/approvals/${approvalId}/decision`;
+  return `a person has to approve ${toolName(approval)}(${sent}): workcell approvals approve ${approvalId} --customer ${customer}; or POST /customers/${customer}/approvals/${approvalId}`;
 }
 
 const SHOWN_ARGUMENTS = 1_000;

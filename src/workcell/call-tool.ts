@@ -6,6 +6,7 @@ import type { ExecutionEvent, ExecutionResult, PendingApproval } from '../core/e
 import type { Selection } from '../core/selection.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 import type { ToolErrorData, ToolOutcome, ToolProgress } from '../core/tool-error.ts';
+import type { TraceContext } from '../core/trace-context.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { CallResult } from '../upstream/tool-result.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
@@ -21,9 +22,12 @@ export interface ToolCallRequest {
   readonly tool: string;
   readonly arguments: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal | undefined;
+  /** Told at most ten times a second. */
   readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
   /** Told when the call waits to be approved. */
   readonly onApproval?: ((approval: PendingApproval) => void) | undefined;
+  /** Told to the tool's server. */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** What the tool gave: its value as programs get it, and the whole answer of its server, where that is a tool's result. */
@@ -64,8 +68,10 @@ export async function callTool(
     program: programOf(tool, request.arguments),
     warnings: [],
   };
+  const { onProgress, onApproval, trace } = request;
   const onEvent = (event: ExecutionEvent) => {
-    if (event.type === 'approval.required') request.onApproval?.(event.approval);
+    if (event.type === 'tool.progress') onProgress?.(event);
+    else if (event.type === 'approval.required') onApproval?.(event.approval);
   };
   const asked = { code: facts.program, tools: [toolName(tool)], onEvent };
   const log = await ExecutionLog.start(session, facts, asked, live);
@@ -79,12 +85,11 @@ export async function callTool(
     await using broker = new Broker({
       tools: [tool],
       limits: config.limits,
-      hub: { callTool: (call) => recorded.callTool({ ...call, onResult }) },
+      hub: { callTool: (call) => recorded.callTool({ ...call, onResult, trace }) },
       customer: workspace.customer,
-      approve: (call, ended) => gate.pass(call, ended),
       runId: facts.id,
+      approve: (call, ended) => gate.pass(call, ended),
       ...log.brokerHooks,
-      onProgress: (_call, progress) => request.onProgress?.(progress),
     });
     gate.attach(() => broker.openCalls);
     const outcome = await Promise.race([

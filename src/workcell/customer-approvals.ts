@@ -26,8 +26,6 @@ export interface CustomerApprovalsOptions {
 export interface DecidedApproval extends ApprovalDecision {
   readonly approvalId: string;
   readonly executionId: ExecutionId;
-  /** Whether this process runs its program. */
-  readonly runsHere: boolean;
 }
 
 /** How long a decision waits for the process that runs the program to take note of it. */
@@ -86,8 +84,7 @@ export class CustomerApprovals {
     const request = await this.#request(approvalId);
     const holds = 'decision' in request ? request.decision : await this.#place(request, decision);
     const executionId = executionOfApproval(approvalId);
-    if (holds.approved === decision.approved)
-      return { approvalId, executionId, ...holds, runsHere: this.#options.executions.running.has(executionId) };
+    if (holds.approved === decision.approved) return { approvalId, executionId, ...holds };
     const was = `${holds.approved ? 'approved' : 'rejected'} by ${holds.by}`;
     throw new WorkcellError('invalid_state', `The approval "${approvalId}" is decided: it was ${was}`);
   }

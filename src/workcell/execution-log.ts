@@ -69,7 +69,7 @@ export class ExecutionLog {
     live: LiveExecution,
   ): Promise<ExecutionLog> {
     const { id: executionId, program, language, selection, planner, warnings } = facts;
-    const { task = null, code = null, tools = null, timeoutMs = null, typeCheck = false, onEvent } = request;
+    const { task = null, code = null, tools = null, timeoutMs = null, typeCheck = false, limits, onEvent } = request;
     await session.append({
       type: 'execution.started',
       executionId,
@@ -79,7 +79,7 @@ export class ExecutionLog {
       selection,
       planner,
       warnings,
-      request: { code, tools, timeoutMs, typeCheck },
+      request: { code, tools, timeoutMs, typeCheck, ...(limits === undefined ? {} : { limits }) },
     });
     return new ExecutionLog(session, facts, live, onEvent);
   }
@@ -108,6 +108,12 @@ export class ExecutionLog {
     this.#tell({ type: stream, text });
   }
 
+  /** Whether it got to the disk, where it is when this resolves. */
+  checkpoint(checkpoint: Pick<Checkpoint, 'step' | 'lastTask' | 'context'>): Promise<boolean> {
+    const { step, lastTask, context } = checkpoint;
+    return this.#append({ type: 'checkpoint.set', step, lastTask, context });
+  }
+
   /** Resolves when the request is on disk; before that nobody is asked. */
   async approvalRequested(approval: PendingApproval): Promise<void> {
     const { approvalId, executionId, call, server, tool, arguments: args } = approval;
@@ -123,12 +129,6 @@ export class ExecutionLog {
     await this.#settled();
     const { approvalId, call } = approval;
     this.#tell({ type: 'approval.decided', approvalId, call, approved: decision.approved });
-  }
-
-  /** Whether it got to the disk, where it is when this resolves. */
-  checkpoint(checkpoint: Pick<Checkpoint, 'step' | 'lastTask' | 'context'>): Promise<boolean> {
-    const { step, lastTask, context } = checkpoint;
-    return this.#append({ type: 'checkpoint.set', step, lastTask, context });
   }
 
   /** The hub, but a call leaves the host only when it is on disk that it was made. */

@@ -32,6 +32,9 @@ type Run = (live: LiveExecution) => Promise<ExecutionResult>;
 type Decide<T> = (session: SessionLog, history: ExecutionHistory) => Promise<T>;
 type Resume = (live: LiveExecution, ...recorded: Parameters<Decide<unknown>>) => Promise<ExecutionResult>;
 
+/** How long it may take until a program that an approval has held up runs again. */
+const GO_ON_MS = 30_000;
+
 /** The executions of one customer: those that this process runs, and those that are on disk. */
 export class Executions {
   readonly #customer: RecordedExecutionsOptions['customer'];
@@ -203,6 +206,7 @@ export class Executions {
       const settled = await this.exclusively(id, async (session, history) => {
         if (history.finished !== undefined) return 'ended';
         if (history.state(false) === 'paused') return 'paused';
+        if (Date.now() - (history.decidedAt ?? 0) < GO_ON_MS) return 'held';
         await session.append(interruptedEvent(id, cutOff(), history.output));
         return 'ended';
       });

@@ -169,6 +169,7 @@ function metered(executor: ProgramExecutor, reservation: Reservation): ProgramEx
         ended?.();
       }
     },
+    release: (customer) => executor.release(customer),
     // Whose it is, ends it.
     [Symbol.asyncDispose]: async () => {},
   };

@@ -85,7 +85,7 @@ async function* watchRecorded(
   const size = await place.size();
   const { history, seq } = yield* tell(place, options);
   if (history.finished !== undefined || hasLeft(options)) return { isOver: true, seq };
-  if (await source.settle(id)) return { isOver: false, seq };
+  if (history.approvals.length === 0 && (await source.settle(id))) return { isOver: false, seq };
   if (!follow) return { isOver: true, seq };
   const until = performance.now() + ASK_EVERY_MS;
   while (performance.now() < until && (await place.size()) === size && (await source.live(id)) === undefined) {

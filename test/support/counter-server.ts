@@ -30,7 +30,7 @@ server.registerTool(
     inputSchema: { counter: z.string() },
     annotations: { readOnlyHint: true },
   },
-  async ({ counter }) => answer(await marksOf(counter)),
+  async ({ counter }) => answer({ marks: await marksOf(counter) }),
 );
 
 await server.connect(new StdioServerTransport());

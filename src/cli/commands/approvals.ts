@@ -57,10 +57,10 @@ function decideCommand(name: 'approve' | 'reject', description: string): Command
       await using cell = await openCell(command);
       const customer = cell.customer(whose);
       const decision = { approved: name === 'approve', by: userName(), reason };
-      const { runsHere, ...decided } = await customer.decideApproval(id, decision);
+      const decided = await customer.decideApproval(id, decision);
       if (json === true) printJson(decided);
       else say(`${decided.approved ? 'Approved' : 'Rejected'}: ${id}`);
-      if (runsHere) await awaitProgram(customer, decided.executionId);
+      if (await customer.isRunning(decided.executionId)) await awaitProgram(customer, decided.executionId);
     });
 }
 

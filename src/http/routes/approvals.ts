@@ -1,70 +1,51 @@
 import { z } from 'zod';
-import type { Principal } from '../../core/principal.ts';
 import { defineRoute, type Route } from '../define-route.ts';
-
-const id = z.string().describe('The approval, as listed');
-
-const pendingSchema = z
-  .object({
-    approvalId: z.string(),
-    executionId: z.string(),
-    sessionId: z.string(),
-    call: z.int().describe('The number of the call in its execution'),
-    server: z.string(),
-    tool: z.string(),
-    arguments: z.unknown().describe('What the tool will be sent'),
-    requestedAt: z.string().describe('ISO 8601, UTC'),
-  })
-  .meta({ id: 'PendingApproval' });
+import { approvalSchema } from '../schemas/execution.ts';
+import { pageOf, pageQuery, takePage } from '../schemas/page.ts';
 
 const decidedSchema = z
   .object({
     approvalId: z.string(),
     executionId: z.string(),
     approved: z.boolean(),
-    by: z.string(),
+    by: z.string().describe('The key that has decided'),
     reason: z.string().exactOptional(),
   })
   .meta({ id: 'DecidedApproval' });
 
-/** Tool calls that wait to be approved. */
+/** Calls of tools that wait until somebody allows them. */
 export function approvalRoutes(): readonly Route[] {
   return [
     defineRoute({
       method: 'GET',
       path: '/customers/{customer}/approvals',
-      summary: 'List the tool calls that wait to be approved',
+      summary: 'List the calls that wait for a decision',
       scope: 'read',
-      responses: {
-        200: { description: 'Oldest first', schema: z.object({ items: z.array(pendingSchema) }) },
+      query: pageQuery,
+      responses: { 200: { description: 'By their ids', schema: pageOf(approvalSchema) } },
+      handler: async ({ customer, query }) => {
+        const keyOf = ({ approvalId }: { readonly approvalId: string }) => approvalId;
+        const all = (await customer.listApprovals()).toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
+        return { body: takePage(all, query, keyOf) };
       },
-      handler: async ({ customer }) => ({ body: { items: await customer.listApprovals() } }),
     }),
     defineRoute({
       method: 'POST',
-      path: '/customers/{customer}/approvals/{id}/decision',
-      summary: 'Approve or reject a tool call',
-      description:
-        'Good for this one call. The same decision again changes nothing; a contrary one is `invalid_state`. A program that is not kept waiting any more runs again, with the answers that it had.',
+      path: '/customers/{customer}/approvals/{approvalId}',
+      summary: 'Allow or refuse a call; its program goes on',
+      description: 'The same decision again changes nothing; a contrary one is `invalid_state`.',
       scope: 'approve',
-      params: z.strictObject({ id }),
+      params: z.strictObject({ approvalId: z.string() }),
       body: z.strictObject({
-        approved: z.boolean(),
-        reason: z.string().max(2_000).optional().describe('Kept, and told to the program of a call that is rejected'),
+        decision: z.enum(['approve', 'reject']),
+        reason: z.string().max(1024).optional().describe('Told to the program'),
       }),
-      responses: { 200: { description: 'What holds', schema: decidedSchema } },
-      handler: async ({ customer, params, body: { approved, reason }, principal }) => {
-        const { runsHere: _, ...decided } = await customer.decideApproval(params.id, {
-          approved,
-          by: nameOf(principal),
-          reason,
-        });
-        return { body: decided };
+      responses: { 200: { description: 'It is decided', schema: decidedSchema } },
+      handler: async ({ customer, params: { approvalId }, body: { decision, reason }, principal }) => {
+        const by = principal.keyId ?? principal.role;
+        const approved = decision === 'approve';
+        return { body: await customer.decideApproval(approvalId, { approved, by, reason }) };
       },
     }),
   ];
-}
-
-function nameOf({ keyId, role }: Principal): string {
-  return keyId === undefined ? `the ${role}` : `key ${keyId}`;
 }

@@ -71,6 +71,7 @@ describe('without a file', () => {
         network: { allow: [] },
       },
       workspace: { capacityBytes: undefined, inodes: undefined },
+      sessions: { maxSizeBytes: 256 * 1024 ** 2, retentionMs: undefined, encryptionKey: undefined, oldKeys: [] },
       server: { host: '127.0.0.1', port: 5555, hosts: [], apiKey: undefined },
       tools: { observed: true },
       selector: {
@@ -381,7 +382,7 @@ describe('the result', () => {
     for (const key of [hex, base64]) expect(shown).not.toContain(key);
     await write('sessions: { encryptionKey: tooshort, oldKeys: ["no key"] }\n');
     await expect(load()).rejects.toThrow(
-      /sessions.encryptionKey: must be 32 bytes as hex or base64[^]*sessions.oldKeys/,
+      /sessions.encryptionKey: must be 32 bytes as hex or base64[\s\S]*sessions.oldKeys/,
     );
   });
 
