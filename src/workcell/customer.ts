@@ -232,6 +232,11 @@ export class Customer {
     });
   }
 
+  /** Whether this process runs the program of an execution. */
+  async isRunning(execution: string): Promise<boolean> {
+    return await this.#use(async ({ executions }) => executions.running.has(execution));
+  }
+
   /** The calls of its programs that wait to be approved, oldest first. */
   async listApprovals(): Promise<readonly PendingApproval[]> {
     return await this.#use(async (state) => (await state.find())?.approvals.list() ?? []);
