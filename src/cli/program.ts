@@ -13,6 +13,7 @@ import { sessionCommand } from './commands/session.ts';
 import { setupCommand } from './commands/setup.ts';
 import { skillCommand } from './commands/skill.ts';
 import { toolsCommand } from './commands/tools.ts';
+import { workspaceCommand } from './commands/workspace.ts';
 import { printJson, say } from './output.ts';
 
 /** Runs the command line; gives the exit code. stdout is data, stderr is talk. */
@@ -35,6 +36,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     doctorCommand(done),
     toolsCommand(done),
     runCommand(done),
+    workspaceCommand(done),
     sessionCommand(),
     skillCommand(),
     serveCommand(),

@@ -5,13 +5,16 @@ import { openApiDocument } from './openapi.ts';
 import { operationsRoutes } from './operations.ts';
 import { registerRoutes } from './register-routes.ts';
 import { customerRoutes } from './routes/customers.ts';
+import { executionRoutes } from './routes/executions.ts';
 import { fileRoutes } from './routes/files.ts';
 import { skillRoutes } from './routes/skills.ts';
 import { toolRoutes } from './routes/tools.ts';
 
 /** All routes of the API for customers. */
 export function httpRoutes(context: HttpContext): readonly Route[] {
-  return [customerRoutes, fileRoutes, toolRoutes, skillRoutes].flatMap((routesOf) => routesOf(context));
+  return [customerRoutes, executionRoutes, fileRoutes, toolRoutes, skillRoutes].flatMap((routesOf) =>
+    routesOf(context),
+  );
 }
 
 /** The API for customers, for `SandboxServerOptions.routes`; it describes itself at `/openapi.json` and `/docs`. */

@@ -109,6 +109,11 @@ export async function serveSandboxes(
     bootTimeoutMs: config.sandbox.bootTimeoutMs,
     allow: config.sandbox.network.allow,
     onProblem: (error, requestId) => log.error({ err: error, requestId }, messageOf(error)),
+    limits: {
+      requestsPerSecond: config.server.requestsPerSecond,
+      failedKeysPerMinute: config.server.failedKeysPerMinute,
+    },
+    onLimited: (limit) => metrics?.refused(limit),
     onStart: (boot, ms) => metrics?.sandboxStarted(driver.name, boot, ms),
     onAnswered: (answered) => {
       const { method, route, status, ms } = answered;

@@ -55,6 +55,18 @@ const FILE = { 'x-msb-file-path': 'YQ' };
 
 const METRICS = { jsonrpc: '2.0', method: 'sandbox.metrics.get', params: { namespace: '*' }, id: 1 };
 
+/** Two blocks of nothing. */
+const EMPTY_TAR = Buffer.alloc(1024);
+const INITIALIZE = {
+  headers: { accept: 'application/json, text/event-stream' },
+  body: {
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'initialize',
+    params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
+  },
+};
+
 const ROUTES: Readonly<Record<string, Row>> = {
   'GET /healthz': open(200),
   'GET /readyz': open(200),
@@ -65,6 +77,28 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers': { expected: [...NOBODY, 200, 200, 200, 200, 200] },
   'GET /customers/:customer': customer(200),
   'PUT /customers/:customer': customer(200),
+  'POST /customers/:customer/executions': customer(422, { body: { task: 'fold the laundry' } }),
+  'GET /customers/:customer/executions': customer(200),
+  'GET /customers/:customer/executions/:executionId': customer(404),
+  'POST /customers/:customer/executions/:executionId/resume': customer(404, { body: {} }),
+  'DELETE /customers/:customer/executions/:executionId': customer(404),
+  'GET /customers/:customer/files': customer(200),
+  'POST /customers/:customer/files': customer(200, { body: { folder: 'made' } }),
+  'GET /customers/:customer/files*': customer(200),
+  'PUT /customers/:customer/files*': customer(200, { body: 'x', headers: { 'content-type': 'text/plain' } }),
+  'DELETE /customers/:customer/files*': customer(204),
+  'GET /customers/:customer/archive': customer(200),
+  'POST /customers/:customer/archive': customer(200, {
+    body: EMPTY_TAR,
+    headers: { 'content-type': 'application/x-tar' },
+  }),
+  'GET /customers/:customer/mcp': customer(400),
+  'POST /customers/:customer/mcp': customer(200, INITIALIZE),
+  'DELETE /customers/:customer/mcp': customer(400),
+  // The customer is that of the key, which says for whom it is.
+  'GET /mcp': { expected: [...NOBODY, 400, 400, 400, 400, 400] },
+  'POST /mcp': { expected: [...NOBODY, 200, 400, 200, 400, 400], ...INITIALIZE },
+  'DELETE /mcp': { expected: [...NOBODY, 400, 400, 400, 400, 400] },
   'GET /customers/:customer/tools': customer(200),
   'GET /customers/:customer/tools/search': customer(200, { query: '?q=add' }),
   'GET /customers/:customer/tools/:server/:tool': customer(200),
@@ -119,7 +153,10 @@ let keys: Readonly<Record<Key, string | null>>;
 let made = 0;
 
 beforeAll(async () => {
-  api = await openApiServer({ driver: 'quiet' });
+  api = await openApiServer({
+    server: { failedKeysPerMinute: 1_000_000, requestsPerSecond: 1_000_000 },
+    driver: 'quiet',
+  });
   const { store } = api;
   const secret = async (key: Parameters<KeyStore['create']>[0], from = store) =>
     (await from.create(key)).secret.reveal();
@@ -158,9 +195,24 @@ describe('every route', () => {
         body: bodyFor(request.body),
       });
       answered.push(status);
-      if (status === 400 || status === 405 || status >= 500) console.log(route, key, status, body);
+      if (key.startsWith('of another') && pattern.startsWith('/customers/:customer'))
+        expect(body).toMatchObject({ code: 'not_found', detail: 'There is no customer "acme.ann"' });
     }
     expect(answered).toEqual(expected);
+  });
+
+  it('answers HEAD as it answers GET', async () => {
+    const heads = api.routes.filter((route) => route.startsWith('HEAD '));
+    expect(heads.length).toBeGreaterThan(20);
+    for (const route of heads) {
+      const pattern = route.slice('HEAD '.length);
+      const { expected, query = '', headers = {} } = ROUTES[`GET ${pattern}`] ?? open(0);
+      const answers = KEYS.map(async (key) =>
+        api.call('HEAD', (await pathFor(pattern)) + query, { key: keys[key], headers }),
+      );
+      const answered = (await Promise.all(answers)).map(({ status, text }) => (text === '' ? status : text));
+      expect(answered, route).toEqual(expected);
+    }
   });
 });
 
@@ -169,7 +221,11 @@ async function pathFor(pattern: string): Promise<string> {
   const path = pattern
     .replace(':customer', 'acme.ann')
     .replace(':server/:tool', 'calculator/add')
-    .replace(':skill', 'adding');
+    .replace(':skill', 'adding')
+    .replace(':executionId', 'none')
+    .replace('files*', 'files/a/b');
+  if (path.endsWith('/files/a/b'))
+    await api.call('PUT', path, { body: 'x', headers: { 'content-type': 'text/plain' } });
   if (path.startsWith('/v1/sandboxes/')) {
     const { id, name } = await make('/v1/sandboxes', sandboxSpec(nextName()));
     return path.replace(':id', id).replace(':name', name);
