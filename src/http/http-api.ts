@@ -8,13 +8,14 @@ import { approvalRoutes } from './routes/approvals.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { executionRoutes } from './routes/executions.ts';
 import { fileRoutes } from './routes/files.ts';
+import { sessionRoutes } from './routes/sessions.ts';
 import { skillRoutes } from './routes/skills.ts';
 import { toolRoutes } from './routes/tools.ts';
 
 /** All routes of the API for customers. */
 export function httpRoutes(context: HttpContext): readonly Route[] {
-  return [customerRoutes, executionRoutes, approvalRoutes, fileRoutes, toolRoutes, skillRoutes].flatMap((routesOf) =>
-    routesOf(context),
+  return [customerRoutes, executionRoutes, approvalRoutes, sessionRoutes, fileRoutes, toolRoutes, skillRoutes].flatMap(
+    (routesOf) => routesOf(context),
   );
 }
 

@@ -405,7 +405,6 @@ export class Customer {
         approvals,
         skills: shelf,
         executor: async () => admission.metered(await context.executor()),
-        approvals,
       });
     });
     const started = await state.executions.started({ isNew: false, live });
