@@ -207,7 +207,8 @@ describe('every route', () => {
         body: bodyFor(request.body),
       });
       answered.push(status);
-      if (key.startsWith('of another') && pattern.startsWith('/customers/:customer'))
+      // A key that is good for nothing of this kind learns that before anything else.
+      if (status !== 403 && key.startsWith('of another') && pattern.startsWith('/customers/:customer'))
         expect(body).toMatchObject({ code: 'not_found', detail: 'There is no customer "acme.ann"' });
     }
     expect(answered).toEqual(expected);
