@@ -38,11 +38,12 @@ export type { SessionView } from './sessions/session-view.ts';
 export { Secret } from './util/secret.ts';
 export type { Customer } from './workcell/customer.ts';
 export type { ExecuteRequest } from './workcell/execute-request.ts';
-export type { StartedExecution, WatchOptions } from './workcell/executions.ts';
+export type { StartedExecution } from './workcell/executions.ts';
 export type { Detail, ToolHit, ToolSearchOptions, ToolSearchResult } from './workcell/search-tools.ts';
 export type { ReadySkill, Skill } from './workcell/skill-view.ts';
 export type { SaveSkill, SkillDetails, SkillHit, SkillList, Skills } from './workcell/skills.ts';
 export type { SyncReport } from './workcell/sync-server.ts';
+export type { WatchOptions } from './workcell/watch-execution.ts';
 // Everything together.
 export { createWorkcell, type Workcell, type WorkcellOptions } from './workcell/workcell.ts';
 export type { Workspace } from './workspaces/workspace-store.ts';

@@ -25,6 +25,8 @@ export interface BrokerOptions {
   readonly customer?: string;
   /** Why a tool that is not in `tools` could not be, when there is a better reason than that nobody selected it. */
   readonly refusal?: (tool: Pick<ToolDescriptor, 'server' | 'tool'>) => ToolFailure | undefined;
+  /** Why a call that has passed all checks may not leave; takes until somebody has decided. Never rejects. Default: it may. */
+  readonly approve?: (call: CheckedCall, signal: AbortSignal) => Promise<ToolFailure | undefined>;
   /** Bounds each call; default: the server's own timeout. */
   readonly timeoutMs?: number;
   /** Names the run in the keys of its calls; default: they have none. */
@@ -39,6 +41,11 @@ export interface BrokerOptions {
   readonly onReturned?: (record: ToolCallRecord, outcome: ToolOutcome) => Promise<boolean>;
   /** Told how far the server says that a call is. */
   readonly onProgress?: (call: CalledTool, progress: ToolProgress) => void;
+}
+
+/** A call that could leave. */
+export interface CheckedCall extends CalledTool {
+  readonly arguments: Readonly<Record<string, unknown>>;
 }
 
 /** Calls that are noted on top of the budget: each is kept with its arguments, and a program can make them without end. */
@@ -62,8 +69,8 @@ export interface CalledTool {
 /**
  * One run's scope: what it may call, how often, how much at a time, and what it did.
  *
- * A call passes, in this order, scope, size and schema of its arguments, and the budget, which only a call that gets
- * that far spends.
+ * A call passes, in this order, scope, size and schema of its arguments, the budget, which only a call that gets that far
+ * spends, and the approval that it may need.
  */
 export class Broker implements AsyncDisposable {
   readonly #options: BrokerOptions;
@@ -87,6 +94,11 @@ export class Broker implements AsyncDisposable {
   /** The calls that have an outcome, refused ones too, in the order in which they were made; at most 100 more than the budget. */
   get records(): readonly ToolCallRecord[] {
     return [...this.#records.values()].sort((a, b) => a.seq - b.seq);
+  }
+
+  /** How many calls have no outcome yet. */
+  get openCalls(): number {
+    return this.#inFlight.size;
   }
 
   /** Performs the call, or says why not. Never rejects. */
@@ -167,10 +179,14 @@ export class Broker implements AsyncDisposable {
     const refusal = this.#closed.signal.aborted ? RUN_IS_OVER : this.#spendBudget();
     if (refusal !== undefined) return refused(called, refusal);
 
-    const { hub, customer, timeoutMs, onProgress, runId, isKeyed } = this.#options;
+    const { hub, customer, timeoutMs, approve, onProgress, runId, isKeyed } = this.#options;
     const idempotent = isIdempotent(tool);
     if (logged?.mayHaveLeft === true && !idempotent && isKeyed?.(tool.server) !== true)
       return { isSent: true, outcome: toolFailed(called, outcomeUnknown(called)) };
+    if (approve !== undefined) {
+      const disapproval = await approve({ ...called, arguments: checked.args }, signal);
+      if (disapproval !== undefined) return refused(called, disapproval);
+    }
     const outcome = await hub.callTool({
       server: tool.server,
       tool: tool.tool,

@@ -73,11 +73,12 @@ export class Replay {
 
   /**
    * Why the execution fails, now that its program has ended: one that ended by itself without all of its logged calls has
-   * diverged, too, and so has one that waited with a call that the log does not have.
+   * diverged, too, and so has one whose time ran out while a call waited that the log does not have.
    */
   end(status: ExecutionStatus): ToolFailure | undefined {
     clearTimeout(this.#timer);
-    if (this.#held.size > 0 || status === 'completed' || status === 'failed') this.#diverge();
+    const isStuck = this.#held.size > 0 && status === 'timed_out';
+    if (isStuck || status === 'completed' || status === 'failed') this.#diverge();
     return this.#divergence;
   }
 

@@ -1,5 +1,6 @@
+import type { ApprovalPolicy } from '../core/approval.ts';
 import type { Isolation } from '../core/execution.ts';
-import type { ExecutionLimits } from '../core/limits.ts';
+import type { ExecutionLimits, Quotas } from '../core/limits.ts';
 import type { Secret } from '../util/secret.ts';
 
 /** The resolved configuration: frozen, paths absolute, times in milliseconds, sizes in bytes. */
@@ -12,7 +13,9 @@ export interface Config {
   readonly server: ServerConfig;
   readonly tools: ToolsConfig;
   readonly selector: SelectorConfig;
+  readonly quotas: QuotasConfig;
   readonly limits: ExecutionLimits;
+  readonly approvals: ApprovalsConfig;
   readonly log: { readonly level: LogLevel };
 }
 
@@ -41,6 +44,8 @@ interface McpServerPolicy {
   readonly perCustomer: boolean;
   /** Whether only tools that were approved as they are may be called. */
   readonly quarantine: boolean;
+  /** Which calls wait until somebody has approved them. */
+  readonly requireApproval: ApprovalPolicy;
   /** Whether the server performs calls with the same key once, so that one may be sent again. */
   readonly idempotencyKey: boolean;
 }
@@ -98,6 +103,17 @@ export interface WorkspaceConfig {
   /** Of what an archive that is sent holds, unpacked, and of the archive itself. */
   readonly maxArchiveBytes: number;
   readonly maxArchiveFiles: number;
+  /** Of one customer. */
+  readonly maxSnapshots: number;
+}
+
+/** What customers may use: each value of a customer's own over its organisation's, over the default. */
+export interface QuotasConfig {
+  readonly default: Quotas;
+  /** By name. */
+  readonly organisations: Readonly<Record<string, Quotas>>;
+  /** By full id. */
+  readonly customers: Readonly<Record<string, Quotas>>;
 }
 
 /** How the history of customers is kept. */
@@ -122,6 +138,15 @@ export interface ServerConfig {
   readonly apiKey: Secret | undefined;
   /** How long executions under way may go on when the server is asked to end. */
   readonly drainMs: number;
+  /** Executions at once, over all customers; further ones wait for their turn. */
+  readonly maxExecutions: number;
+  /** How many may wait, and for how long. */
+  readonly maxQueued: number;
+  readonly queueTimeoutMs: number;
+  /** Of one key, on average; twice as many in one second. */
+  readonly requestsPerSecond: number;
+  /** Of one address; further ones are not looked at. */
+  readonly failedKeysPerMinute: number;
 }
 
 export interface ToolsConfig {
@@ -147,6 +172,14 @@ export interface EmbeddingsConfig {
   readonly offline: boolean;
   /** A folder that holds a model, instead of the one in the cache. */
   readonly modelPath: string | undefined;
+}
+
+/** How long calls wait to be approved. */
+export interface ApprovalsConfig {
+  /** With the program in its sandbox; after that it is ended, and runs again when the decision is there. */
+  readonly holdMs: number;
+  /** At all; a call that nobody has decided on by then counts as rejected. */
+  readonly expireMs: number;
 }
 
 export const EMBEDDING_MODES = ['auto', 'on', 'off'] as const;

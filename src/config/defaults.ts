@@ -26,8 +26,17 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       descriptors: 4096,
     },
     sessions: { maxSize: '256M' },
-    workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000 },
-    server: { host: '127.0.0.1', port: 5555, drain: '30s' },
+    workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000, maxSnapshots: 20 },
+    server: {
+      host: '127.0.0.1',
+      port: 5555,
+      drain: '30s',
+      maxExecutions: 64,
+      maxQueued: 1000,
+      queueTimeout: '1m',
+      requestsPerSecond: 500,
+      failedKeysPerMinute: 600,
+    },
     tools: { observed: true },
     selector: { limit: 5, usage: true },
     limits: {
@@ -37,12 +46,16 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       code: DEFAULT_LIMITS.codeBytes,
       value: DEFAULT_LIMITS.valueBytes,
     },
+    approvals: { hold: '5m', expire: '7d' },
     log: { level: 'warn' },
   };
   return [
     entryOf(['mcpServers'], {}),
     entryOf(['sandbox', 'network', 'allow'], []),
     entryOf(['server', 'hosts'], []),
+    entryOf(['quotas', 'default'], {}),
+    entryOf(['quotas', 'organisations'], {}),
+    entryOf(['quotas', 'customers'], {}),
     entryOf(['sessions', 'oldKeys'], []),
     entryOf(['selector', 'embeddings', 'mode'], 'auto'),
     entryOf(['selector', 'embeddings', 'offline'], false),
@@ -56,7 +69,13 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
 export function serverDefaults(entries: readonly Entry[]): readonly Entry[] {
   return entries.flatMap(({ path: [section, name, key] }) => {
     if (section !== 'mcpServers' || name === undefined) return [];
-    const common = { timeout: '60s', perCustomer: false, quarantine: false, idempotencyKey: false };
+    const common = {
+      timeout: '60s',
+      perCustomer: false,
+      quarantine: false,
+      requireApproval: 'never',
+      idempotencyKey: false,
+    };
     const values = key === 'command' ? { ...common, args: [], cwd: '.' } : common;
     return Object.entries(values).map(([child, value]) => entryOf([section, name, child], value));
   });

@@ -1,11 +1,12 @@
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Quotas } from '../core/limits.ts';
 import type { Config, McpServerConfig } from './config.ts';
 import type { FileConfig } from './schema.ts';
 
 /** What was parsed, with its units in the names of its fields; `folder` is where the file is. */
 export async function resolveConfig(parsed: FileConfig, folder: string): Promise<Config> {
-  const { paths, sandbox, workspace, sessions, server, tools, selector, limits, log } = parsed;
+  const { paths, sandbox, workspace, sessions, server, tools, selector, quotas, limits, approvals, log } = parsed;
   const servers = Object.entries(parsed.mcpServers).map(async ([name, entry]) => [name, await toServer(entry, folder)]);
   return {
     paths,
@@ -35,6 +36,7 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       maxFileBytes: workspace.maxFile,
       maxArchiveBytes: workspace.maxArchive,
       maxArchiveFiles: workspace.maxArchiveFiles,
+      maxSnapshots: workspace.maxSnapshots,
     },
     sessions: {
       maxSizeBytes: sessions.maxSize,
@@ -48,6 +50,11 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       hosts: server.hosts,
       apiKey: server.apiKey,
       drainMs: server.drain,
+      maxExecutions: server.maxExecutions,
+      maxQueued: server.maxQueued,
+      queueTimeoutMs: server.queueTimeout,
+      requestsPerSecond: server.requestsPerSecond,
+      failedKeysPerMinute: server.failedKeysPerMinute,
     },
     tools: { observed: tools.observed },
     selector: {
@@ -60,6 +67,11 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
         modelPath: selector.embeddings.modelPath,
       },
     },
+    quotas: {
+      default: toQuotas(quotas.default),
+      organisations: mapValues(quotas.organisations, toQuotas),
+      customers: mapValues(quotas.customers, toQuotas),
+    },
     limits: {
       timeoutMs: limits.timeout,
       outputBytes: limits.output,
@@ -67,14 +79,32 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       codeBytes: limits.code,
       valueBytes: limits.value,
     },
+    approvals: { holdMs: approvals.hold, expireMs: approvals.expire },
     log,
   };
 }
 
+/** A key that is not there is left to the next layer, and one that is undefined would not be. */
+function toQuotas({ disk, ...others }: FileConfig['quotas']['default']): Quotas {
+  return disk === undefined ? others : { ...others, diskBytes: disk };
+}
+
+function mapValues<In, Out>(values: Readonly<Record<string, In>>, map: (value: In) => Out): Record<string, Out> {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, map(value)]));
+}
+
 async function toServer(entry: FileConfig['mcpServers'][string], folder: string): Promise<McpServerConfig> {
   const { command, args = [], env = {}, cwd = folder, url = '', headers = {} } = entry;
-  const { timeout: timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, idempotencyKey } = entry;
-  const policy = { timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, idempotencyKey };
+  const {
+    timeout: timeoutMs,
+    allowedTools,
+    excludeTools,
+    perCustomer,
+    quarantine,
+    requireApproval,
+    idempotencyKey,
+  } = entry;
+  const policy = { timeoutMs, allowedTools, excludeTools, perCustomer, quarantine, requireApproval, idempotencyKey };
   if (command === undefined) return { kind: 'http', url, headers, ...policy };
   return { kind: 'stdio', command: await findCommand(command, folder), args, env, cwd, ...policy };
 }

@@ -1,11 +1,32 @@
 import { z } from 'zod';
+import { isShortName, parseCustomerId } from '../core/ids.ts';
 import { pythonPackage } from '../core/python-package.ts';
 import { serverNameProblem } from '../core/server-name.ts';
 import { customerValuesIn } from '../util/customer-value.ts';
 import { DRIVERS, EMBEDDING_MODES, LOG_LEVELS, SANDBOX_PROTOCOLS } from './config.ts';
-import { choice, destination, duration, key, secret, share, size, switchValue, text, url, whole } from './values.ts';
+import {
+  approvalPolicy,
+  choice,
+  destination,
+  duration,
+  key,
+  secret,
+  share,
+  size,
+  switchValue,
+  text,
+  url,
+  whole,
+} from './values.ts';
 
 const EXPECTS_KEYS = 'must hold keys and values';
+
+const quotas = {
+  executions: whole(0, 1_000_000).optional(),
+  executionsPerMinute: whole(0, 1_000_000).optional(),
+  cpuSecondsPerDay: whole(0, 1_000_000_000).optional(),
+  disk: size.optional(),
+};
 
 const mcpServer = section({
   command: text.optional(),
@@ -19,6 +40,7 @@ const mcpServer = section({
   excludeTools: z.array(text).optional(),
   perCustomer: switchValue,
   quarantine: switchValue,
+  requireApproval: approvalPolicy,
   idempotencyKey: switchValue,
 })
   .refine(...rule('needs "command" (stdio) or "url" (streamable HTTP), and not both', hasOneTransport))
@@ -59,6 +81,7 @@ export const fileSchema = section({
     maxFile: size,
     maxArchive: size,
     maxArchiveFiles: whole(1, 10_000_000),
+    maxSnapshots: whole(0, 10_000),
   }),
   sessions: section({
     maxSize: size,
@@ -72,6 +95,11 @@ export const fileSchema = section({
     hosts: z.array(text),
     apiKey: secret.optional(),
     drain: duration,
+    maxExecutions: whole(1, 100_000),
+    maxQueued: whole(0, 1_000_000),
+    queueTimeout: duration,
+    requestsPerSecond: whole(1, 1_000_000),
+    failedKeysPerMinute: whole(1, 1_000_000),
   }),
   tools: section({ observed: switchValue }),
   selector: section({
@@ -80,7 +108,17 @@ export const fileSchema = section({
     usage: switchValue,
     embeddings: section({ mode: choice(EMBEDDING_MODES), offline: switchValue, modelPath: text.optional() }),
   }),
+  quotas: section({
+    default: section(quotas),
+    organisations: z.record(z.string().check(checkName('an organisation', isShortName)), section(quotas), {
+      error: EXPECTS_KEYS,
+    }),
+    customers: z.record(z.string().check(checkName('a customer', isCustomerId)), section(quotas), {
+      error: EXPECTS_KEYS,
+    }),
+  }),
   limits: section({ timeout: duration, output: size, toolCalls: whole(0, 1_000_000), code: size, value: size }),
+  approvals: section({ hold: duration, expire: duration }),
   log: section({ level: choice(LOG_LEVELS) }),
 });
 
@@ -122,6 +160,22 @@ function section<Shape extends z.ZodRawShape>(shape: Shape): ReturnType<typeof z
 function checkServerName(payload: z.core.ParsePayload<string>): void {
   const message = serverNameProblem(payload.value);
   if (message !== undefined) payload.issues.push({ code: 'custom', input: payload.value, message });
+}
+
+function checkName(what: string, isName: (name: string) => boolean): (payload: z.core.ParsePayload<string>) => void {
+  return (payload) => {
+    if (isName(payload.value)) return;
+    payload.issues.push({ code: 'custom', input: payload.value, message: `is not the name of ${what}` });
+  };
+}
+
+function isCustomerId(id: string): boolean {
+  try {
+    parseCustomerId(id);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Other users of the machine can see the arguments of a process. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ApprovalPolicy } from '../core/approval.ts';
 import { messageOf } from '../core/errors.ts';
 import { parseAllowList } from '../core/network-policy.ts';
 import { parseDuration, parseSize } from '../core/units.ts';
@@ -30,6 +31,8 @@ export const switchValue = leaf(parseBoolean);
 export const url = leaf(parseUrl);
 /** An entry of what programs may reach, as it was written. */
 export const destination = leaf(parseDestination);
+/** `never`, `always`, or a list of patterns. */
+export const approvalPolicy = leaf(parseApprovalPolicy);
 /** A number from 0 to 1. */
 export const share = leaf(parseShare);
 
@@ -92,4 +95,11 @@ function parseDestination(value: unknown): string {
   if (typeof value !== 'string') throw new Error('must be text; put it in quotes');
   parseAllowList([value]);
   return value;
+}
+
+function parseApprovalPolicy(value: unknown): ApprovalPolicy {
+  if (value === 'never' || value === 'always') return value;
+  const isPattern = (each: unknown): each is string => typeof each === 'string' && each.trim() !== '';
+  if (Array.isArray(value) && value.every(isPattern)) return value;
+  throw new Error('must be never, always, or a list of tools such as ["delete_*"]');
 }

@@ -19,6 +19,8 @@ export const ERRORS = {
   not_found: { http: 404, exit: 2, retryable: false },
   already_exists: { http: 409, exit: 2, retryable: false },
   invalid_state: { http: 409, exit: 2, retryable: false },
+  /** Not a failure: the execution waits for an approval, and goes on when it is decided. */
+  paused: { http: 409, exit: 4, retryable: false },
   history_gone: { http: 410, exit: 2, retryable: false },
   precondition_failed: { http: 412, exit: 2, retryable: false },
   unsupported: { http: 400, exit: 2, retryable: false },

@@ -94,6 +94,14 @@ export type ExecutionEvent = { readonly seq: number } & (
   /** How far the tool's server says that the call is; at most ten a second of each call. */
   | ({ readonly type: 'tool.progress'; readonly call: number } & ToolProgress)
   | { readonly type: 'tool.returned'; readonly record: ToolCallRecord }
+  /** The call waits until somebody decides, and so does the time of the program. */
+  | { readonly type: 'approval.required'; readonly approval: PendingApproval }
+  | {
+      readonly type: 'approval.decided';
+      readonly approvalId: string;
+      readonly call: number;
+      readonly approved: boolean;
+    }
   | { readonly type: 'finished'; readonly result: ExecutionResult }
 );
 

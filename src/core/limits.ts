@@ -16,3 +16,31 @@ export const DEFAULT_LIMITS = {
 } as const;
 
 export type ExecutionLimits = { readonly [Name in keyof typeof DEFAULT_LIMITS]: number };
+
+/** What one request may set lower than it is configured. */
+export type LoweredLimits = {
+  readonly [Name in 'toolCalls' | 'outputBytes' | 'valueBytes']?: number | undefined;
+};
+
+/** The lower of both, each. */
+export function lowerLimits(configured: ExecutionLimits, wanted: LoweredLimits = {}): ExecutionLimits {
+  const lower = (name: keyof LoweredLimits) => Math.min(configured[name], wanted[name] ?? configured[name]);
+  return {
+    ...configured,
+    toolCalls: lower('toolCalls'),
+    outputBytes: lower('outputBytes'),
+    valueBytes: lower('valueBytes'),
+  };
+}
+
+/** What one customer may use; undefined is as much as there is. Zero is nothing at all. */
+export interface Quotas {
+  /** Executions at once. */
+  readonly executions?: number | undefined;
+  /** Executions that begin within a minute; so many may begin at the same time. */
+  readonly executionsPerMinute?: number | undefined;
+  /** From midnight to midnight, UTC. */
+  readonly cpuSecondsPerDay?: number | undefined;
+  /** Of the files and skills of the workspace. */
+  readonly diskBytes?: number | undefined;
+}

@@ -2,7 +2,7 @@
  * Why a program's tool call failed.
  *
  * Refused before it reached the server: `not_selected`, `not_allowed`, `quarantined`, `credential_missing`,
- * `arguments_too_large`, `invalid_arguments`, `schema_unusable`, `budget_exhausted`. Failed at or behind the server: `tool_failed`, `upstream_unavailable`, `timeout`, `cancelled`,
+ * `arguments_too_large`, `invalid_arguments`, `schema_unusable`, `budget_exhausted`, and `rejected` by whoever had to approve it. Failed at or behind the server: `tool_failed`, `upstream_unavailable`, `timeout`, `cancelled`,
  * `result_too_large`. Of a program that runs again with the answers of its log: `outcome_unknown` (the call may have taken effect,
  * and nobody knows), `replay_diverged` (the program does not do what it did before; ends the execution).
  */
@@ -15,6 +15,7 @@ export type ToolErrorCode =
   | 'invalid_arguments'
   | 'schema_unusable'
   | 'budget_exhausted'
+  | 'rejected'
   | 'tool_failed'
   | 'upstream_unavailable'
   | 'timeout'
@@ -32,6 +33,7 @@ const REFUSALS: ReadonlySet<ToolErrorCode> = new Set([
   'invalid_arguments',
   'schema_unusable',
   'budget_exhausted',
+  'rejected',
 ]);
 
 /** Whether a call that failed with this code was refused before anything was sent. */

@@ -1,5 +1,6 @@
 import type { SandboxInfo } from '../core/execution.ts';
 import type { CreateSandboxInput } from '../protocol/rest.ts';
+import type { Deadline } from '../util/deadline.ts';
 import type { ProgramOutcome } from './program-outcome.ts';
 import type { ProgramToRun, RunHandlers } from './runner-session.ts';
 
@@ -7,16 +8,22 @@ import type { ProgramToRun, RunHandlers } from './runner-session.ts';
 export interface ProgramExecutor extends AsyncDisposable {
   /** Whatever the program does is in the result; rejects when there is no sandbox for it, or it is lost on the way. */
   execute(request: ExecuteProgram): Promise<ProgramRun>;
+  /** Ends the sandbox that is kept for a customer; one without is fine. Throws `busy` while a program runs in it. */
+  release(customer: string): Promise<void>;
 }
 
 export interface ExecuteProgram {
   /** Whose sandbox; programs of one customer share it, nobody else ever does. */
   readonly customer: string;
   readonly mounts: NonNullable<CreateSandboxInput['mounts']>;
+  /** Called before a sandbox is started for the customer; what it gives is disposed of when that has ended. */
+  readonly hold?: (() => Promise<AsyncDisposable>) | undefined;
   readonly program: ProgramToRun;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly onSandbox?: (sandbox: SandboxInfo) => void;
+  /** Given the bound on the program's time when it begins to run, for whoever may let it stand still. */
+  readonly onDeadline?: (deadline: Pick<Deadline, 'pause'>) => void;
   readonly handlers: RunHandlers;
 }
 

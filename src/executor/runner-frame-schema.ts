@@ -16,6 +16,13 @@ export const runnerFrameSchema: z.ZodType<RunnerFrame> = z.discriminatedUnion('t
     tool: z.string().max(256),
     input: z.unknown(),
   }),
+  z.object({
+    t: z.literal('checkpoint'),
+    run: z.string(),
+    call: z.number(),
+    step: z.unknown(),
+    context: z.unknown(),
+  }),
   z.object({ t: z.literal('cancel'), run: z.string(), call: z.number() }),
   z.object({
     t: z.literal('done'),

@@ -1,6 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import { messageOf, WorkcellError } from '../core/errors.ts';
-import type { ToolOutcome } from '../core/tool-error.ts';
+import type { ProgramSession } from '../core/program-session.ts';
+import { type ToolOutcome, toolFailed } from '../core/tool-error.ts';
 import type { AgentClient, ExecHandle } from '../protocol/agent-client.ts';
 import { RUNNER_COMMAND } from '../protocol/guest-bootstrap.ts';
 import {
@@ -20,6 +21,8 @@ export interface RunHandlers {
   readonly onOutput: (stream: 'stdout' | 'stderr', text: string) => void;
   /** `signal` fires when the program has no use for the answer any more. */
   readonly onCall: (call: ProgramCall) => Promise<ToolOutcome>;
+  /** Keeps what the program wants to find again when it is resumed, unchecked; resolves when it is kept. Default: nothing is. */
+  readonly onCheckpoint?: (checkpoint: { readonly step: unknown; readonly context: unknown }) => Promise<ToolOutcome>;
 }
 
 export interface ProgramCall {
@@ -33,6 +36,7 @@ export type ProgramToRun = ProgramSource & {
   readonly id: string;
   readonly outputBytes: number;
   readonly valueBytes: number;
+  readonly session?: ProgramSession;
 };
 
 interface Run {
@@ -125,6 +129,7 @@ export class RunnerSession {
     if (frame.t === 'started') run.handlers.onStarted();
     else if (frame.t === 'out') run.handlers.onOutput(frame.stream, frame.text);
     else if (frame.t === 'call') void this.#answer(frame, run);
+    else if (frame.t === 'checkpoint') void this.#keep(frame, run);
     else if (frame.t === 'cancel') run.calls.get(frame.call)?.abort();
     else {
       this.#runs.delete(frame.run);
@@ -141,12 +146,24 @@ export class RunnerSession {
     this.#send({ t: 'answer', run: frame.run, call: frame.call, ...outcome });
   }
 
+  async #keep(frame: Extract<RunnerFrame, { t: 'checkpoint' }>, run: Run): Promise<void> {
+    const { step, context } = frame;
+    const outcome = (await run.handlers.onCheckpoint?.({ step, context })) ?? toolFailed(CHECKPOINT, NO_SESSION);
+    this.#send({ t: 'answer', run: frame.run, call: frame.call, ...outcome });
+  }
+
   #end(error: WorkcellError): void {
     this.#ended ??= error;
     for (const run of this.#runs.values()) run.done.reject(this.#ended);
     this.#runs.clear();
   }
 }
+
+const CHECKPOINT = { server: 'runtime', tool: 'checkpoint' };
+const NO_SESSION = {
+  code: 'not_allowed',
+  message: 'This program has no session that could keep a checkpoint',
+} as const;
 
 /** Why there is no runner any more. That the guest has none is no fault of whoever wants a program to run. */
 function reasonOf(end: number | WorkcellError): WorkcellError {

@@ -1,4 +1,4 @@
-import { isWorkcellError } from '../core/errors.ts';
+import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { SandboxInfo } from '../core/execution.ts';
 import { Deadline } from '../util/deadline.ts';
 import { BoundedText } from './bounded-text.ts';
@@ -14,6 +14,7 @@ export interface SandboxExecutorOptions extends CloudSandboxesOptions {
 
 interface Warm {
   readonly sandbox: OpenSandbox;
+  readonly held: AsyncDisposable | undefined;
   /** Programs that have it now. */
   users: number;
   /** Closes it when nobody has come back. */
@@ -69,12 +70,21 @@ export class SandboxExecutor implements ProgramExecutor {
     }
   }
 
+  /** Ends the sandbox that is kept for a customer; one without is fine. Throws `busy` while a program runs in it. */
+  async release(customer: string): Promise<void> {
+    const starting = this.#warm.get(customer);
+    const warm = await starting?.catch(() => undefined);
+    if (starting === undefined || warm === undefined) return;
+    if (warm.users > 0) throw new WorkcellError('busy', `A program of customer "${customer}" is running`);
+    await this.#discard(customer, starting);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#warm].map(([customer, starting]) => this.#discard(customer, starting)));
   }
 
   async #acquire(request: ExecuteProgram): Promise<{ warm: Warm; fresh: boolean; starting: Promise<Warm> }> {
-    const { customer, mounts, signal } = request;
+    const { customer, signal } = request;
     using deadline = new Deadline(`Starting a sandbox for customer "${customer}"`, this.#options.bootTimeoutMs, {
       signal,
     });
@@ -82,7 +92,7 @@ export class SandboxExecutor implements ProgramExecutor {
       // A warm sandbox is there at once; the race below would not notice that the caller has left already.
       deadline.check();
       const current = this.#warm.get(customer);
-      const starting = current ?? this.#start(customer, mounts);
+      const starting = current ?? this.#start(request);
       if (current === undefined) {
         this.#warm.set(customer, starting);
         starting.then(
@@ -101,9 +111,15 @@ export class SandboxExecutor implements ProgramExecutor {
   }
 
   /** Bounded by itself: the caller that has begun it may leave while others wait for it. */
-  async #start(customer: string, mounts: ExecuteProgram['mounts']): Promise<Warm> {
+  async #start({ customer, mounts, hold }: ExecuteProgram): Promise<Warm> {
     using deadline = new Deadline(`Starting a sandbox for customer "${customer}"`, this.#options.bootTimeoutMs);
-    return { sandbox: await this.#sandboxes.open({ customer, mounts }, deadline), users: 0 };
+    const held = await hold?.();
+    try {
+      return { sandbox: await this.#sandboxes.open({ customer, mounts }, deadline), held, users: 0 };
+    } catch (error) {
+      await held?.[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   #release(customer: string, starting: Promise<Warm>, warm: Warm): void {
@@ -153,6 +169,7 @@ export class SandboxExecutor implements ProgramExecutor {
     discard: () => Promise<void>,
   ): Promise<{ end: RunnerEnd; stop: HostStop }> {
     using deadline = new Deadline('Running the program', request.timeoutMs, { signal: request.signal });
+    request.onDeadline?.(deadline);
     ended.catch(() => {});
     try {
       return { end: await deadline.race(ended), stop: undefined };
@@ -187,6 +204,7 @@ export class SandboxExecutor implements ProgramExecutor {
     if (warm === undefined) return;
     clearTimeout(warm.idleTimer);
     await warm.sandbox.close();
+    await warm.held?.[Symbol.asyncDispose]();
   }
 }
 

@@ -11,7 +11,7 @@ export interface HttpContext {
   readonly readiness: Pick<Readiness, 'report'>;
 }
 
-export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
 
 /** What a handler answers; a stream that breaks ends the connection, so that no client takes it for whole. */
 export interface Answer {

@@ -10,6 +10,8 @@ import { limitBody, tooLarge } from './limit-body.ts';
 import { validate } from './validate.ts';
 
 const BODY_BYTES = 1024 * 1024;
+/** Of an answer without a body, or whose type nobody can choose. */
+const ANY = '*/*';
 
 /** Serves the routes; each request is authorised, then checked, then handled. */
 export async function registerRoutes(
@@ -46,7 +48,7 @@ function register(app: FastifyInstance, route: Route, context: HttpContext): voi
       const customer = given === undefined ? undefined : context.cell.customer(customerOf(principal, given));
       if (customer !== undefined && route.makesCustomer !== true && !(await customer.exists()))
         throw noSuchCustomer(given ?? '');
-      const accept = acceptedType(request.headers.accept, offered);
+      const accept = offered.includes(ANY) ? ANY : acceptedType(request.headers.accept, offered);
       if (accept === undefined) throw notAcceptable(offered);
       const answer = await route.handler({
         customer,
@@ -71,7 +73,7 @@ export function typesOf({ responses }: Route): readonly string[] {
     ...(schema === undefined ? [] : ['application/json']),
     ...Object.keys(types),
   ]);
-  return types.length === 0 ? ['*/*'] : [...new Set(types)];
+  return types.length === 0 ? [ANY] : [...new Set(types)];
 }
 
 function paramsOf({ params }: FastifyRequest, { path }: Route): Record<string, string> {

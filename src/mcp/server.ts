@@ -61,7 +61,7 @@ export function createMcpServer(customer: Customer, options: McpServerOptions): 
   const resources: ResourceSource[] = [new ExecutionParts(customer), new WorkspaceFiles(customer)];
   if (more !== undefined) {
     tools.push(more.tools);
-    resources.push(more.resources);
+    resources.unshift(more.resources);
   }
   serveTools(server, tools, onProblem);
   serveResources(server, resources, onProblem);

@@ -1,4 +1,5 @@
 import type { Language } from '../core/execution.ts';
+import type { ProgramSession } from '../core/program-session.ts';
 
 export type { Language };
 
@@ -32,6 +33,8 @@ export type HostFrame =
       readonly run: string;
       readonly outputBytes: number;
       readonly valueBytes: number;
+      /** What it is told of its session; absent for a program without one. */
+      readonly session?: ProgramSession;
     })
   | { readonly t: 'answer'; readonly run: string; readonly call: number; readonly ok: true; readonly value: unknown }
   | { readonly t: 'answer'; readonly run: string; readonly call: number; readonly ok: false; readonly error: unknown }
@@ -49,6 +52,14 @@ export type RunnerFrame =
       readonly server: string;
       readonly tool: string;
       readonly input: unknown;
+    }
+  /** To be kept in the session; answered as a call is, and numbered among them. */
+  | {
+      readonly t: 'checkpoint';
+      readonly run: string;
+      readonly call: number;
+      readonly step: unknown;
+      readonly context: unknown;
     }
   /** The program has no use for the answer of a call any more; it gets one all the same. */
   | { readonly t: 'cancel'; readonly run: string; readonly call: number }
@@ -84,7 +95,7 @@ export interface ProgramUsage {
   readonly ms: number;
 }
 
-export const RUNNER_VERSION = 2;
+export const RUNNER_VERSION = 3;
 
 /** Characters of one line; a longer one is a violation of the protocol. */
 export const MAX_LINE_CHARS: number = 16 * 1024 * 1024;

@@ -62,6 +62,10 @@ const executionRequest = z.object({
   tools: z.array(z.string()).readonly().nullable(),
   timeoutMs: z.number().nullable(),
   typeCheck: z.boolean(),
+  /** Those that were to be lower than what is configured. */
+  limits: z
+    .object({ toolCalls: count.optional(), outputBytes: count.optional(), valueBytes: count.optional() })
+    .optional(),
 });
 
 const timing = z.object({
@@ -128,6 +132,8 @@ const storedEvent = z.discriminatedUnion('type', [
     server: z.string(),
     tool: z.string(),
     arguments: json,
+    /** What was asked for is what is sent, also where the arguments were too large to keep. */
+    argumentsHash: z.string().optional(),
   }),
   z.object({
     ...envelope,

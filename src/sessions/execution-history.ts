@@ -10,6 +10,7 @@ import type {
 import type { CustomerId, ExecutionId, SessionId } from '../core/ids.ts';
 import type { Selection } from '../core/selection.ts';
 import type { StoredEvent } from './events.ts';
+import { ExecutionApprovals, type RecordedApproval } from './execution-approvals.ts';
 
 export type StartedEvent = Extract<StoredEvent, { readonly type: 'execution.started' }>;
 type FinishedEvent = Extract<StoredEvent, { readonly type: 'execution.finished' }>;
@@ -30,10 +31,11 @@ export class ExecutionHistory {
   readonly owner: HistoryOwner;
   readonly #called = new Map<number, Pick<ToolCallRecord, 'server' | 'tool'>>();
   readonly #calls = new Map<number, ToolCallRecord>();
-  readonly #approvals = new Map<string, PendingApproval>();
+  readonly #approvals = new ExecutionApprovals();
   readonly #texts = { stdout: [] as string[], stderr: [] as string[] };
   #started: StartedEvent | undefined;
   #finished: FinishedEvent | undefined;
+  #last: Pick<StoredEvent, 'type' | 'at'> | undefined;
   #attempt = 1;
   #seq = 0;
 
@@ -64,7 +66,12 @@ export class ExecutionHistory {
 
   /** Those that nobody has decided; none once the execution has an outcome. */
   get approvals(): readonly PendingApproval[] {
-    return this.#finished === undefined ? [...this.#approvals.values()] : [];
+    return this.askedApprovals.flatMap((each) => (each.state === 'open' ? [this.#pending(each)] : []));
+  }
+
+  /** All that it has asked for, oldest first. */
+  get askedApprovals(): readonly RecordedApproval[] {
+    return this.#approvals.all;
   }
 
   /** The calls that were answered, also with a refusal, in the order in which they were made. */
@@ -77,10 +84,15 @@ export class ExecutionHistory {
     return { stdout: this.#texts.stdout.join(''), stderr: this.#texts.stderr.join('') };
   }
 
+  /** When the last event was recorded, in milliseconds since the epoch, if it decided about an approval: then whoever did that runs it on. */
+  get decidedAt(): number | undefined {
+    return this.#last?.type === 'approval.decided' ? Date.parse(this.#last.at) : undefined;
+  }
+
   /** `isHeld`: whether a process runs it; one that nobody does, and that has no end, was cut off. */
   state(isHeld: boolean): ExecutionState {
     if (this.#finished !== undefined) return this.#finished.status;
-    if (this.#approvals.size > 0) return 'paused';
+    if (this.askedApprovals.some(({ state }) => PAUSES.has(state))) return 'paused';
     return isHeld ? 'running' : 'interrupted';
   }
 
@@ -88,6 +100,8 @@ export class ExecutionHistory {
   push(event: StoredEvent): HistoryEvent | undefined {
     if (!('executionId' in event) || event.executionId !== this.owner.executionId) return undefined;
     this.#seq += 1;
+    this.#approvals.push(event);
+    this.#last = { type: event.type, at: event.at };
     return { seq: this.#seq, at: event.at, ...this.#tell(event) };
   }
 
@@ -139,15 +153,11 @@ export class ExecutionHistory {
         return { type: 'tool.returned', call, ...record };
       }
       case 'approval.requested': {
-        const { call, approvalId, server, tool, arguments: args, at } = event;
-        const asked = { approvalId, call, server, tool, arguments: args };
-        const { executionId, sessionId } = this.owner;
-        this.#approvals.set(approvalId, { ...asked, executionId, sessionId, requestedAt: at });
-        return { type: 'approval.required', ...asked };
+        const { call, approvalId, server, tool, arguments: args } = event;
+        return { type: 'approval.required', approvalId, call, server, tool, arguments: args };
       }
       case 'approval.decided': {
         const { approvalId, call, approved, by, reason } = event;
-        this.#approvals.delete(approvalId);
         return { type: 'approval.decided', approvalId, call, approved, by, reason };
       }
       case 'execution.resumed':
@@ -177,6 +187,12 @@ export class ExecutionHistory {
     return record;
   }
 
+  #pending({ requested }: RecordedApproval): PendingApproval {
+    const { approvalId, call, server, tool, arguments: args, at } = requested;
+    const { executionId, sessionId } = this.owner;
+    return { approvalId, executionId, sessionId, call, server, tool, arguments: args, requestedAt: at };
+  }
+
   #broken(): WorkcellError {
     const { sessionId, executionId } = this.owner;
     return new WorkcellError(
@@ -185,6 +201,9 @@ export class ExecutionHistory {
     );
   }
 }
+
+/** An execution with such an approval goes on when it is decided, or when its program runs again with the decision. */
+const PAUSES: ReadonlySet<RecordedApproval['state']> = new Set(['open', 'ready']);
 
 /** The history of one execution, from the events of its session. */
 export async function readHistory(owner: HistoryOwner, events: AsyncIterable<StoredEvent>): Promise<ExecutionHistory> {

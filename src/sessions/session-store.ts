@@ -27,10 +27,10 @@ export interface SessionStoreOptions {
   readonly sessionsPath: string;
   /** Bytes of one session in which no further execution starts. Default: no limit. */
   readonly maxBytes?: number | undefined;
-  /** Default: what is written is not encrypted. */
-  readonly keys?: SessionKeys | undefined;
   /** Told of every event that this store has brought to disk, in the order of each session. Must not throw. */
   readonly onStored?: ((session: SessionId, event: StoredEvent) => void) | undefined;
+  /** Default: what is written is not encrypted. */
+  readonly keys?: SessionKeys | undefined;
 }
 
 export interface SessionStats {

@@ -17,21 +17,22 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 export class Deadline implements Disposable {
   readonly signal: AbortSignal;
   readonly #what: string;
-  readonly #endsAt: number;
+  readonly #timeoutMs: number;
   readonly #controller = new AbortController();
-  readonly #timer: NodeJS.Timeout;
   readonly #unlink: () => void;
+  /** What is left, or was when time last began to run. */
+  #leftMs: number;
+  #runsSince = performance.now();
+  #pauses = 0;
+  #timer: NodeJS.Timeout | undefined;
 
   /** `what` finishes the sentence "… took longer than 5 s": `Starting sandbox "x"`. */
   constructor(what: string, timeoutMs: number, options: DeadlineOptions = {}) {
     this.#what = what;
-    this.#endsAt = performance.now() + timeoutMs;
+    this.#timeoutMs = timeoutMs;
+    this.#leftMs = Math.max(0, timeoutMs);
     this.signal = this.#controller.signal;
-    const expire = () =>
-      this.#controller.abort(
-        new WorkcellError('deadline_exceeded', `${what} took longer than ${(timeoutMs / 1000).toFixed(1)} s`),
-      );
-    this.#timer = setTimeout(expire, Math.min(Math.max(0, timeoutMs), MAX_TIMER_MS));
+    this.#startTimer();
     this.#unlink = this.#follow(options.signal);
   }
 
@@ -41,7 +42,27 @@ export class Deadline implements Disposable {
   }
 
   get remainingMs(): number {
-    return Math.max(0, this.#endsAt - performance.now());
+    const ran = this.#pauses > 0 ? 0 : performance.now() - this.#runsSince;
+    return Math.max(0, this.#leftMs - ran);
+  }
+
+  /**
+   * Lets time stand still until what it gives is called, once or more often; of several pauses, until the last is over. Parts
+   * that were made before go on with their own time.
+   */
+  pause(): () => void {
+    this.#leftMs = this.remainingMs;
+    this.#pauses += 1;
+    clearTimeout(this.#timer);
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      this.#pauses -= 1;
+      if (this.#pauses > 0) return;
+      this.#runsSince = performance.now();
+      if (this.#timer !== undefined) this.#startTimer();
+    };
   }
 
   /** Throws when the deadline has ended. */
@@ -72,7 +93,17 @@ export class Deadline implements Disposable {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#unlink();
+  }
+
+  #startTimer(): void {
+    this.#timer = setTimeout(() => this.#expire(), Math.min(this.#leftMs, MAX_TIMER_MS));
+  }
+
+  #expire(): void {
+    const seconds = (this.#timeoutMs / 1000).toFixed(1);
+    this.#controller.abort(new WorkcellError('deadline_exceeded', `${this.#what} took longer than ${seconds} s`));
   }
 
   #follow(outer: AbortSignal | undefined): () => void {

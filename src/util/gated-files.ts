@@ -1,5 +1,8 @@
-import { chmod, lutimes, readlink, rename, symlink, unlink, utimes } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { chmod, copyFile, lchown, lutimes, readlink, rename, symlink, unlink, utimes } from 'node:fs/promises';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
+import { errnoOf, succeeds } from './errno.ts';
+import { hostCommand } from './host-command.ts';
 import { explainGateError, Pin, parseRelativePath, type WalkOptions, walk } from './path-gate.ts';
 import {
   type ByteRange,
@@ -39,9 +42,13 @@ export interface Attributes {
   /** Permission bits; links have none. */
   readonly mode?: number | undefined;
   readonly modifiedAt?: Date | undefined;
+  /** Where this process may not give it away, it stays its own. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 const DIRECTORY_MODE = 0o755;
+/** What the kernel says where a file system cannot share blocks, or not between these two files. */
+const CANNOT_SHARE = ['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EXDEV', 'EINVAL'];
 
 /**
  * The files below one directory that a guest writes to at the same time; see `path-gate.ts` for what that defends.
@@ -97,6 +104,26 @@ export class GatedFiles {
     } finally {
       stream.destroy();
     }
+  }
+
+  /**
+   * Copies a regular file with its permissions to where nothing is, sharing blocks with it where the file system can; that it
+   * reaches the disk is left to the caller. With `onlyShared`, gives false instead of copying the bytes.
+   */
+  cloneFile(
+    from: string,
+    to: string,
+    { onlyShared = false }: { readonly onlyShared?: boolean } = {},
+  ): Promise<boolean> {
+    return this.#guard('copy', from, async (names) => {
+      const target = split(parseRelativePath(to));
+      await using source = await this.#walk(names);
+      await using parent = await this.#walk(target.folder, { makeMode: DIRECTORY_MODE });
+      const flags =
+        constants.COPYFILE_EXCL | (onlyShared ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE);
+      const copied = copyFile(source.assertFile().path, parent.assertDirectory().at(target.name), flags);
+      return await succeeds(copied, onlyShared ? CANNOT_SHARE : []);
+    });
   }
 
   /**
@@ -176,17 +203,26 @@ export class GatedFiles {
   }
 
   /** Changes what is told; of a link, the link's own. */
-  setAttributes(path: string, { mode, modifiedAt }: Attributes): Promise<void> {
+  setAttributes(path: string, { mode, modifiedAt, owner }: Attributes): Promise<void> {
     return this.#guard('change', path, async (names) => {
       await using pin = await this.#walk(names);
       const isLink = pin.stats.isSymbolicLink();
+      const { folder, name } = split(names);
+      await using parent = await this.#walk(folder);
+      const place = parent.assertDirectory().at(name);
+      if (owner !== undefined) await succeeds(lchown(place, owner.uid, owner.gid), ['EPERM']);
       if (mode !== undefined && !isLink) await chmod(pin.path, mode & 0o777);
       if (modifiedAt === undefined) return;
       if (!isLink) return await utimes(pin.path, new Date(), modifiedAt);
-      const { folder, name } = split(names);
-      await using parent = await this.#walk(folder);
-      await lutimes(parent.assertDirectory().at(name), new Date(), modifiedAt);
+      await lutimes(place, new Date(), modifiedAt);
     });
+  }
+
+  /** Resolves when everything that was written to the file system is on disk: quicker than file by file for many. */
+  async syncAll(): Promise<void> {
+    await using pin = await this.#walk([]);
+    // The command finds the folder by the descriptor of this process.
+    await hostCommand('sync', ['-f', pin.path.replace('self', String(process.pid))], { package: 'coreutils' });
   }
 
   /** Resolves when the names in a folder are on disk. */
@@ -219,6 +255,8 @@ export class GatedFiles {
     try {
       return await work(parseRelativePath(path));
     } catch (error) {
+      // What failed is not the disk, but who gave the content.
+      if (!isWorkcellError(error) && errnoOf(error) === '') throw error;
       throw explainGateError(`Cannot ${verb} ${JSON.stringify(path.slice(0, 200))}`, error);
     }
   }

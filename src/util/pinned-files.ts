@@ -63,6 +63,8 @@ export interface WriteOptions {
   readonly modifiedAt?: Date | undefined;
   /** Called with what is there right before it is replaced; what it throws keeps that in place. */
   readonly check?: ((current: EntryInfo | undefined) => void) | undefined;
+  /** False leaves it to the caller that what was written reaches the disk. Default true. */
+  readonly sync?: boolean | undefined;
   /** Waits a moment at the end, where that makes the version that is given a reliable one. Default false. */
   readonly settled?: boolean | undefined;
   /** Runs the check and the replacement, when nobody else does. Default: at once. */
@@ -146,13 +148,13 @@ export async function replaceIn(
     await file.writeFile(data);
     const before = await statIfThere(folder.at(name));
     await setAttributes(file, before?.isFile() === true ? before : undefined, options);
-    await file.sync();
+    if (options.sync !== false) await file.sync();
     await (options.commit ?? ((work) => work()))(async () => {
       const current = await statIfThere(folder.at(name));
       options.check?.(current === undefined ? undefined : infoOf(current));
       await rename(temporary, folder.at(name));
     });
-    await syncFolder(folder);
+    if (options.sync !== false) await syncFolder(folder);
     const stat = () => file.stat({ bigint: true });
     return options.settled === true ? await settledInfo(stat) : infoOf(await stat());
   } catch (error) {

@@ -2,14 +2,16 @@ import { Broker } from '../broker/broker.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
-import type { ExecutionResult } from '../core/execution.ts';
+import type { ExecutionEvent, ExecutionResult } from '../core/execution.ts';
 import type { Selection } from '../core/selection.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 import type { ToolErrorData, ToolOutcome, ToolProgress } from '../core/tool-error.ts';
+import type { TraceContext } from '../core/trace-context.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { CallResult } from '../upstream/tool-result.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
+import type { CustomerApprovals } from './customer-approvals.ts';
 import { ExecutionLog } from './execution-log.ts';
 import type { LiveExecution } from './live-execution.ts';
 import { Stopwatch } from './stopwatch.ts';
@@ -20,7 +22,10 @@ export interface ToolCallRequest {
   readonly tool: string;
   readonly arguments: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal | undefined;
+  /** Told at most ten times a second. */
   readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
+  /** Told to the tool's server. */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** What the tool gave: its value as programs get it, and the whole answer of its server, where that is a tool's result. */
@@ -32,6 +37,7 @@ interface CallContext {
   readonly config: Pick<Config, 'limits'>;
   readonly catalog: ToolCatalog;
   readonly hub: UpstreamHub;
+  readonly approvals: Pick<CustomerApprovals, 'openGate'>;
   readonly onAnswer: (answer: ToolCallAnswer) => void;
 }
 
@@ -44,7 +50,7 @@ export async function callTool(
   request: ToolCallRequest,
   workspace: Workspace,
   session: SessionLog,
-  { config, catalog, hub, onAnswer }: CallContext,
+  { config, catalog, hub, approvals, onAnswer }: CallContext,
 ): Promise<ExecutionResult> {
   const tool = catalog.get(request.tool);
   if (tool.kind === 'module')
@@ -60,8 +66,13 @@ export async function callTool(
     program: programOf(tool, request.arguments),
     warnings: [],
   };
-  const asked = { code: facts.program, tools: [toolName(tool)] };
+  const { onProgress, trace } = request;
+  const onEvent = (event: ExecutionEvent) => {
+    if (event.type === 'tool.progress') onProgress?.(event);
+  };
+  const asked = { code: facts.program, tools: [toolName(tool)], onEvent };
   const log = await ExecutionLog.start(session, facts, asked, live);
+  const gate = approvals.openGate(live, session.id, log);
   try {
     let result: CallResult | undefined;
     const onResult = (whole: CallResult) => {
@@ -71,12 +82,17 @@ export async function callTool(
     await using broker = new Broker({
       tools: [tool],
       limits: config.limits,
-      hub: { callTool: (call) => recorded.callTool({ ...call, onResult }) },
+      hub: { callTool: (call) => recorded.callTool({ ...call, onResult, trace }) },
       customer: workspace.customer,
+      runId: facts.id,
+      approve: (call, ended) => gate.pass(call, ended),
       ...log.brokerHooks,
-      onProgress: (_call, progress) => request.onProgress?.(progress),
     });
-    const outcome = await broker.call({ ...tool, arguments: request.arguments }, live.signal);
+    gate.attach(() => broker.openCalls);
+    const outcome = await Promise.race([
+      broker.call({ ...tool, arguments: request.arguments }, live.signal),
+      gate.untilParked(),
+    ]);
     const totalMs = watch.total();
     const timing = { selectMs: 0, generateMs: 0, acquireMs: 0, runMs: totalMs, totalMs };
     const finished = await log.finish({
@@ -89,7 +105,10 @@ export async function callTool(
     onAnswer(outcome.ok ? { ...outcome, result } : outcome);
     return finished;
   } catch (error) {
+    gate.assertNoneLeft(error);
     throw await log.interrupt(error);
+  } finally {
+    gate.close();
   }
 }
 

@@ -1,7 +1,6 @@
 import type { Readable } from 'node:stream';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { ByteRange, EntryInfo, FileContent } from '../util/gated-files.ts';
-import { KeyedTurns } from '../util/keyed-turns.ts';
 import { packTree, type Skipped } from '../util/pack-tree.ts';
 import { parseRelativePath } from '../util/path-gate.ts';
 import { isSettled } from '../util/pinned-files.ts';
@@ -82,7 +81,6 @@ export const MAX_PAGE = 1_000;
  */
 export class CustomerFiles {
   readonly #options: CustomerFilesOptions;
-  readonly #turns = new KeyedTurns();
 
   constructor(options: CustomerFilesOptions) {
     this.#options = options;
@@ -146,7 +144,7 @@ export class CustomerFiles {
       assertConditions(name, conditions, current);
       created = current === undefined;
     };
-    const commit = <T>(work: () => Promise<T>) => this.#turns.take(name, work);
+    const commit = <T>(work: () => Promise<T>) => workspace.takeTurn(name, work);
     const info = await files.writeFile(name, this.#admitted(content), { check, commit, settled: true });
     return { ...describe(name, info), created };
   }
@@ -160,7 +158,7 @@ export class CustomerFiles {
     await this.#find(name);
     await using workspace = await this.#options.open();
     const { files } = workspace;
-    await this.#turns.take(name, async () => {
+    await workspace.takeTurn(name, async () => {
       const current = await files.stat(name);
       assertConditions(name, conditions, current);
       if (!recursive && current.kind === 'directory' && (await files.list(name, { maxEntries: 1 })).entries.length > 0)
@@ -189,7 +187,7 @@ export class CustomerFiles {
     const { files } = workspace;
     const check = (current: EntryInfo | undefined) =>
       assertConditions(target, overwrite ? {} : { ifNoneMatch: '*' }, current);
-    await this.#takeBoth(source, target, () => files.rename(source, target, { check }));
+    await takeBoth(workspace, source, target, () => files.rename(source, target, { check }));
     return describe(target, await files.stat(target, { settled: true }));
   }
 
@@ -239,12 +237,6 @@ export class CustomerFiles {
       await this.#options.admit(chunk.length);
       yield chunk;
     }
-  }
-
-  /** Two places are always taken in the same order, so that nobody waits for each other. */
-  #takeBoth<T>(a: string, b: string, work: () => Promise<T>): Promise<T> {
-    const [first, second] = a < b ? [a, b] : [b, a];
-    return this.#turns.take(first, () => (first === second ? work() : this.#turns.take(second, work)));
   }
 }
 
@@ -306,4 +298,10 @@ async function* piecesOf(content: FileContent): AsyncGenerator<Uint8Array, void>
   if (typeof content === 'string') yield Buffer.from(content);
   else if (content instanceof Uint8Array) yield content;
   else yield* content;
+}
+
+/** Two places are always taken in the same order, so that nobody waits for each other. */
+function takeBoth<T>({ takeTurn }: Workspace, a: string, b: string, work: () => Promise<T>): Promise<T> {
+  const [first, second] = a < b ? [a, b] : [b, a];
+  return takeTurn(first, () => (first === second ? work() : takeTurn(second, work)));
 }

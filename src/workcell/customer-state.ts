@@ -1,8 +1,10 @@
 import { SkillStore } from '../catalog/skill-store.ts';
 import type { SessionsConfig } from '../config/config.ts';
 import { type CustomerId, newSessionId, type SessionId } from '../core/ids.ts';
+import { ApprovalFolder } from '../sessions/approval-folder.ts';
 import { SessionStore } from '../sessions/session-store.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
+import { CustomerApprovals, type CustomerApprovalsOptions } from './customer-approvals.ts';
 import { CustomerUsage } from './customer-usage.ts';
 import { Executions } from './executions.ts';
 
@@ -15,22 +17,28 @@ export interface CustomerFolder {
   readonly sessions: SessionStore;
   readonly skills: SkillStore;
   readonly usage: CustomerUsage;
+  readonly approvals: CustomerApprovals;
 }
+
+/** How calls of its programs wait to be approved. */
+export type ApprovalSettings = Pick<CustomerApprovalsOptions, 'config' | 'resume' | 'onProblem'>;
 
 /** What this process keeps of one customer; there must be no second one at the same time, since that would be two writers. */
 export class CustomerState {
   readonly executions: Executions;
   readonly #id: CustomerId;
   readonly #workspaces: WorkspaceStore;
+  readonly #approvals: ApprovalSettings;
   readonly #settings: SessionsConfig;
   #callSession = newSessionId();
   #calls = 0;
   #opened: Promise<CustomerFolder> | undefined;
 
-  constructor(id: CustomerId, workspaces: WorkspaceStore, settings: SessionsConfig) {
+  constructor(id: CustomerId, workspaces: WorkspaceStore, settings: SessionsConfig, approvals: ApprovalSettings) {
     this.#id = id;
     this.#settings = settings;
     this.#workspaces = workspaces;
+    this.#approvals = approvals;
     this.executions = new Executions({ customer: id, sessions: async () => (await this.find())?.sessions });
   }
 
@@ -55,6 +63,11 @@ export class CustomerState {
       sessions: this.#newStore(workspace),
       skills: new SkillStore(workspace.skills, 'own'),
       usage: new CustomerUsage(workspace.usagePath),
+      approvals: new CustomerApprovals({
+        ...this.#approvals,
+        folder: new ApprovalFolder(workspace.approvalsPath),
+        executions: this.executions,
+      }),
     }));
     this.#opened.catch(() => {
       this.#opened = undefined;

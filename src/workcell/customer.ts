@@ -1,26 +1,39 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillStore } from '../catalog/skill-store.ts';
+import type { ApprovalDecision } from '../core/approval.ts';
 import { ERRORS, type ErrorCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import type {
   ExecutionResult,
   ExecutionSummary,
   ExecutionTiming,
   HistoryEvent,
+  PendingApproval,
   RecordedResult,
 } from '../core/execution.ts';
-import { type CustomerId, parseCustomerId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
+import {
+  type CustomerId,
+  type ExecutionId,
+  parseCustomerId,
+  parseExecutionId,
+  parseSessionId,
+  type SessionId,
+} from '../core/ids.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
+import type { ProgramExecutor } from '../executor/program-executor.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
+import type { StoredEvent } from '../sessions/events.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
 import type { PruneReport } from '../sessions/prune-sessions.ts';
+import type { SessionLog } from '../sessions/session-log.ts';
 import type { SessionPage } from '../sessions/session-summary.ts';
 import type { SessionView } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
-import { shareWorkspace } from '../workspaces/share-workspace.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
+import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
+import type { QuotaUsage } from './customer-quota.ts';
 import {
   deleteSession,
   describeSessions,
@@ -29,27 +42,48 @@ import {
   pruneCustomer,
   showSession,
 } from './customer-sessions.ts';
+import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
 import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
-import type { Begun, StartedExecution, WatchOptions } from './executions.ts';
+import type { Begun, StartedExecution } from './executions.ts';
 import { type ExportSessionOptions, exportSession } from './export-session.ts';
 import { type ImportedSession, type ImportSessionOptions, importSession } from './import-session.ts';
+import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
+import type { Admission, CustomerQuotas } from './quotas.ts';
+import { readSession } from './read-session.ts';
+import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
+import {
+  closeSession,
+  type NewCheckpoint,
+  type ReopenedSession,
+  reopenSession,
+  setCheckpoint,
+} from './session-changes.ts';
 import { Skills } from './skills.ts';
+import type { WatchOptions } from './watch-execution.ts';
 
 /** What all customers share. */
-export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history'> {
+export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history' | 'approvals'> {
   readonly sharedSkills: SkillStore;
+  /** What runs programs, if it was needed before. */
+  readonly startedExecutor: () => Promise<ProgramExecutor | undefined>;
   readonly onToolsChanged: (listener: () => void) => () => void;
+  readonly quotas: CustomerQuotas;
   /** Told why what tools were used for could not be read or written: nothing fails for that. */
   readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
-  /** Throws `quota_exceeded` when a customer may not write so many bytes more; asked often. Default: it may. */
-  readonly admitBytes?: ((customer: CustomerId, bytes: number) => Promise<void>) | undefined;
+}
+
+/** A session that goes on. */
+export interface ResumedSession extends ReopenedSession {
+  readonly sessionId: SessionId;
+  /** Those that run again. */
+  readonly resumed: readonly StartedExecution[];
 }
 
 export type CustomerStates = IdleMap<CustomerId, CustomerState>;
@@ -61,6 +95,7 @@ export class Customer {
   readonly skills: Skills;
   /** What is in its workspace, as programs see it at `/workspace`. */
   readonly files: CustomerFiles;
+  readonly snapshots: CustomerSnapshots;
   readonly #states: CustomerStates;
   readonly #context: () => CustomerContext;
 
@@ -78,11 +113,19 @@ export class Customer {
     this.files = new CustomerFiles({
       open: () => this.#share(),
       find: async () => (await this.#use((state) => state.find()))?.workspace,
-      admit: async (bytes) => this.#context().admitBytes?.(this.id, bytes),
-      archiveLimits: () => {
-        const { maxArchiveBytes, maxArchiveFiles } = this.#context().config.workspace;
-        return { bytes: maxArchiveBytes, entries: maxArchiveFiles };
+      admit: async (bytes) => {
+        const { workspace } = await this.#use((state) => state.open());
+        await this.#context().quotas.admitBytes(workspace, bytes);
       },
+      archiveLimits: () => {
+        const { workspace } = this.#context().config;
+        return { bytes: workspace.maxArchiveBytes, entries: workspace.maxArchiveFiles };
+      },
+    });
+    this.snapshots = new CustomerSnapshots({
+      open: () => this.workspace(),
+      release: async () => (await this.#context().startedExecutor())?.release(this.id),
+      limits: () => ({ maxSnapshots: this.#context().config.workspace.maxSnapshots }),
     });
   }
 
@@ -132,19 +175,93 @@ export class Customer {
     await this.#use(({ executions }) => executions.cancel(parseExecutionId(id)));
   }
 
+  /**
+   * Runs an execution that was cut off again, under the same id; resolves when that is on disk. With `replay`, calls that had
+   * returned are answered from its log, so that none takes effect twice. Throws `not_found`, `invalid_state` for one that runs, has
+   * an outcome or cannot be prepared any more, and `busy` when another process has its session open.
+   */
+  async resumeExecution(id: string, options: ResumeOptions): Promise<StartedExecution> {
+    return await this.#use((state) => this.#resume(state, parseExecutionId(id), options));
+  }
+
+  /**
+   * Opens a session for more, also one that was closed, and tells what in it was cut off; with `replay`, runs each of those
+   * executions again. Throws `not_found`, `busy` when another process has it open, and as {@link resumeExecution} does.
+   */
+  async resumeSession(id: string, { replay = false }: Partial<ResumeOptions> = {}): Promise<ResumedSession> {
+    return await this.#use(async (state) => {
+      const sessionId = parseSessionId(id);
+      await using session = await this.#openSession(state, sessionId);
+      const reopened = await reopenSession(session, state.executions.running);
+      const ids = replay ? reopened.interrupted : [];
+      const resumed = await Promise.all(ids.map((each) => this.#resume(state, each, { replay })));
+      return { sessionId, ...reopened, resumed };
+    });
+  }
+
+  /** Sets what programs of the session find as its checkpoint. Throws `not_found`, `invalid_argument`, and `busy`. */
+  async setCheckpoint(id: string, checkpoint: NewCheckpoint): Promise<void> {
+    await this.#use(async (state) => {
+      await using session = await this.#openSession(state, parseSessionId(id));
+      await setCheckpoint(session, checkpoint);
+    });
+  }
+
+  /** Ends a session until it is resumed. Throws `not_found`, `busy`, and `invalid_state` while programs run in it. */
+  async closeSession(id: string): Promise<void> {
+    await this.#use(async (state) => {
+      await using session = await this.#openSession(state, parseSessionId(id));
+      await closeSession(session, state.executions.running);
+    });
+  }
+
   /** Calls one tool, without a program and a sandbox; it is in the session of such calls. Throws `not_found`, `forbidden`. */
   async callTool(request: ToolCallRequest): Promise<ToolCallAnswer> {
     return await this.#use(async (state) => {
-      const { workspace, sessions } = await state.open();
+      const { workspace, sessions, approvals } = await state.open();
       const context = this.#context();
       const answer = Promise.withResolvers<ToolCallAnswer>();
       const { outcome } = state.executions.run({ tools: [request.tool], signal: request.signal }, async (live) => {
+        await using _admission = await context.quotas.admitCall(workspace);
         await using session = await sessions.openOrCreate(state.callSession());
-        return await callTool(live, request, workspace, session, { ...context, onAnswer: answer.resolve });
+        return await callTool(live, request, workspace, session, { ...context, approvals, onAnswer: answer.resolve });
       });
       await outcome;
       return await answer.promise;
     });
+  }
+
+  /** The calls of its programs that wait to be approved, oldest first. */
+  async listApprovals(): Promise<readonly PendingApproval[]> {
+    return await this.#use(async (state) => (await state.find())?.approvals.list() ?? []);
+  }
+
+  /**
+   * Approves or rejects a call that waits, and sees to it that its program goes on; resolves when the decision is on disk. The
+   * same decision again changes nothing. Throws `not_found`, and `invalid_state` when it was decided otherwise, or the call
+   * waits no longer.
+   */
+  async decideApproval(id: string, decision: ApprovalDecision): Promise<DecidedApproval> {
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      if (found !== undefined) return await found.approvals.decide(id, decision);
+      throw new WorkcellError('not_found', `Customer "${this.id}" has no approval ${JSON.stringify(id.slice(0, 100))}`);
+    });
+  }
+
+  /**
+   * Rejects what nobody has decided on in time, and goes on where a process died in the middle of it; of one execution, or of
+   * all.
+   */
+  async sweepApprovals(execution?: string): Promise<void> {
+    const id = execution === undefined ? undefined : parseExecutionId(execution);
+    await this.#use(async (state) => (await state.find())?.approvals.sweep(id));
+  }
+
+  /** Resolves with what an execution waits for, as soon as it does nothing but wait. Rejects when the signal fires. */
+  async whenPaused(execution: string, signal: AbortSignal): Promise<readonly PendingApproval[]> {
+    const id = parseExecutionId(execution);
+    return await this.#use(async (state) => (await state.open()).approvals.whenPaused(id, signal));
   }
 
   /** The tools that it may call, in the same order each time. */
@@ -207,9 +324,9 @@ export class Customer {
     return await this.#use(async (state) => {
       await using workspace = await this.#share();
       const { sessions } = await state.open();
-      const { admitBytes, config } = this.#context();
+      const { quotas, config } = this.#context();
       const { maxArchiveBytes: bytes, maxArchiveFiles: entries } = config.workspace;
-      const admit = async (count: number) => admitBytes?.(this.id, count);
+      const admit = (count: number) => quotas.admitBytes(workspace, count);
       return await importSession(archive, { sessions, workspace, limits: { bytes, entries }, admit }, options);
     });
   }
@@ -218,6 +335,34 @@ export class Customer {
   async pruneSessions(options: { readonly dryRun?: boolean } = {}): Promise<PruneReport> {
     const { retentionMs } = this.#context().config.sessions;
     return await this.#use((state) => pruneCustomer(state, { retentionMs, ...options }));
+  }
+
+  /** Makes a session in which nothing has happened. Throws `already_exists`. */
+  async createSession(id?: string): Promise<SessionId> {
+    return await this.#use(async (state) => {
+      const { sessions } = await state.open();
+      await using session = await sessions.create(id === undefined ? undefined : parseSessionId(id));
+      return session.id;
+    });
+  }
+
+  /** All that is recorded in a session after an event; throws `not_found`. Iterating throws `storage_failed`. */
+  async readSession(id: string, { after = 0 }: { readonly after?: number } = {}): Promise<AsyncIterable<StoredEvent>> {
+    const sessionId = parseSessionId(id);
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      const events = found === undefined ? undefined : await readSession(found.sessions, sessionId, after);
+      if (events !== undefined) return events;
+      throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${sessionId}"`);
+    });
+  }
+
+  /** A page of its executions, the latest first. Throws `not_found` when `before` is none of its executions. */
+  async listExecutions(page: ListExecutionsOptions): Promise<ExecutionList> {
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      return found === undefined ? { executions: [], hasMore: false } : await listExecutions(found.sessions, page);
+    });
   }
 
   /** What its sessions tell of one execution. Throws as {@link executionSummary} does. */
@@ -242,6 +387,12 @@ export class Customer {
     await this.#use(async (state) => (await state.find())?.usage.clear());
   }
 
+  /** What it uses of its quotas, and what is left. */
+  async usage(): Promise<QuotaUsage> {
+    const { workspace } = await this.#use((state) => state.open());
+    return await this.#context().quotas.usage(workspace);
+  }
+
   async #shelf(): Promise<SkillShelf> {
     const { sharedSkills } = this.#context();
     const found = await this.#use((state) => state.find());
@@ -256,7 +407,9 @@ export class Customer {
   }
 
   async #execute(live: LiveExecution, request: ExecuteRequest, state: CustomerState): Promise<ExecutionResult> {
-    const { workspace, sessions, skills, usage } = await state.open();
+    const { workspace, sessions, skills, usage, approvals } = await state.open();
+    const { limits } = this.#context().config;
+    await using admission = await this.#admit(workspace, live, request.timeoutMs ?? limits.timeoutMs);
     await using session =
       request.session === undefined
         ? await sessions.create()
@@ -264,11 +417,44 @@ export class Customer {
     const context = this.#context();
     const result = await execute(live, request, workspace, session, {
       ...context,
+      executor: async () => admission.metered(await context.executor()),
       skills: new SkillShelf([skills, context.sharedSkills]),
       history: await this.#history(usage, context),
+      approvals,
     });
     await this.#remember(usage, request, result, context);
     return result;
+  }
+
+  async #resume(state: CustomerState, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
+    const live = await state.executions.resume(id, async (resumed, session, { started: { request } }) => {
+      using _lease = this.#states.lease(this.id);
+      const { workspace, skills, approvals } = await state.open();
+      const context = this.#context();
+      const shelf = new SkillShelf([skills, context.sharedSkills]);
+      const timeoutMs = request?.timeoutMs ?? context.config.limits.timeoutMs;
+      await using admission = await this.#admit(workspace, resumed, timeoutMs);
+      return await resume(resumed, options, workspace, session, {
+        ...context,
+        approvals,
+        skills: shelf,
+        executor: async () => admission.metered(await context.executor()),
+      });
+    });
+    const started = await state.executions.started({ isNew: false, live });
+    return { ...started, result: () => this.#use(() => started.result()) };
+  }
+
+  /** Before anything is on disk: what is refused leaves nothing behind. */
+  #admit(workspace: Workspace, { signal }: LiveExecution, timeoutMs: number): Promise<Admission> {
+    return this.#context().quotas.admit(workspace, { timeoutMs, signal });
+  }
+
+  /** Looking for a session must not make a customer. */
+  async #openSession(state: CustomerState, id: SessionId): Promise<SessionLog> {
+    const found = await state.find();
+    if (found !== undefined) return await found.sessions.open(id);
+    throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${id}"`);
   }
 
   async #history(usage: CustomerUsage | undefined, context: CustomerContext): Promise<Retriever | undefined> {
@@ -296,9 +482,19 @@ export class Customer {
   }
 
   async #share(): Promise<Workspace & AsyncDisposable> {
-    const workspace = await this.workspace();
-    const lock = await shareWorkspace(workspace);
-    return { ...workspace, [Symbol.asyncDispose]: () => lock.release() };
+    const lease = this.#states.lease(this.id);
+    try {
+      const { workspace } = await lease.value.open();
+      const share = await workspace.tenure.share();
+      const letGo = async () => {
+        await share[Symbol.asyncDispose]();
+        lease[Symbol.dispose]();
+      };
+      return { ...workspace, [Symbol.asyncDispose]: letGo };
+    } catch (error) {
+      lease[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Nobody drops what is kept of the customer meanwhile. */

@@ -1,5 +1,7 @@
+import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionResult } from '../core/execution.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
+import { recallSession } from '../sessions/session-memory.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { chooseTools } from './choose-tools.ts';
 import { assertRequest, type ExecuteRequest, languageOf } from './execute-request.ts';
@@ -10,6 +12,7 @@ import type { LiveExecution } from './live-execution.ts';
 import { planProgram } from './plan-program.ts';
 import { prepareProgram } from './prepare-program.ts';
 import { runProgram } from './run-program.ts';
+import { SessionOfProgram } from './session-of-program.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 /** Runs one program of a customer. Whatever the program does is the result; rejects when something under it fails. */
@@ -24,6 +27,11 @@ export async function execute(
   const { id } = live;
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
+  const { checkpoint, history, isClosed } = (await recallSession(session.read())).remembered;
+  if (isClosed) {
+    const message = `The session "${session.id}" is closed; resume it first, or run in another one`;
+    throw new WorkcellError('invalid_state', message);
+  }
   const language = languageOf(request);
   const skills = await importedSkills({ code: request.code ?? '', language }, context.skills, catalog);
   const { selection, tools, offered } = await chooseTools({ ...request, language }, { ...context, skills });
@@ -51,9 +59,11 @@ export async function execute(
     warnings: [...warnings, ...staleWarnings(skills)],
   };
   const log = await ExecutionLog.start(session, facts, request, live);
-  const { timeoutMs } = request;
+  const { task = null, timeoutMs, limits } = request;
+  const told = { id: session.id, attempt: 1, checkpoint, history };
+  const sessionOfProgram = new SessionOfProgram({ log, told, task });
   return await runProgram(
-    { facts, tools, build, watch, selectMs, generateMs, timeoutMs, origin: request },
+    { facts, tools, build, session: sessionOfProgram, watch, selectMs, generateMs, timeoutMs, limits, origin: request },
     { live, log, workspace, context },
   );
 }

@@ -7,6 +7,7 @@ import type { ProgramExecutor } from '../executor/program-executor.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { ToolSelector } from '../selector/tool-selector.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
+import type { CustomerApprovals } from './customer-approvals.ts';
 import type { LearnedResults } from './learned-results.ts';
 import type { Observers } from './observed-execution.ts';
 
@@ -24,6 +25,7 @@ export interface ExecutionContext extends Observers {
   readonly history?: Retriever | undefined;
   /** The servers that cannot be called at the moment, and why. */
   readonly unavailable: ReadonlyMap<string, string>;
+  readonly approvals: Pick<CustomerApprovals, 'openGate'>;
   readonly executor: () => Promise<ProgramExecutor>;
   /** Told of the structure of the results that the program's calls gave; never rejects. */
   readonly learn: (results: LearnedResults) => Promise<void>;

@@ -1,8 +1,10 @@
 import type { BrokerOptions } from '../broker/broker.ts';
+import { type ApprovalDecision, argumentsHash } from '../core/approval.ts';
 import { messageOf } from '../core/errors.ts';
-import type { ExecutionEvent, ExecutionResult, SandboxInfo } from '../core/execution.ts';
+import type { ExecutionEvent, ExecutionResult, PendingApproval, SandboxInfo } from '../core/execution.ts';
 import { type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
 import type { SessionEvent } from '../sessions/events.ts';
+import { decidedEvent } from '../sessions/execution-approvals.ts';
 import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { ExecutionFacts } from './assemble-result.ts';
@@ -67,7 +69,7 @@ export class ExecutionLog {
     live: LiveExecution,
   ): Promise<ExecutionLog> {
     const { id: executionId, program, language, selection, planner, warnings } = facts;
-    const { task = null, code = null, tools = null, timeoutMs = null, typeCheck = false, onEvent } = request;
+    const { task = null, code = null, tools = null, timeoutMs = null, typeCheck = false, limits, onEvent } = request;
     await session.append({
       type: 'execution.started',
       executionId,
@@ -77,7 +79,7 @@ export class ExecutionLog {
       selection,
       planner,
       warnings,
-      request: { code, tools, timeoutMs, typeCheck },
+      request: { code, tools, timeoutMs, typeCheck, ...(limits === undefined ? {} : { limits }) },
     });
     return new ExecutionLog(session, facts, live, onEvent);
   }
@@ -104,6 +106,29 @@ export class ExecutionLog {
   output(stream: 'stdout' | 'stderr', text: string): void {
     void this.#append({ type: 'output', executionId: this.#facts.id, stream, text });
     this.#tell({ type: stream, text });
+  }
+
+  /** Whether it got to the disk, where it is when this resolves. */
+  checkpoint(checkpoint: Pick<Checkpoint, 'step' | 'lastTask' | 'context'>): Promise<boolean> {
+    const { step, lastTask, context } = checkpoint;
+    return this.#append({ type: 'checkpoint.set', step, lastTask, context });
+  }
+
+  /** Resolves when the request is on disk; before that nobody is asked. */
+  async approvalRequested(approval: PendingApproval): Promise<void> {
+    const { approvalId, executionId, call, server, tool, arguments: args } = approval;
+    const asked = { approvalId, call, server, tool, arguments: args, argumentsHash: argumentsHash(args) };
+    void this.#append({ type: 'approval.requested', executionId, ...asked });
+    await this.#settled();
+    this.#tell({ type: 'approval.required', approval });
+  }
+
+  /** Resolves when the decision is on disk; before that its call does not leave. */
+  async approvalDecided(approval: PendingApproval, decision: ApprovalDecision): Promise<void> {
+    void this.#append(decidedEvent(approval, decision));
+    await this.#settled();
+    const { approvalId, call } = approval;
+    this.#tell({ type: 'approval.decided', approvalId, call, approved: decision.approved });
   }
 
   /** The hub, but a call leaves the host only when it is on disk that it was made. */
@@ -187,3 +212,4 @@ function recordedOutcome(outcome: ToolOutcome): Pick<Returned, 'ok' | 'value' | 
 }
 
 type Returned = Extract<SessionEvent, { readonly type: 'tool.returned' }>;
+type Checkpoint = Extract<SessionEvent, { readonly type: 'checkpoint.set' }>;

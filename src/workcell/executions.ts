@@ -1,26 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { ExecutionResult, ExecutionSummary, HistoryEvent, RecordedResult } from '../core/execution.ts';
-import { type CustomerId, type ExecutionId, newExecutionId, parseExecutionId, type SessionId } from '../core/ids.ts';
+import { type ExecutionId, newExecutionId, parseExecutionId, type SessionId } from '../core/ids.ts';
 import type { StoredEvent } from '../sessions/events.ts';
-import { ExecutionHistory, type HistoryOwner, readHistory } from '../sessions/execution-history.ts';
+import { ExecutionHistory, readHistory } from '../sessions/execution-history.ts';
 import { interruptedEvent, killedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
-import type { SessionStore } from '../sessions/session-store.ts';
 import { KeyedTurns } from '../util/keyed-turns.ts';
-import { untilAborted } from '../util/until-aborted.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import { LiveExecution } from './live-execution.ts';
+import { RecordedExecutions, type RecordedExecutionsOptions } from './recorded-executions.ts';
 import { askedFor, assertSameRequest, recordedAsk } from './same-request.ts';
-
-export interface WatchOptions {
-  /** Tells only what comes after this `seq`. Default 0: everything. */
-  readonly after?: number | undefined;
-  /** Whether to wait for what is still to come, until the execution finishes. Default false. */
-  readonly follow?: boolean | undefined;
-  /** Ends the iteration. */
-  readonly signal?: AbortSignal | undefined;
-}
+import { type WatchOptions, watchExecution } from './watch-execution.ts';
 
 /** An execution that was started, now or before. */
 export interface StartedExecution {
@@ -32,41 +22,30 @@ export interface StartedExecution {
   result(): Promise<RecordedResult>;
 }
 
-export interface ExecutionsOptions {
-  readonly customer: CustomerId;
-  /** The customer's sessions; undefined when there are none. */
-  readonly sessions: () => Promise<SessionStore | undefined>;
-}
-
 /** What became of a request: an execution that this process runs, or one that is on disk. */
 export type Begun =
   | { readonly isNew: boolean; readonly live: LiveExecution }
   | { readonly isNew: false; readonly recorded: ExecutionHistory };
 
 type Run = (live: LiveExecution) => Promise<ExecutionResult>;
-type Resume = (live: LiveExecution, session: SessionLog, history: ExecutionHistory) => Promise<ExecutionResult>;
-/** Whether a watch is over, or has to look again, and how far it is. */
-interface Watched {
-  readonly isOver: boolean;
-  readonly seq: number;
-}
+/** Is given the session of an execution, to write to, and what is on disk of it. */
+type Decide<T> = (session: SessionLog, history: ExecutionHistory) => Promise<T>;
+type Resume = (live: LiveExecution, ...recorded: Parameters<Decide<unknown>>) => Promise<ExecutionResult>;
 
-/** What another process does is looked for this often; it cannot tell. */
-const LOOK_EVERY_MS = 200;
-/** How often it is asked whether that process is still there. */
-const ASK_EVERY_MS = 2_000;
+/** How long it may take until a program that an approval has held up runs again. */
+const GO_ON_MS = 30_000;
 
 /** The executions of one customer: those that this process runs, and those that are on disk. */
 export class Executions {
-  readonly #customer: CustomerId;
-  readonly #sessions: ExecutionsOptions['sessions'];
+  readonly #customer: RecordedExecutionsOptions['customer'];
+  readonly #recorded: RecordedExecutions;
   readonly #live = new Map<ExecutionId, LiveExecution>();
   /** Of those who decide what becomes of an execution, one at a time. */
   readonly #turns = new KeyedTurns();
 
-  constructor(options: ExecutionsOptions) {
+  constructor(options: RecordedExecutionsOptions) {
     this.#customer = options.customer;
-    this.#sessions = options.sessions;
+    this.#recorded = new RecordedExecutions(options);
   }
 
   /** Those that this process runs. */
@@ -86,7 +65,7 @@ export class Executions {
 
   /**
    * Runs what was asked for; of an id that is known, gives the execution that it has. Throws `already_exists` when that was
-   * started with another request.
+   * started with another request, and as `RecordedExecutions.find` does.
    */
   async begin(request: ExecuteRequest, run: Run): Promise<Begun> {
     if (request.executionId === undefined) return { isNew: true, live: this.run(request, run) };
@@ -94,7 +73,7 @@ export class Executions {
     const begun = await this.#turns.take(id, async (): Promise<Begun> => {
       const live = this.#live.get(id);
       if (live !== undefined) return { isNew: false, live };
-      const recorded = await this.#find(id);
+      const recorded = await this.#recorded.find(id);
       if (recorded !== undefined) return { isNew: false, recorded };
       return { isNew: true, live: this.#launch(id, request, run) };
     });
@@ -114,17 +93,17 @@ export class Executions {
   }
 
   /**
-   * Runs an execution on that nobody runs: `work` is given its session, and what is on disk of it. Throws `not_found`,
+   * Runs an execution on that nobody runs: `work` keeps its session until it ends. Throws as `RecordedExecutions.get` does,
    * `invalid_state` when this process runs it, and `busy` when another one does.
    */
   async resume(id: ExecutionId, work: Resume): Promise<LiveExecution> {
     return await this.#turns.take(id, async () => {
       if (this.#live.has(id))
         throw new WorkcellError('invalid_state', `The execution "${id}" runs already; watch it instead`);
-      const located = await this.#locate(id);
-      const session = await this.#openSession(located);
+      const place = await this.#recorded.place(id);
+      const session = await place.open();
       try {
-        const history = await readHistory(located.owner, await eventsOf(located));
+        const history = await readHistory(place.owner, await place.events());
         const live = new LiveExecution({ id, asked: recordedAsk(history.started), history, newHistory: () => history });
         return this.#track(live, async () => {
           await using _session = session;
@@ -138,53 +117,60 @@ export class Executions {
   }
 
   /**
-   * What happened in an execution, and what happens, each event once it is on disk. Throws `not_found`, and `history_gone` when
-   * its session was removed.
+   * Decides about an execution that nobody runs, one at a time; undefined when this process runs it. Throws as
+   * `RecordedExecutions.get` does, and `busy` when another process runs it.
    */
-  async *watch(id: ExecutionId, options: WatchOptions = {}): AsyncGenerator<HistoryEvent> {
-    let watched: Watched = { isOver: false, seq: options.after ?? 0 };
-    while (!watched.isOver && options.signal?.aborted !== true) {
-      const live = await this.#findLive(id);
-      watched =
-        live === undefined
-          ? yield* this.#watchRecorded(id, watched.seq, options)
-          : yield* this.#watchLive(live, watched.seq, options);
-    }
+  async exclusively<T>(id: ExecutionId, decide: Decide<T>): Promise<T | undefined> {
+    return await this.#turns.take(id, async () => {
+      if (this.#live.has(id)) return undefined;
+      const place = await this.#recorded.place(id);
+      await using session = await place.open();
+      return await decide(session, await readHistory(place.owner, await place.events()));
+    });
   }
 
-  /** Throws as {@link watch} does. */
+  /** As `watchExecution`. */
+  watch(id: ExecutionId, options: WatchOptions = {}): AsyncGenerator<HistoryEvent> {
+    return watchExecution(id, options, {
+      live: () => this.#findLive(id),
+      place: () => this.#recorded.place(id),
+      settle: async () => (await this.#settle(id)) === 'ended',
+    });
+  }
+
+  /** Throws as `RecordedExecutions.get` does. */
   async summary(id: ExecutionId): Promise<ExecutionSummary> {
     const live = await this.#findLive(id);
     if (live?.history !== undefined) return summarize(live.history, true);
     const recorded = await this.recorded(id);
-    if (recorded.state(false) !== 'interrupted' || recorded.finished !== undefined) return summarize(recorded, false);
-    const isHeld = (await this.#settle(id)) === 'held';
-    return summarize(isHeld ? recorded : await this.recorded(id), isHeld);
+    if (recorded.finished !== undefined || recorded.approvals.length > 0) return summarize(recorded, false);
+    const settled = await this.#settle(id);
+    return settled === 'held' ? summarize(recorded, true) : summarize(await this.recorded(id), false);
   }
 
-  /** What is on disk of an execution. Throws as {@link watch} does. */
-  async recorded(id: ExecutionId): Promise<ExecutionHistory> {
-    const located = await this.#locate(id);
-    return await readHistory(located.owner, await eventsOf(located));
+  /** What is on disk of an execution. Throws as `RecordedExecutions.get` does. */
+  recorded(id: ExecutionId): Promise<ExecutionHistory> {
+    return this.#recorded.get(id);
   }
 
-  /** Ends an execution with `killed`, unless it has an outcome; resolves when that is on disk. Throws `not_found`, and `busy` when another process runs it. */
+  /** Ends an execution with `killed`, unless it has an outcome; resolves when that is on disk. Throws as {@link exclusively} does. */
   async cancel(id: ExecutionId): Promise<void> {
     for (let live = this.#live.get(id); live !== undefined; live = this.#live.get(id)) {
       live.cancel();
       await live.outcome.catch(() => {});
     }
-    const done = await this.#exclusively(id, async (session, history) => {
+    const isDone = await this.exclusively(id, async (session, history) => {
       const isOver = history.finished !== undefined && history.finished.status !== 'interrupted';
       if (!isOver) await session.append(killedEvent(id, history.output));
       return true;
     });
     // It was started or resumed a moment ago.
-    if (done === undefined) await this.cancel(id);
+    if (isDone === undefined) await this.cancel(id);
   }
 
   #launch(id: ExecutionId, request: ExecuteRequest, run: Run): LiveExecution {
-    const newHistory = (session: SessionId) => new ExecutionHistory(this.#ownerIn(session, id));
+    const newHistory = (sessionId: SessionId) =>
+      new ExecutionHistory({ customer: this.#customer, sessionId, executionId: id });
     const live = new LiveExecution({ id, asked: askedFor(request), signal: request.signal, newHistory });
     return this.#track(live, () => run(live));
   }
@@ -211,77 +197,16 @@ export class Executions {
     );
   }
 
-  async *#watchLive(
-    live: LiveExecution,
-    after: number,
-    { follow = false, signal }: WatchOptions,
-  ): AsyncGenerator<HistoryEvent, Watched> {
-    let seq = after;
-    for (;;) {
-      // Whoever reads slower than the program writes reads what is on disk, so that nothing piles up here.
-      const recent = live.recent(seq);
-      if (recent === undefined) seq = (yield* this.#watchDisk(live.id, seq, signal)).seq;
-      for (const event of recent ?? []) {
-        yield event;
-        seq = event.seq;
-      }
-      if (signal?.aborted === true) return { isOver: true, seq };
-      if ((live.history?.lastSeq ?? 0) > seq) continue;
-      if (!follow || live.history?.finished !== undefined) return { isOver: true, seq };
-      if (live.hasEnded) return { isOver: false, seq };
-      await untilAborted(live.changed, signal);
-    }
-  }
-
-  async *#watchRecorded(id: ExecutionId, after: number, options: WatchOptions): AsyncGenerator<HistoryEvent, Watched> {
-    const { follow = false, signal } = options;
-    const { history, seq } = yield* this.#watchDisk(id, after, signal);
-    if (history.finished !== undefined || signal?.aborted === true) return { isOver: true, seq };
-    if (this.#live.has(id)) return { isOver: !follow, seq };
-    const settled = await this.#settle(id);
-    if (settled === 'ended') return { isOver: false, seq };
-    if (follow) await this.#otherwise(history.owner, signal);
-    return { isOver: !follow, seq };
-  }
-
-  async *#watchDisk(
-    id: ExecutionId,
-    after: number,
-    signal: AbortSignal | undefined,
-  ): AsyncGenerator<HistoryEvent, { readonly history: ExecutionHistory; readonly seq: number }> {
-    const located = await this.#locate(id);
-    const history = new ExecutionHistory(located.owner);
-    let seq = after;
-    for await (const event of await eventsOf(located)) {
-      const told = history.push(event);
-      if (told === undefined || told.seq <= seq) continue;
-      if (signal?.aborted === true) break;
-      yield told;
-      seq = told.seq;
-    }
-    return { history, seq };
-  }
-
-  /** Waits until something may have become of an execution that this process does not run. */
-  async #otherwise({ executionId, sessionId }: HistoryOwner, signal: AbortSignal | undefined): Promise<void> {
-    const store = await this.#sessions();
-    const before = await store?.size(sessionId);
-    const until = performance.now() + ASK_EVERY_MS;
-    while (performance.now() < until && signal?.aborted !== true) {
-      await sleep(LOOK_EVERY_MS, undefined, signal === undefined ? {} : { signal }).catch(() => {});
-      if (this.#live.has(executionId) || (await store?.size(sessionId)) !== before) return;
-    }
-  }
-
   /**
    * Sees to it that an execution that was cut off has an end. `paused`: it waits for an approval, and needs none; `held`: somebody
    * runs it.
    */
   async #settle(id: ExecutionId): Promise<'ended' | 'paused' | 'held'> {
     try {
-      const settled = await this.#exclusively(id, async (session, history) => {
+      const settled = await this.exclusively(id, async (session, history) => {
         if (history.finished !== undefined) return 'ended';
-        if (history.approvals.length > 0) return 'paused';
+        if (history.state(false) === 'paused') return 'paused';
+        if (Date.now() - (history.decidedAt ?? 0) < GO_ON_MS) return 'held';
         await session.append(interruptedEvent(id, cutOff(), history.output));
         return 'ended';
       });
@@ -290,19 +215,6 @@ export class Executions {
       if (isWorkcellError(error) && error.code === 'busy') return 'held';
       throw error;
     }
-  }
-
-  /** Decides about an execution that nobody runs; undefined when this process runs it. Throws `not_found`, and `busy` when another one does. */
-  async #exclusively<T>(
-    id: ExecutionId,
-    work: (session: SessionLog, history: ExecutionHistory) => Promise<T>,
-  ): Promise<T | undefined> {
-    return await this.#turns.take(id, async () => {
-      if (this.#live.has(id)) return undefined;
-      const located = await this.#locate(id);
-      await using session = await this.#openSession(located);
-      return await work(session, await readHistory(located.owner, await eventsOf(located)));
-    });
   }
 
   async #result(id: ExecutionId, begun: Begun): Promise<RecordedResult> {
@@ -315,61 +227,6 @@ export class Executions {
     if (last !== undefined) return last;
     throw new WorkcellError('internal', `The execution "${id}" was told to its end, and had none`);
   }
-
-  /** Throws `storage_failed` when it might be in a session that cannot be read: it must not run twice. */
-  async #find(id: ExecutionId): Promise<ExecutionHistory | undefined> {
-    const store = await this.#sessions();
-    const place = await store?.locate(id);
-    if (place !== undefined) return await this.recorded(id);
-    const unreadable = (await store?.unregistered()) ?? [];
-    if (unreadable.length === 0) return undefined;
-    throw new WorkcellError(
-      'storage_failed',
-      `Cannot tell whether the execution "${id}" is known, since these sessions cannot be read: ${unreadable.join(', ')}; delete them, or leave the id out`,
-    );
-  }
-
-  /** Where it is recorded. Throws `not_found`, and `history_gone` when its session was deleted. */
-  async #locate(id: ExecutionId): Promise<Located> {
-    const store = await this.#sessions();
-    const place = await store?.locate(id);
-    if (place === 'gone') throw gone(id);
-    if (store !== undefined && place !== undefined)
-      return { store, owner: this.#ownerIn(place.session, id), start: place.start };
-    const unreadable = (await store?.unregistered()) ?? [];
-    const but = unreadable.length === 0 ? '' : `; these sessions cannot be read: ${unreadable.join(', ')}`;
-    throw new WorkcellError(
-      'not_found',
-      `No session of customer "${this.#customer}" has the execution "${id}"${but}; see \`workcell session list\``,
-    );
-  }
-
-  #ownerIn(sessionId: SessionId, executionId: ExecutionId): HistoryOwner {
-    return { customer: this.#customer, sessionId, executionId };
-  }
-
-  async #openSession({ store, owner }: Located): Promise<SessionLog> {
-    try {
-      return await store.open(owner.sessionId);
-    } catch (error) {
-      if (isWorkcellError(error) && error.code === 'not_found') throw gone(owner.executionId);
-      throw error;
-    }
-  }
-}
-
-interface Located {
-  readonly store: SessionStore;
-  readonly owner: HistoryOwner;
-  /** The byte of the log at which it starts. */
-  readonly start: number;
-}
-
-/** Its events that are on disk. */
-async function eventsOf({ store, owner, start }: Located): Promise<AsyncIterable<StoredEvent>> {
-  const reader = await store.findReader(owner.sessionId);
-  if (reader !== undefined) return reader.execution(owner.executionId, start);
-  throw gone(owner.executionId);
 }
 
 async function placeOf(begun: Begun): Promise<{ readonly id: ExecutionId; readonly sessionId: SessionId }> {
@@ -397,8 +254,4 @@ function summarize(history: ExecutionHistory, isHeld: boolean): ExecutionSummary
 
 function cutOff(): WorkcellError {
   return new WorkcellError('sandbox_lost', 'The process that ran the execution has ended; resume it to run it again');
-}
-
-function gone(id: ExecutionId): WorkcellError {
-  return new WorkcellError('history_gone', `The session with the execution "${id}" was deleted`);
 }

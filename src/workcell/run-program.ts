@@ -1,6 +1,7 @@
 import { Broker } from '../broker/broker.ts';
 import type { Replay } from '../broker/replay.ts';
 import type { ExecutionResult, ProgramError, SandboxInfo } from '../core/execution.ts';
+import { type LoweredLimits, lowerLimits } from '../core/limits.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { ToolFailure } from '../core/tool-error.ts';
 import type { ProgramRun } from '../executor/program-executor.ts';
@@ -13,6 +14,7 @@ import { LearnedResults } from './learned-results.ts';
 import type { LiveExecution } from './live-execution.ts';
 import { type ExecutionOrigin, ObservedExecution } from './observed-execution.ts';
 import type { PreparedProgram } from './prepare-program.ts';
+import type { SessionOfProgram } from './session-of-program.ts';
 import type { Stopwatch } from './stopwatch.ts';
 
 /** A program that only has to be run. */
@@ -21,10 +23,12 @@ export interface RunnableProgram {
   /** What it may call. */
   readonly tools: readonly ToolDescriptor[];
   readonly build: PreparedProgram['build'];
+  readonly session: SessionOfProgram;
   /** Answers what it has done before. */
   readonly replay?: Replay | undefined;
   /** Milliseconds of running; default that of the configuration. */
   readonly timeoutMs: number | undefined;
+  readonly limits: LoweredLimits | undefined;
   readonly origin?: ExecutionOrigin | undefined;
   /** Runs since the program was asked for. */
   readonly watch: Stopwatch;
@@ -47,9 +51,11 @@ export async function runProgram(
   { live, log, workspace, context }: RunsIn,
 ): Promise<ExecutionResult> {
   const { config, catalog, hub } = context;
-  const { facts, tools, build, replay, watch, selectMs, generateMs } = program;
+  const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
+  const limits = lowerLimits(config.limits, program.limits);
   const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
+  const gate = context.approvals.openGate(live, facts.sessionId, log);
   let sandbox: SandboxInfo | null = null;
   try {
     if (!build.ok) {
@@ -63,27 +69,32 @@ export async function runProgram(
     const learned = new LearnedResults(catalog);
     await using broker = new Broker({
       tools,
-      limits: config.limits,
+      limits,
       hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
       customer: workspace.customer,
       runId: id,
       isKeyed: (server) => config.mcpServers[server]?.idempotencyKey === true,
       replay,
       refusal: (tool) => catalog.refusal(tool),
+      approve: (call, ended) => gate.pass(call, ended),
       ...log.brokerHooks,
     });
     const signals = [log.failed, replay?.diverged, live.signal].filter((signal) => signal !== undefined);
-    const run = await executor.execute({
+    gate.attach(() => broker.openCalls);
+    const running = executor.execute({
       customer: workspace.customer,
       mounts: customerMounts(workspace, config),
+      hold: () => workspace.tenure.share(),
       program: {
         id,
         ...build.runs,
-        outputBytes: config.limits.outputBytes,
-        valueBytes: config.limits.valueBytes,
+        outputBytes: limits.outputBytes,
+        valueBytes: limits.valueBytes,
+        session: session.told,
       },
-      timeoutMs: program.timeoutMs ?? config.limits.timeoutMs,
-      signal: AbortSignal.any(signals),
+      timeoutMs: program.timeoutMs ?? limits.timeoutMs,
+      signal: AbortSignal.any([...signals, gate.parked]),
+      onDeadline: (deadline) => gate.follow(deadline),
       onSandbox: (info) => {
         sandbox = info;
       },
@@ -96,8 +107,15 @@ export async function runProgram(
         onOutput: (stream, text) => log.output(stream, text),
         onCall: ({ server, tool, input, signal }) =>
           broker.call({ server, tool, arguments: input }, AbortSignal.any([signal, ...signals])),
+        onCheckpoint: ({ step, context }) => session.setCheckpoint(step, context),
       },
     });
+    const run = await running.catch((error) => {
+      gate.leaveOpen();
+      throw error;
+    });
+    if (run.status === 'killed' && !signals.some(({ aborted }) => aborted)) gate.leaveOpen();
+    gate.assertNoneLeft();
     const divergence = replay?.end(run.status);
     // The calls that the program left open belong to its result, and into the log before its end.
     await broker.close();
@@ -116,7 +134,10 @@ export async function runProgram(
     return result;
   } catch (error) {
     observed.failed(error);
+    gate.assertNoneLeft(error);
     throw await log.interrupt(error);
+  } finally {
+    gate.close();
   }
 }
 

@@ -3,7 +3,7 @@ import { claimant, claimName } from '../util/file-lock.ts';
 import type { GatedFiles } from '../util/gated-files.ts';
 
 /** Beside `files`, on the same file system, out of the guests' sight. */
-const STAGING = '.staging';
+export const STAGING = '.staging';
 
 /**
  * Gives `work` a folder of its own in the tree of a workspace, and removes it with what is left in it. What processes that

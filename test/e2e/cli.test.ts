@@ -393,6 +393,13 @@ describe('workcell mcp install', () => {
     },
   );
 
+  it('prints an entry for a server that runs, without a key', async () => {
+    const args = ['claude-code', '--url', 'http://h:5', '--customer', 'acme', '--tools', 'both'];
+    const { stdout, stderr } = await workcell(['mcp', 'install', ...args]);
+    expect(JSON.parse(stdout).mcpServers.workcell).toMatchObject({ url: 'http://h:5/customers/acme/mcp?tools=both' });
+    expect(stderr).toContain('set WORKCELL_API_KEY to it where claude-code is started');
+  });
+
   it('does not print and write at once', async () => {
     const both = await workcell(['mcp', 'install', 'cursor', '--print', '--write']);
     expect(both).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('cannot be used with') });

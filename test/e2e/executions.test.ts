@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ExecutionResult, HistoryEvent } from '../../src/core/execution.ts';
 import type { Customer } from '../../src/workcell/customer.ts';
-import type { WatchOptions } from '../../src/workcell/executions.ts';
+import type { WatchOptions } from '../../src/workcell/watch-execution.ts';
 import { type Cell, openCell } from '../support/cell.ts';
 import { doubleServer } from '../support/mcp-servers.ts';
 import { eventually } from '../support/processes.ts';

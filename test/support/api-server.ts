@@ -25,6 +25,8 @@ export interface ApiServer extends AsyncDisposable {
   readonly store: KeyStore;
   /** Of an administrator. */
   readonly key: string;
+  /** `GET /customers/:customer`, …: all that it answers. */
+  readonly routes: readonly string[];
   call(method: string, path: string, options?: ApiCall): Promise<ApiAnswer>;
 }
 
@@ -67,6 +69,7 @@ export async function openApiServer({ driver: wanted, mcp, ...options }: ApiServ
   const driver = stack.use(wanted === 'quiet' ? quietDriver() : await createDriver(settings, { budget }));
   const readiness = new Readiness({ driver, folder: settings.paths.workspaces, isDraining: () => cell.isDraining });
   const store = openKeyStore(settings);
+  let tree = '';
   const server = stack.use(
     await serveSandboxes(settings, driver, {
       ...{ host: '127.0.0.1', port: 0, hosts: [], keys: [key, store], budget },
@@ -74,6 +77,9 @@ export async function openApiServer({ driver: wanted, mcp, ...options }: ApiServ
       routes: async (app) => {
         await app.register(httpApi({ cell, readiness }, '0.0.0'));
         await app.register(mcpRoutes({ cell, version: '0.0.0', onProblem: () => {}, ...mcp }));
+        app.addHook('onReady', async () => {
+          tree = app.printRoutes({ commonPrefix: false });
+        });
       },
       metrics: cell.metrics,
     }),
@@ -87,9 +93,22 @@ export async function openApiServer({ driver: wanted, mcp, ...options }: ApiServ
     cell,
     store,
     key: key.reveal(),
+    routes: routesOf(tree),
     call: (method, path, call) => callApi(`${server.url}${path}`, method, { key: key.reveal(), ...call }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Reads the tree that fastify draws: four characters for each level, then a part of the path and its methods. */
+function routesOf(tree: string): readonly string[] {
+  const parts: string[] = [];
+  return tree.split('\n').flatMap((line) => {
+    const [, indent = '', part = '', methods = ''] = /^((?:[│ ] {3})*)[├└]── (\S+)(?: \((.*)\))?$/.exec(line) ?? [];
+    if (part === '') return [];
+    parts.splice(indent.length / 4, Number.POSITIVE_INFINITY, part);
+    const path = parts.join('');
+    return methods === '' ? [] : methods.split(', ').map((method) => `${method} ${path}`);
+  });
 }
 
 /** One request, and its whole answer. */

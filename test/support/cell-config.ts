@@ -14,6 +14,9 @@ export interface CellOptions {
   >;
   readonly workspace?: Readonly<Record<string, string | number>>;
   readonly sessions?: Readonly<Record<string, string | readonly string[]>>;
+  readonly server?: Readonly<Record<string, string | number>>;
+  readonly quotas?: Readonly<Record<string, unknown>>;
+  readonly approvals?: Readonly<Record<string, string>>;
   /** Default: the user's cache may hold a model or not, so tools are found by their words alone. */
   readonly embeddings?: Readonly<Record<string, string | boolean>>;
 }
@@ -24,25 +27,16 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
   for (const name of ['workspaces', 'servers', 'skills']) await mkdir(join(folder, name));
   await cp(join(ROOT, 'servers/calculator'), join(servers, 'calculator'), { recursive: true });
   await cp(join(ROOT, 'servers/runtime.ts'), join(servers, 'runtime.ts'));
-  const {
-    mcpServers = {},
-    limits = {},
-    sandbox = {},
-    workspace = {},
-    sessions = {},
-    embeddings = { mode: 'off' },
-  } = options;
-  const entries = Object.entries(mcpServers).map(([name, { command, args, cwd, env, excludeTools }]) => {
+  const { mcpServers = {}, embeddings = { mode: 'off' }, ...sections } = options;
+  const entries = Object.entries(mcpServers).map(([name, entry]) => {
+    const { command, args, cwd, env, excludeTools, requireApproval, idempotencyKey = false } = entry;
     const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
-    return [name, { command, args, cwd, env: revealed, ...(excludeTools === undefined ? {} : { excludeTools }) }];
+    return [name, { command, args, cwd, env: revealed, idempotencyKey, excludeTools, requireApproval }];
   });
   const config = {
     paths: { workspaces: './workspaces', servers: './servers', skills: './skills' },
     mcpServers: Object.fromEntries(entries),
-    sandbox,
-    workspace,
-    sessions,
-    limits,
+    ...sections,
     selector: { embeddings },
     log: { level: 'silent' },
   };

@@ -11,8 +11,7 @@ import { ToolCalls } from './tool-calls.ts';
 
 const channel = new Socket({ fd: 3 });
 const calls = new ToolCalls({
-  send: (call, server, tool, input) => channel.write(encodeLine({ t: 'call', run: '', call, server, tool, input })),
-  cancel: (call) => channel.write(encodeLine({ t: 'cancel', run: '', call })),
+  send: (frame) => channel.write(encodeLine({ ...frame, run: '' })),
   // Only an open call keeps the process alive, so that a program ends when nothing is left to do, as with `node file`.
   onPending: (pending) => (pending ? channel.ref() : channel.unref()),
 });
@@ -31,6 +30,7 @@ channel.on('data', (text: string) => {
     if (frame['t'] === 'answer') calls.answer(frame);
     else if (frame['t'] === 'run' && !started) {
       if (frame['env'] !== undefined) setEnvironment(frame['env'] as Record<string, string>);
+      calls.session = frame['session'];
       void run(String(frame['code']), Number(frame['valueBytes']));
     }
   }

@@ -139,9 +139,18 @@ class Calls:
 
     def call(self, server, tool, arguments):
         """The answer's frame: `ok` and `value`, or `error`. Blocks until it is there."""
+        text = to_json({} if arguments is None else arguments, "The input of %s.%s" % (server, tool), "input")
+        return self._ask({"t": "call", "server": server, "tool": tool}, "input", text)
+
+    def checkpoint(self, step, context):
+        """As `call`, for what the session is to keep."""
+        to_json(step, "The step of a checkpoint", "step")
+        text = to_json(context, "The context of a checkpoint", "context")
+        return self._ask({"t": "checkpoint", "step": step}, "context", text)
+
+    def _ask(self, frame, name, text):
         if os.getpid() != self._process:
             raise RuntimeError("Tools can be called in the program's own process only, and not in one that it has forked")
-        text = to_json({} if arguments is None else arguments, "The input of %s.%s" % (server, tool), "input")
         answered = _thread.allocate_lock()
         answered.acquire()
         waiting = [answered, None]
@@ -151,8 +160,7 @@ class Calls:
             self._waiting[number] = waiting
             if number == 1:
                 _thread.start_new_thread(self._listen, ())
-        head = json.dumps({"t": "call", "run": "", "call": number, "server": server, "tool": tool})
-        send('%s,"input":%s}' % (head[:-1], text))
+        send('%s,"run":"","call":%d,"%s":%s}' % (json.dumps(frame)[:-1], number, name, text))
         answered.acquire()
         return waiting[1]
 
@@ -171,6 +179,13 @@ class Calls:
 calls = Calls()
 # What `servers/runtime.py` imports from `_workcell`.
 call = calls.call
+checkpoint = calls.checkpoint
+told = {}
+
+
+def session():
+    """What the program is told of its session."""
+    return {name: told.get(name) for name in ("id", "attempt", "checkpoint", "history")}
 
 
 # Modules
@@ -464,6 +479,7 @@ def main():
     frame = calls.receive()
     if frame is None:
         os._exit(0)
+    told.update(frame.get("session") or {})
     sys.meta_path.insert(0, Modules(frame["modules"]))
     # A file of the workspace is importable, and never hides a module of the standard library.
     at = next((index for index, path in enumerate(sys.path) if path.endswith("-packages")), len(sys.path))

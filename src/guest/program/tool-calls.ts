@@ -1,3 +1,5 @@
+import type { RunnerFrame } from '../../protocol/runner-frames.ts';
+
 interface ToolErrorData {
   readonly server: string;
   readonly tool: string;
@@ -26,10 +28,11 @@ class ToolError extends Error {
   }
 }
 
+type Outgoing = WithoutRun<Extract<RunnerFrame, { readonly t: 'call' | 'checkpoint' | 'cancel' }>>;
+type WithoutRun<Frame> = Frame extends unknown ? Omit<Frame, 'run'> : never;
+
 interface ToolCallsOptions {
-  readonly send: (call: number, server: string, tool: string, input: unknown) => void;
-  /** Tells the host that nobody waits for the call any more. */
-  readonly cancel: (call: number) => void;
+  readonly send: (frame: Outgoing) => void;
   readonly onPending: (pending: boolean) => void;
 }
 
@@ -48,14 +51,24 @@ interface Waiting {
 
 /** The guest's end of tool calls; installs what `servers/runtime.ts` looks for. */
 export class ToolCalls {
+  /** What the program is told of its session. */
+  session: unknown;
   readonly #options: ToolCallsOptions;
   readonly #waiting = new Map<number, Waiting>();
   #last = 0;
 
   constructor(options: ToolCallsOptions) {
     this.#options = options;
-    const runtime = Object.freeze({ callTool: this.#call.bind(this), ToolError });
-    Object.defineProperty(globalThis, Symbol.for('workcell.runtime'), { value: runtime });
+    const session = () => this.session;
+    const runtime = {
+      callTool: this.#call.bind(this),
+      checkpoint: this.#checkpoint.bind(this),
+      ToolError,
+      get session() {
+        return session();
+      },
+    };
+    Object.defineProperty(globalThis, Symbol.for('workcell.runtime'), { value: Object.freeze(runtime) });
   }
 
   answer(frame: Record<string, unknown>): void {
@@ -67,22 +80,39 @@ export class ToolCalls {
   }
 
   #call(server: string, tool: string, input: unknown, options: CallOptions = {}): Promise<unknown> {
-    const { signal } = options;
+    return this.#ask({ server, tool }, options, (call) => ({ t: 'call', call, server, tool, input: input ?? {} }));
+  }
+
+  async #checkpoint(step: unknown, context: unknown = null): Promise<void> {
+    await this.#ask({ server: 'runtime', tool: 'checkpoint' }, {}, (call) => ({
+      t: 'checkpoint',
+      call,
+      step,
+      context,
+    }));
+  }
+
+  #ask(
+    asked: { readonly server: string; readonly tool: string },
+    { signal }: CallOptions,
+    frame: (call: number) => Outgoing,
+  ): Promise<unknown> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     // Made here and not when the answer comes, because only here the stack shows the line that made the call.
-    const error = new ToolError({ server, tool, code: '', message: '' });
+    const error = new ToolError({ ...asked, code: '', message: '' });
     return new Promise((resolve, reject) => {
       this.#last += 1;
       const call = this.#last;
+      // First, because what is not JSON throws here, and nobody must wait for it then.
+      this.#options.send(frame(call));
       const onAbort = () => {
         this.#take(call)?.reject(signal?.reason);
-        this.#options.cancel(call);
+        this.#options.send({ t: 'cancel', call });
       };
       const settle = () => signal?.removeEventListener('abort', onAbort);
       this.#waiting.set(call, { error, resolve, reject, settle });
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#options.onPending(true);
-      this.#options.send(call, server, tool, input ?? {});
     });
   }
 

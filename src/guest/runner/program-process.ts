@@ -24,7 +24,9 @@ export interface ProgramProcessOptions {
 export type ProgramEnvironment = Readonly<Record<string, string | undefined>>;
 
 type RunFrame = Extract<HostFrame, { t: 'run' }>;
-type CallFrame = Extract<RunnerFrame, { t: 'call' | 'cancel' }>;
+type CallFrame = Extract<RunnerFrame, { t: 'call' | 'checkpoint' | 'cancel' }>;
+
+const CALLS: ReadonlySet<unknown> = new Set<CallFrame['t']>(['call', 'checkpoint', 'cancel']);
 type Emit = (frame: RunnerFrame) => void;
 
 /** Variables that the loader, the C library or node look at only once. */
@@ -175,7 +177,7 @@ export class ProgramProcess {
         for (const frame of lines.push(text)) {
           if (frame['t'] === 'waiting') this.#waits.resolve();
           else if (frame['t'] === 'end') this.#finish(frame['end'] as ProgramEnd);
-          else if (frame['t'] === 'call' || frame['t'] === 'cancel') this.#onCall(frame as unknown as CallFrame);
+          else if (CALLS.has(frame['t'])) this.#onCall(frame as unknown as CallFrame);
         }
       } catch {
         // Only the program itself can write nonsense here; it has ended its own run.

@@ -34,19 +34,21 @@ export function takePage<Item>(
   keyOf: (item: Item) => string,
   order: 'ascending' | 'descending' = 'ascending',
 ): Page<Item> {
-  const after = cursor === undefined ? undefined : decode(cursor);
+  const after = cursor === undefined ? undefined : decodeCursor(cursor);
   const isLater = (key: string, than: string) => (order === 'ascending' ? key > than : key < than);
   const rest = after === undefined ? all : all.filter((item) => isLater(keyOf(item), after));
   const items = rest.slice(0, limit);
   const last = items.at(-1);
-  return { items, nextCursor: last !== undefined && rest.length > items.length ? encode(keyOf(last)) : null };
+  return { items, nextCursor: last !== undefined && rest.length > items.length ? encodeCursor(keyOf(last)) : null };
 }
 
-function encode(key: string): string {
+/** What a client gets, and only gives back, in the place of the key of a page's last entry. */
+export function encodeCursor(key: string): string {
   return Buffer.from(JSON.stringify([key])).toString('base64url');
 }
 
-function decode(cursor: string): string {
+/** Throws `invalid_argument` for a cursor of somebody else. */
+export function decodeCursor(cursor: string): string {
   try {
     const [key] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as readonly unknown[];
     if (typeof key === 'string') return key;

@@ -81,6 +81,7 @@ describe('without a file', () => {
         embeddings: { mode: 'auto', offline: false, modelPath: undefined },
       },
       limits: DEFAULT_LIMITS,
+      approvals: { holdMs: 300_000, expireMs: 604_800_000 },
       log: { level: 'warn' },
     });
   });
@@ -178,7 +179,7 @@ describe('MCP servers', () => {
     );
     const servers: Readonly<Record<string, UpstreamServer>> = (await load()).config.mcpServers;
     const common = { kind: 'stdio', args: [], env: {}, cwd: folder.path, timeoutMs: 60_000 };
-    const policy = { perCustomer: false, quarantine: false };
+    const policy = { perCustomer: false, quarantine: false, requireApproval: 'never' };
     expect(servers).toEqual({
       a: { ...common, ...policy, command: join(bin, 'installed') },
       b: { ...common, ...policy, command: 'elsewhere', args: ['x'], cwd: join(folder.path, 'sub'), timeoutMs: 5_000 },
@@ -188,9 +189,15 @@ describe('MCP servers', () => {
 
   it('have a policy for their tools', async () => {
     await write(
-      'mcpServers:\n  a:\n    command: x\n    allowedTools: ["get_*"]\n    excludeTools: [get_b]\n    perCustomer: true\n    quarantine: true\n',
+      'mcpServers:\n  a:\n    command: x\n    allowedTools: ["get_*"]\n    excludeTools: [get_b]\n    perCustomer: true\n    quarantine: true\n    requireApproval: [delete_*]\n',
     );
-    const policy = { allowedTools: ['get_*'], excludeTools: ['get_b'], perCustomer: true, quarantine: true };
+    const policy = {
+      allowedTools: ['get_*'],
+      excludeTools: ['get_b'],
+      perCustomer: true,
+      quarantine: true,
+      requireApproval: ['delete_*'],
+    };
     expect((await load()).config.mcpServers['a']).toMatchObject(policy);
   });
 
@@ -312,6 +319,8 @@ describe('strictness', () => {
     ['tools: { observed: maybe }', 'must be true or false'],
     ['selector: { threshold: 1.1 }', 'must be a number from 0 to 1'],
     ['limits: { value: -1M }', 'is not a size'],
+    ['mcpServers: { a: { command: x, requireApproval: sometimes } }', 'must be never, always, or a list of tools'],
+    ['mcpServers: { a: { command: x, requireApproval: [""] } }', 'must be never, always, or a list of tools'],
     ['limits: { toolCalls: "" }', 'must be text or a number, and not empty'],
     ['log: { level: }', 'must be one of'],
     ['- a\n- b', 'must hold keys and values'],

@@ -16,7 +16,7 @@ beforeEach(async () => {
 afterEach(() => folder[Symbol.asyncDispose]());
 
 const open = (timeoutMs = 1): FailureMemory => {
-  const common = { perCustomer: false, quarantine: false, idempotencyKey: false };
+  const common = { perCustomer: false, quarantine: false, requireApproval: 'never' as const, idempotencyKey: false };
   const policy = { allowedTools: undefined, excludeTools: undefined, ...common };
   const server = { ...doubleServer({}, { timeoutMs }), ...policy };
   return new FailureMemory({ path: join(folder.path, 'failures.json'), servers: { a: server }, now: () => now });

@@ -6,7 +6,6 @@ import { WorkcellError } from '../../../src/core/errors.ts';
 import { parseCustomerId } from '../../../src/core/ids.ts';
 import { tarEnd, tarFile } from '../../../src/util/tar-writer.ts';
 import { CustomerFiles } from '../../../src/workcell/customer-files.ts';
-import { shareWorkspace, takeWorkspace } from '../../../src/workspaces/share-workspace.ts';
 import { WorkspaceStore } from '../../../src/workspaces/workspace-store.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
@@ -21,8 +20,8 @@ async function makeFiles({ room = 1_000_000 }: { readonly room?: number } = {}) 
   const files = new CustomerFiles({
     open: async () => {
       const workspace = await store.open(customer);
-      const lock = await shareWorkspace(workspace);
-      return { ...workspace, [Symbol.asyncDispose]: () => lock.release() };
+      const share = await workspace.tenure.share();
+      return { ...workspace, [Symbol.asyncDispose]: async () => share[Symbol.asyncDispose]() };
     },
     find: () => store.find(customer),
     admit: async (bytes) => {
@@ -185,7 +184,7 @@ describe('CustomerFiles', () => {
     const { files, open } = await makeFiles();
     await files.write('a', 'a');
     const workspace = await open();
-    await using _lock = await takeWorkspace(workspace);
+    await using _lock = await workspace.tenure.take();
     await expect(files.write('a', 'b')).rejects.toMatchObject({ code: 'busy' });
     expect(await read(files, 'a')).toBe('a');
   });

@@ -23,6 +23,7 @@ describe('WorkspaceStore.open()', () => {
       filesPath: join(root, 'acme/files'),
       sessionsPath: join(root, 'acme/sessions'),
       usagePath: join(root, 'acme/usage.json'),
+      cpuPath: join(root, 'acme/cpu.json'),
       skillsPath: join(root, 'acme/skills'),
     });
     expect(await readdir(root)).toEqual(['acme']);

@@ -15,14 +15,14 @@ interface Message {
     readonly clientInfo?: unknown;
     readonly protocolVersion?: string;
     readonly uri?: string;
-    readonly _meta?: { readonly progressToken?: unknown };
+    readonly _meta?: { readonly progressToken?: unknown; readonly [key: string]: unknown };
   };
 }
 
 const spec = JSON.parse(process.argv[2] ?? '{}') as DoubleSpec;
 let clientInfo: unknown;
 let isDeaf = false;
-let progressToken: unknown;
+let meta: Readonly<Record<string, unknown>> = {};
 
 const TOOLS: Readonly<Record<string, (args: Args) => Reply>> = {
   die: () => {
@@ -45,7 +45,12 @@ const TOOLS: Readonly<Record<string, (args: Args) => Reply>> = {
   },
   progress: ({ steps, text }) => {
     for (let step = 1; step <= Number(steps); step++) {
-      notify('notifications/progress', { progressToken, progress: step, total: steps, message: text });
+      notify('notifications/progress', {
+        progressToken: meta['progressToken'],
+        progress: step,
+        total: steps,
+        message: text,
+      });
     }
     return structured({ steps });
   },
@@ -61,6 +66,8 @@ const TOOLS: Readonly<Record<string, (args: Args) => Reply>> = {
   refuse: ({ text }) => ({ error: { code: -32602, message: `MCP error -32602: ${text}` } }),
   answer: ({ result }) => ({ result }),
   flood: ({ bytes }) => ({ result: { content: [{ type: 'text', text: 'x'.repeat(Number(bytes)) }] } }),
+  /** What came beside the arguments. */
+  meta: () => structured(meta),
   client_info: () => structured(clientInfo),
   environment: () => structured(process.env),
 };
@@ -109,7 +116,7 @@ function handle({ method, params = {} }: Message): Reply {
   }
   if (method !== 'tools/call') return { error: { code: -32601, message: 'Method not found' } };
   const { name = '', arguments: args = {} } = params;
-  progressToken = params._meta?.progressToken;
+  meta = params._meta ?? {};
   const tool = Object.hasOwn(TOOLS, name) ? TOOLS[name] : undefined;
   return tool === undefined ? structured({ name, arguments: args }) : tool(args);
 }

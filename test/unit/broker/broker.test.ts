@@ -322,3 +322,57 @@ function cyclic(): object {
   self.self = self;
   return self;
 }
+
+describe('approval', () => {
+  it('is asked for when every other check has passed, with what will be sent, and before it is', async () => {
+    const asked: unknown[] = [];
+    const { broker, sent } = brokerFor({
+      approve: async ({ seq, server, tool, arguments: args }) => {
+        asked.push({ seq, server, tool, args, sent: sent.length });
+        return undefined;
+      },
+    });
+    expect(codeOf(await broker.call(request({ n: 1 }, 'other')))).toBe('not_selected');
+    expect(codeOf(await broker.call(request({ n: 'x' })))).toBe('invalid_arguments');
+    expect(codeOf(await broker.call(request(sized(1001))))).toBe('arguments_too_large');
+    for (let n = 1; n <= 3; n++) await broker.call(request({ n }));
+    expect(codeOf(await broker.call(request({ n: 4 })))).toBe('budget_exhausted');
+    expect(asked).toEqual([1, 2, 3].map((n) => ({ seq: n + 3, server: 'srv', tool: 't', args: { n }, sent: n - 1 })));
+  });
+
+  it('that is refused fails the call, and nothing is sent', async () => {
+    const { broker, sent } = brokerFor({ approve: async () => ({ code: 'rejected', message: 'no' }) });
+    expect(codeOf(await broker.call(request({ n: 1 })))).toBe('rejected');
+    expect(broker.records).toMatchObject([{ ok: false, error: { code: 'rejected', message: 'no' } }]);
+    expect(sent).toEqual([]);
+  });
+
+  it('is waited for no longer when the run is over', async () => {
+    const { broker } = brokerFor({
+      approve: (_, signal) =>
+        new Promise((resolve) => {
+          signal.addEventListener('abort', () => resolve({ code: 'cancelled', message: 'given up' }));
+        }),
+    });
+    const call = broker.call(request({ n: 1 }));
+    expect(broker.openCalls).toBe(1);
+    await broker.close();
+    expect(codeOf(await call)).toBe('cancelled');
+    expect(broker.openCalls).toBe(0);
+  });
+
+  it('that is left open by a run that was cut off leaves no record of an end', async () => {
+    const returned: unknown[] = [];
+    const { broker, sent } = brokerFor({
+      approve: (_, signal) =>
+        new Promise((resolve) => {
+          signal.addEventListener('abort', () => resolve({ code: 'cancelled', message: 'given up' }));
+        }),
+      onReturned: async (record) => returned.push(record) > 0,
+    });
+    const call = broker.call(request({ n: 1 }));
+    await broker[Symbol.asyncDispose]();
+    expect(codeOf(await call)).toBe('cancelled');
+    expect([returned, broker.records, sent]).toEqual([[], [], []]);
+  });
+});

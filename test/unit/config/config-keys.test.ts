@@ -32,12 +32,18 @@ describe('configKeys', () => {
 
 /** The files that read the key's resolved value, `section.field`, where the field may name its unit. */
 function readersOf(key: string): readonly string[] {
-  const [section, field] = key.startsWith('mcpServers.*.') ? ['server', key.slice(13)] : key.split('.');
+  const [section, field] = placeOf(key);
   const read = new RegExp(`\\b${section}\\??\\.${field}(Ms|Bytes)?\\b`);
   const destructured = new RegExp(`\\b${field}(Ms|Bytes)?\\b[^{}]*\\}\\s*=\\s*[\\w.#]*\\b${section}\\b`);
   return sources()
     .filter(({ code }) => read.test(code) || destructured.test(code))
     .map(({ path }) => path);
+}
+
+/** The quotas of a customer are one object, wherever they come from. */
+function placeOf(key: string): readonly (string | undefined)[] {
+  if (key.startsWith('quotas.')) return ['limits', key.split('.').at(-1)];
+  return key.startsWith('mcpServers.*.') ? ['server', key.slice(13)] : key.split('.');
 }
 
 function sources(): readonly { readonly path: string; readonly code: string }[] {

@@ -18,7 +18,13 @@ export const SAMPLE_EVENTS: readonly SessionEvent[] = [
     },
     planner: 'literal',
     warnings: ['the skill "a" is stale'],
-    request: { code: 'result = "hello"', tools: ['memory.create'], timeoutMs: 1000, typeCheck: true },
+    request: {
+      code: 'result = "hello"',
+      tools: ['memory.create'],
+      timeoutMs: 1000,
+      typeCheck: true,
+      limits: { toolCalls: 1 },
+    },
   },
   { type: 'tool.called', executionId: 'e1', call: 1, server: 'memory', tool: 'create', arguments: { name: 'a\nb' } },
   { type: 'tool.returned', executionId: 'e1', call: 1, ok: true, ms: 1.5, value: ['v', null, { deep: true }] },
@@ -39,6 +45,7 @@ export const SAMPLE_EVENTS: readonly SessionEvent[] = [
     server: 'bank',
     tool: 'pay',
     arguments: { cents: 100 },
+    argumentsHash: 'e3b0c442',
   },
   {
     type: 'approval.decided',

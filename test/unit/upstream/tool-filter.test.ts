@@ -33,6 +33,8 @@ describe('unmatchedPatterns', () => {
   it('tells what no tool has, once', () => {
     const filter = { allowedTools: ['read_*', 'raed_file'], excludeTools: ['raed_file', 'delete_*', 'a.b'] };
     expect(unmatchedPatterns(filter, TOOLS)).toEqual(['raed_file', 'delete_*']);
+    expect(unmatchedPatterns({ requireApproval: ['read_file', 'dlete_*'] }, TOOLS)).toEqual(['dlete_*']);
+    expect(unmatchedPatterns({ requireApproval: 'always' }, TOOLS)).toEqual([]);
     expect(unmatchedPatterns({}, TOOLS)).toEqual([]);
   });
 });

@@ -62,6 +62,42 @@ describe('Deadline', () => {
     parent[Symbol.dispose]();
   });
 
+  test('does not end while its time stands still, and has then what was left', () => {
+    const deadline = new Deadline('Work', 5_000);
+    vi.advanceTimersByTime(3_000);
+    const resume = deadline.pause();
+    vi.advanceTimersByTime(60_000);
+    expect(deadline.remainingMs).toBe(2_000);
+    resume();
+    vi.advanceTimersByTime(1_999);
+    expect(deadline.signal.aborted).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(deadline.signal.aborted).toBe(true);
+  });
+
+  test('of pauses that overlap, stands still until the last is over, and counts the end of one once', () => {
+    const deadline = new Deadline('Work', 1_000);
+    const [first, second] = [deadline.pause(), deadline.pause()];
+    first();
+    first();
+    vi.advanceTimersByTime(5_000);
+    expect(deadline.remainingMs).toBe(1_000);
+    second();
+    vi.advanceTimersByTime(1_000);
+    expect(deadline.signal.aborted).toBe(true);
+  });
+
+  test('ends during a pause when the caller leaves, and leaves no timer behind when it is disposed during one', () => {
+    const caller = new AbortController();
+    const deadline = new Deadline('Work', 1_000, { signal: caller.signal });
+    const resume = deadline.pause();
+    caller.abort();
+    expect(deadline.signal.aborted).toBe(true);
+    deadline[Symbol.dispose]();
+    resume();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   test('leaves no timer and no listener behind once it is disposed', () => {
     const caller = new AbortController();
     const deadline = new Deadline('Work', 5_000, { signal: caller.signal });

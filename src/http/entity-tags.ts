@@ -1,0 +1,25 @@
+import { WorkcellError } from '../core/errors.ts';
+
+/** A version as an entity tag. */
+export function entityTag(version: string): string {
+  return `"${version}"`;
+}
+
+/**
+ * The versions in `If-Match` and the like (RFC 9110, section 8.8.3). With `weak`, tags that are marked as weak count, too. Throws
+ * `invalid_argument` for what is no list of entity tags.
+ */
+export function versionsIn(
+  header: string | undefined,
+  { weak }: { readonly weak: boolean },
+): '*' | readonly string[] | undefined {
+  const value = header?.trim();
+  if (value === undefined || value === '*') return value;
+  const tags = value.split(',').map((tag) => /^(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"$/.exec(tag.trim()));
+  return tags.flatMap((tag) => {
+    if (tag === null)
+      throw new WorkcellError('invalid_argument', `${JSON.stringify(value)} is no list of entity tags, such as "abc"`);
+    const [, isWeak, version = ''] = tag;
+    return isWeak !== undefined && !weak ? [] : [version];
+  });
+}
