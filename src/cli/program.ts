@@ -39,7 +39,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     runCommand(done),
     customersCommand(),
     workspaceCommand(done),
-    sessionCommand(),
+    sessionCommand(done),
     skillCommand(),
     serveCommand(),
     mcpCommand(),

@@ -408,6 +408,7 @@ export class Workcell implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.#cleanup.run();
     await this.#settled();
+    for (const { executions } of this.#customers.values()) executions.close();
   }
 
   async #settled(): Promise<void> {
