@@ -3,6 +3,7 @@ import { ERRORS, type ExitCode, toWorkcellError, WorkcellError } from '../core/e
 import { packageVersion } from '../util/package-version.ts';
 import { configCommand } from './commands/config.ts';
 import { credentialCommand } from './commands/credential.ts';
+import { customersCommand } from './commands/customers.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { keyCommand } from './commands/key.ts';
 import { mcpCommand } from './commands/mcp.ts';
@@ -13,6 +14,7 @@ import { sessionCommand } from './commands/session.ts';
 import { setupCommand } from './commands/setup.ts';
 import { skillCommand } from './commands/skill.ts';
 import { toolsCommand } from './commands/tools.ts';
+import { workspaceCommand } from './commands/workspace.ts';
 import { printJson, say } from './output.ts';
 
 /** Runs the command line; gives the exit code. stdout is data, stderr is talk. */
@@ -35,6 +37,8 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     doctorCommand(done),
     toolsCommand(done),
     runCommand(done),
+    customersCommand(),
+    workspaceCommand(done),
     sessionCommand(done),
     skillCommand(),
     serveCommand(),

@@ -36,5 +36,5 @@ export const HTTP_LIMITS: HttpLimits = {
   messageBytes: 2 * MAX_FRAME_BYTES,
   messageFragments: 1024,
   requestsPerSecond: 500,
-  failedKeysPerMinute: 100,
+  failedKeysPerMinute: 600,
 };

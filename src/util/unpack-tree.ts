@@ -36,40 +36,62 @@ export async function unpackTree(
   archive: AsyncIterable<Uint8Array>,
   { limits, links = 'inside' }: UnpackOptions,
 ): Promise<Unpacked> {
-  const count = { files: 0, folders: 0, links: 0, bytes: 0 };
-  const skipped: Skipped[] = [];
-  // A folder's own mode and time are set when nothing is put into it any more.
-  const folders: Exclude<TarEntry, { type: 'file' | 'link' }>[] = [];
   await files.makeDirectory(folder);
-  for await (const entry of readTar(archive, limits)) {
-    if (entry.type === 'link' && links === 'inside' && leavesTree(entry)) {
-      if (skipped.length < MAX_SKIPPED) skipped.push({ path: entry.path, reason: 'it is a link that leads outside' });
-      continue;
-    }
-    await explain(entry.path, () => place(entry));
-  }
-  for (const entry of folders.reverse())
-    await files.setAttributes(posix.join(folder, entry.path), { ...entry, mode: entry.mode | 0o700 });
-  return { ...count, skipped };
+  const unpacking = new Unpacking(files, folder, links);
+  for await (const entry of readTar(archive, limits)) await unpacking.add(entry);
+  return await unpacking.finish();
+}
 
-  async function place(entry: TarEntry): Promise<void> {
-    const path = pathIn(folder, entry.path);
+/** Entries on their way into one folder; for archives of which parts go to different places. */
+export class Unpacking {
+  readonly #files: GatedFiles;
+  readonly #folder: string;
+  readonly #links: 'inside' | 'all';
+  readonly #count = { files: 0, folders: 0, links: 0, bytes: 0 };
+  readonly #skipped: Skipped[] = [];
+  /** A folder's own mode and time are set when nothing is put into it any more. */
+  readonly #folders: Exclude<TarEntry, { type: 'file' | 'link' }>[] = [];
+
+  constructor(files: GatedFiles, folder: string, links: 'inside' | 'all') {
+    this.#files = files;
+    this.#folder = folder;
+    this.#links = links;
+  }
+
+  async add(entry: TarEntry): Promise<void> {
+    if (entry.type !== 'link' || this.#links === 'all' || !leavesTree(entry))
+      return await explain(entry.path, () => this.#place(entry));
+    if (this.#skipped.length < MAX_SKIPPED)
+      this.#skipped.push({ path: entry.path, reason: 'it is a link that leads outside' });
+  }
+
+  /** Resolves when everything is on disk. */
+  async finish(): Promise<Unpacked> {
+    for (const entry of this.#folders.reverse())
+      await this.#files.setAttributes(pathIn(this.#folder, entry.path), { ...entry, mode: entry.mode | 0o700 });
+    await this.#files.syncAll();
+    return { ...this.#count, skipped: this.#skipped };
+  }
+
+  async #place(entry: TarEntry): Promise<void> {
+    const path = pathIn(this.#folder, entry.path);
     const { mode, modifiedAt } = entry;
     switch (entry.type) {
       case 'file':
-        count.files++;
-        count.bytes += entry.size;
-        await files.writeFile(path, entry.content, { mode, modifiedAt, check: refuseSecond });
+        this.#count.files++;
+        this.#count.bytes += entry.size;
+        await this.#files.writeFile(path, entry.content, { mode, modifiedAt, check: refuseSecond, sync: false });
         break;
       case 'folder':
-        count.folders++;
-        await files.makeDirectory(path);
-        folders.push(entry);
+        if (path === this.#folder) break;
+        this.#count.folders++;
+        await this.#files.makeDirectory(path);
+        this.#folders.push(entry);
         break;
       case 'link':
-        count.links++;
-        await files.makeLink(path, entry.target);
-        await files.setAttributes(path, { modifiedAt });
+        this.#count.links++;
+        await this.#files.makeLink(path, entry.target);
+        await this.#files.setAttributes(path, { modifiedAt });
         break;
       default:
         entry satisfies never;

@@ -22,6 +22,7 @@ import type { ToolDescriptor } from '../core/tool.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
+import type { StoredEvent } from '../sessions/events.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
 import type { PruneReport } from '../sessions/prune-sessions.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
@@ -44,6 +45,7 @@ import type { Begun, StartedExecution } from './executions.ts';
 import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
+import { readSession } from './read-session.ts';
 import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
@@ -301,6 +303,26 @@ export class Customer {
     return await this.#use((state) => pruneCustomer(state, { retentionMs, ...options }));
   }
 
+  /** Makes a session in which nothing has happened. Throws `already_exists`. */
+  async createSession(id?: string): Promise<SessionId> {
+    return await this.#use(async (state) => {
+      const { sessions } = await state.open();
+      await using session = await sessions.create(id === undefined ? undefined : parseSessionId(id));
+      return session.id;
+    });
+  }
+
+  /** All that is recorded in a session after an event; throws `not_found`. Iterating throws `storage_failed`. */
+  async readSession(id: string, { after = 0 }: { readonly after?: number } = {}): Promise<AsyncIterable<StoredEvent>> {
+    const sessionId = parseSessionId(id);
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      const events = found === undefined ? undefined : await readSession(found.sessions, sessionId, after);
+      if (events !== undefined) return events;
+      throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${sessionId}"`);
+    });
+  }
+
   /** A page of its executions, the latest first. Throws `not_found` when `before` is none of its executions. */
   async listExecutions(page: ListExecutionsOptions): Promise<ExecutionList> {
     return await this.#use(async (state) => {
@@ -381,8 +403,8 @@ export class Customer {
       return await resume(resumed, options, workspace, session, {
         ...context,
         skills: shelf,
-        executor: async () => admission.metered(await context.executor()),
         approvals,
+        executor: async () => admission.metered(await context.executor()),
       });
     });
     const started = await state.executions.started({ isNew: false, live });

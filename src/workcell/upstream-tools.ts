@@ -209,7 +209,7 @@ export class UpstreamTools implements AsyncDisposable {
 }
 
 /** What belongs to upstream servers on this host: logs, credentials, folders of customers. */
-function stateFolder(paths: Config['paths']): string {
+export function stateFolder(paths: Config['paths']): string {
   return join(paths.workspaces, '.upstream');
 }
 

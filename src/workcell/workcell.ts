@@ -23,20 +23,29 @@ import { Cleanup } from '../util/cleanup.ts';
 import { Deadline } from '../util/deadline.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { IdleMap } from '../util/idle-map.ts';
+import type { Unpacked } from '../util/unpack-tree.ts';
 import { WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { createLogger } from './create-logger.ts';
 import { Customer, type CustomerContext, type CustomerStates } from './customer.ts';
 import { type ApprovalSettings, CustomerState } from './customer-state.ts';
+import { type ExportOptions, exportCustomer } from './export-customer.ts';
+import { importCustomer } from './import-customer.ts';
 import type { LearnedResults } from './learned-results.ts';
 import { CustomerQuotas } from './quotas.ts';
-import { createExecutor, openBackend, type SandboxBackend } from './sandbox-backend.ts';
+import {
+  type InactiveCustomer,
+  inactiveCustomers,
+  type RemoveCustomerOptions,
+  removeCustomer,
+} from './remove-customer.ts';
+import { createExecutor, type KeyStore, openBackend, openKeyStore, type SandboxBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
 import { type SaveSkill, Skills } from './skills.ts';
 import type { SyncReport } from './sync-server.ts';
 import { unavailableServers } from './unavailable-servers.ts';
-import { type ServerReport, UpstreamTools } from './upstream-tools.ts';
+import { type ServerReport, stateFolder, UpstreamTools } from './upstream-tools.ts';
 
 export interface WorkcellOptions {
   /** A configuration file, or one that is loaded already. Default `config.yaml` in the current folder. */
@@ -84,6 +93,8 @@ export class Workcell implements AsyncDisposable {
   readonly loaded: LoadedConfig;
   /** What it has counted. */
   readonly metrics = new Metrics();
+  /** Who may use the server of this configuration. */
+  readonly keys: KeyStore;
   /** Those that all customers share; `save` takes the program of a customer. */
   readonly skills: Skills<SaveSkill & { readonly customer: string }>;
   readonly #log: Logger;
@@ -108,6 +119,7 @@ export class Workcell implements AsyncDisposable {
     const { config } = loaded;
     const { onProgress = () => {}, backend } = options;
     this.loaded = loaded;
+    this.keys = openKeyStore(config);
     this.#log = log;
     this.#tools = tools;
     this.#onProgress = onProgress;
@@ -181,6 +193,43 @@ export class Workcell implements AsyncDisposable {
   /** The customers who have a workspace, sorted. */
   listCustomers(): Promise<readonly CustomerId[]> {
     return this.#workspaces.list();
+  }
+
+  /** Customers whom nothing has been done for, for as long as that; looks only. */
+  async inactiveCustomers(inactiveMs: number): Promise<readonly InactiveCustomer[]> {
+    return await inactiveCustomers(this.#workspaces, inactiveMs);
+  }
+
+  /**
+   * Removes a customer: workspace with snapshots, sessions, skills and usage, its folders and logs of upstream servers, and its
+   * credentials. Its keys stay. Throws `busy` while anybody uses the workspace, and `invalid_state` when, with `inactiveMs`, it
+   * was used meanwhile.
+   */
+  async removeCustomer(id: string, options: RemoveCustomerOptions = {}): Promise<void> {
+    const customer = parseCustomerId(id);
+    await (await this.#executor)?.release(customer);
+    await removeCustomer(customer, {
+      ...options,
+      workspaces: this.#workspaces,
+      folder: stateFolder(this.loaded.config.paths),
+    });
+  }
+
+  /** A whole customer as a tar archive; see `export-customer.ts`. Throws `not_found`. */
+  async exportCustomer(id: string, options: ExportOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    const workspace = await this.#workspaces.find(parseCustomerId(id));
+    if (workspace !== undefined) return exportCustomer(workspace, options);
+    throw new WorkcellError('not_found', `There is no customer ${JSON.stringify(id)}`);
+  }
+
+  /** Makes a customer what an export of it has; see `import-customer.ts` for what it throws. */
+  async importCustomer(id: string, archive: AsyncIterable<Uint8Array>): Promise<Unpacked> {
+    const customer = parseCustomerId(id);
+    await (await this.#executor)?.release(customer);
+    const workspace = await this.#workspaces.open(customer);
+    await using _lock = await workspace.tenure.take();
+    const { maxArchiveBytes, maxArchiveFiles } = this.loaded.config.workspace;
+    return await importCustomer(workspace, archive, { bytes: maxArchiveBytes, entries: maxArchiveFiles });
   }
 
   listTools(): readonly ToolDescriptor[] {
@@ -325,9 +374,7 @@ export class Workcell implements AsyncDisposable {
   #approvalsOf(customer: CustomerId): ApprovalSettings {
     return {
       config: this.loaded.config,
-      resume: async (execution) => {
-        throw new WorkcellError('unsupported', `Execution "${execution}" cannot be run again`);
-      },
+      resume: (execution) => this.customer(customer).resumeExecution(execution, { replay: true }),
       onProblem: (error) => {
         const { code, message } = toWorkcellError(error);
         this.#log.warn({ customer, code }, `A decision on a call could not be carried out: ${message}`);

@@ -39,6 +39,13 @@ export class CustomerDisks {
     }
   }
 
+  /** Unmounts the disk of one customer, where nobody else uses it. */
+  async release(customer: CustomerId): Promise<void> {
+    const mounted = this.#mounted.get(customer);
+    this.#mounted.delete(customer);
+    await (await mounted)?.close();
+  }
+
   async close(): Promise<void> {
     const mounts = await Promise.allSettled(this.#mounted.values());
     await Promise.all(mounts.map((mount) => (mount.status === 'fulfilled' ? mount.value?.close() : undefined)));

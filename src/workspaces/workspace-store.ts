@@ -6,10 +6,11 @@ import { type CustomerId, parseCustomerId } from '../core/ids.ts';
 import type { CapacityLimits } from '../util/capacity-image.ts';
 import { Deadline } from '../util/deadline.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
-import { FileLock } from '../util/file-lock.ts';
+import { claimant, claimName, FileLock } from '../util/file-lock.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { KeyedTurns } from '../util/keyed-turns.ts';
 import { explainGateError, Pin, walk } from '../util/path-gate.ts';
+import { syncFolder } from '../util/sync-folder.ts';
 import { Turns } from '../util/turns.ts';
 import { CustomerDisks, DISK } from './customer-disks.ts';
 import { WorkspaceTenure } from './workspace-tenure.ts';
@@ -30,6 +31,8 @@ export interface Workspace {
   readonly skillsPath: string;
   readonly files: GatedFiles;
   readonly skills: GatedFiles;
+  /** What only the host sees: `sessions`, `usage.json` and its own records. */
+  readonly home: GatedFiles;
   /** Where `files` and `skills` lie, and what is on its way into them; nothing else of it is a guest's. */
   readonly tree: GatedFiles;
   readonly tenure: WorkspaceTenure;
@@ -50,6 +53,8 @@ export interface WorkspaceStoreOptions {
 const GUEST_FOLDERS = ['files', 'skills'] as const;
 const PRIVATE = 0o700;
 const CREATE_TIMEOUT_MS = 10_000;
+/** What a folder that is being removed is called. */
+const REMOVED = '.removed-';
 
 /**
  * The workspaces of all customers: `<root>/<customer>/{files,sessions,skills}`, for the host's user alone. With a capacity,
@@ -97,6 +102,24 @@ export class WorkspaceStore implements AsyncDisposable {
     return folders.flatMap((folder) => idOf(folder.name)).sort();
   }
 
+  /**
+   * Removes a customer's folder with everything in it, in one step for everybody else. The caller has the workspace alone, and
+   * nobody uses what {@link open} gave for it any more.
+   */
+  async remove(customer: CustomerId): Promise<void> {
+    await this.#guard(customer, async () => {
+      const top = new GatedFiles(this.#root);
+      for (const name of await readdir(this.#root))
+        if (name.startsWith(REMOVED) && (await claimant(name.slice(REMOVED.length))) === undefined)
+          await top.remove(name);
+      await this.#disks.release(customer);
+      const gone = `${REMOVED}${await claimName()}`;
+      await top.rename(customer, gone);
+      await top.syncFolder('');
+      await top.remove(gone);
+    });
+  }
+
   /** Unmounts the disks that nobody else uses; the workspaces that it gave must not be used any more. */
   close(): Promise<void> {
     return this.#disks.close();
@@ -113,7 +136,10 @@ export class WorkspaceStore implements AsyncDisposable {
       await using pin = await walk(await Pin.root(this.#root), names, { makeMode: PRIVATE });
       pin.assertDirectory();
     }
+    // Also those that a process made which was killed then: what is written in them is acknowledged.
+    for (const names of [['..'], [], [customer], home]) await syncFolder(join(this.#root, ...names));
     const tree = new GatedFiles(this.#root, home);
+    const own = new GatedFiles(this.#root, [customer]);
     return {
       customer,
       filesPath: join(this.#root, ...home, 'files'),
@@ -124,8 +150,9 @@ export class WorkspaceStore implements AsyncDisposable {
       skillsPath: join(this.#root, ...home, 'skills'),
       files: new GatedFiles(this.#root, [...home, 'files']),
       skills: new GatedFiles(this.#root, [...home, 'skills']),
+      home: own,
       tree,
-      tenure: new WorkspaceTenure({ customer, lockPath: join(this.#root, customer, '.use.lock'), tree }),
+      tenure: new WorkspaceTenure({ customer, lockPath: join(this.#root, customer, '.use.lock'), tree, home: own }),
       takeTurn: (path, work) => this.#fileTurns.take(`${customer}/${path}`, work),
       snapshotLockPath: join(this.#root, customer, '.snapshots.lock'),
     };

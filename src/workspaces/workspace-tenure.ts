@@ -1,6 +1,7 @@
 import type { CustomerId } from '../core/ids.ts';
 import { FileLock } from '../util/file-lock.ts';
 import type { GatedFiles } from '../util/gated-files.ts';
+import { USED } from './activity.ts';
 import { finishReplacement, isReplacing } from './replace-tree.ts';
 
 export interface WorkspaceTenureOptions {
@@ -8,6 +9,7 @@ export interface WorkspaceTenureOptions {
   /** The directory that stands for the right to use the workspace. */
   readonly lockPath: string;
   readonly tree: GatedFiles;
+  readonly home: GatedFiles;
 }
 
 /**
@@ -27,7 +29,7 @@ export class WorkspaceTenure {
     for (;;) {
       const lock = await this.#lock(true);
       try {
-        if (!(await isReplacing(tree))) return lock;
+        if (!(await isReplacing(tree))) return { [Symbol.asyncDispose]: () => this.#letGo(lock) };
       } catch (error) {
         await lock.release();
         throw error;
@@ -47,6 +49,11 @@ export class WorkspaceTenure {
       await lock.release();
       throw error;
     }
+  }
+
+  /** The last use is when it ended. */
+  async #letGo(lock: FileLock): Promise<void> {
+    await this.#options.home.writeFile(USED, '', { sync: false }).finally(() => lock.release());
   }
 
   #lock(shared: boolean): Promise<FileLock> {

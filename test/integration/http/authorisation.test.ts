@@ -50,6 +50,12 @@ const customer = (own: number, request: Request = {}): Row => ({
   ...request,
 });
 
+/** A route about keys, which those of customers are not good for unless they say so. */
+const keysOf = (own: number, request: Request = {}): Row => ({
+  expected: [...NOBODY, 403, 404, 403, own, own],
+  ...request,
+});
+
 /** `a`, as volumes want it. */
 const FILE = { 'x-msb-file-path': 'YQ' };
 
@@ -82,6 +88,12 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers/:customer/executions/:executionId': customer(404),
   'POST /customers/:customer/executions/:executionId/resume': customer(404, { body: {} }),
   'DELETE /customers/:customer/executions/:executionId': customer(404),
+  'GET /customers/:customer/approvals': customer(200),
+  // Customers do not decide on what they do.
+  'POST /customers/:customer/approvals/:approvalId': {
+    expected: [...NOBODY, 403, 404, 403, 404, 404],
+    body: { decision: 'approve' },
+  },
   'GET /customers/:customer/files': customer(200),
   'POST /customers/:customer/files': customer(200, { body: { folder: 'made' } }),
   'GET /customers/:customer/files*': customer(200),
@@ -106,6 +118,15 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers/:customer/skills/:skill': customer(404),
   'PUT /customers/:customer/skills/:skill': customer(404, { body: { execution: 'none' } }),
   'DELETE /customers/:customer/skills/:skill': customer(404),
+
+  'GET /customers/:customer/usage': customer(200),
+  'GET /customers/:customer/keys': keysOf(200),
+  'POST /customers/:customer/keys': keysOf(201, { body: { name: 'new' } }),
+  'DELETE /customers/:customer/keys/:key': keysOf(200),
+  'GET /keys': { expected: [...NOBODY, 403, 200, 403, 200, 200] },
+  'POST /keys': { expected: [...NOBODY, 403, 201, 403, 201, 201], body: { name: 'new', customer: 'ann' } },
+  'GET /keys/:key': keysOf(200),
+  'DELETE /keys/:key': keysOf(200),
 
   'POST /v1/sandboxes': organisation(200, 200, { body: 'sandbox' }),
   'GET /v1/sandboxes': organisation(200, 200),
@@ -153,7 +174,10 @@ let keys: Readonly<Record<Key, string | null>>;
 let made = 0;
 
 beforeAll(async () => {
-  api = await openApiServer({ driver: 'quiet' });
+  api = await openApiServer({
+    server: { failedKeysPerMinute: 1_000_000, requestsPerSecond: 1_000_000 },
+    driver: 'quiet',
+  });
   const { store } = api;
   const secret = async (key: Parameters<KeyStore['create']>[0], from = store) =>
     (await from.create(key)).secret.reveal();
@@ -192,7 +216,7 @@ describe('every route', () => {
         body: bodyFor(request.body),
       });
       answered.push(status);
-      if (key.startsWith('of another') && pattern.startsWith('/customers/:customer'))
+      if (status === 404 && key.startsWith('of another') && pattern.startsWith('/customers/:customer'))
         expect(body).toMatchObject({ code: 'not_found', detail: 'There is no customer "acme.ann"' });
     }
     expect(answered).toEqual(expected);
@@ -220,9 +244,14 @@ async function pathFor(pattern: string): Promise<string> {
     .replace(':server/:tool', 'calculator/add')
     .replace(':skill', 'adding')
     .replace(':executionId', 'none')
+    .replace(':approvalId', 'apr_none_1')
     .replace('files*', 'files/a/b');
   if (path.endsWith('/files/a/b'))
     await api.call('PUT', path, { body: 'x', headers: { 'content-type': 'text/plain' } });
+  if (path.endsWith('/:key')) {
+    const { key } = await api.store.create({ name: 'made', role: 'customer', customer: 'acme.ann' });
+    return path.replace(':key', key.id);
+  }
   if (path.startsWith('/v1/sandboxes/')) {
     const { id, name } = await make('/v1/sandboxes', sandboxSpec(nextName()));
     return path.replace(':id', id).replace(':name', name);

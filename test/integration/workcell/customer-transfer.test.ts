@@ -1,0 +1,134 @@
+import { mkdir, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { newSessionId } from '../../../src/core/ids.ts';
+import { SessionStore } from '../../../src/sessions/session-store.ts';
+import { CredentialStore } from '../../../src/upstream/credential-store.ts';
+import { Secret } from '../../../src/util/secret.ts';
+import { tarEnd, tarFile } from '../../../src/util/tar-writer.ts';
+import { createWorkcell } from '../../../src/workcell/workcell.ts';
+import { writeConfig } from '../../support/cell-config.ts';
+import { cli } from '../../support/cli.ts';
+import { tempFolder } from '../../support/temp-folder.ts';
+
+const DAY = 24 * 60 * 60_000;
+
+async function makeCell() {
+  const folder = await tempFolder();
+  onTestFinished(() => folder[Symbol.asyncDispose]());
+  const config = await writeConfig(folder.path);
+  const cell = await createWorkcell({ config, env: {} });
+  onTestFinished(() => cell.close());
+  return { cell, config, root: join(folder.path, 'workspaces'), folder: folder.path };
+}
+
+type Cell = Awaited<ReturnType<typeof makeCell>>['cell'];
+
+async function fill(cell: Cell, id: string): Promise<string> {
+  const customer = cell.customer(id);
+  await customer.files.write('data/a', 'a');
+  const workspace = await customer.workspace();
+  await symlink('/usr/bin/python3', join(workspace.filesPath, 'python'));
+  await workspace.skills.writeFile('greet/SKILL.md', '# greet');
+  await customer.snapshots.create();
+  const session = newSessionId();
+  await using log = await new SessionStore(workspace).create(session);
+  await log.append({ type: 'checkpoint.set', step: 'one', lastTask: null, context: { n: 1 } });
+  return session;
+}
+
+/** As if nothing had been done with the customer for so long. */
+async function age(root: string, id: string, days: number): Promise<void> {
+  const at = new Date(Date.now() - days * DAY);
+  for (const name of ['.used', 'files', 'sessions']) await utimes(join(root, id, name), at, at);
+  for (const name of await readdir(join(root, id, 'sessions'))) await utimes(join(root, id, 'sessions', name), at, at);
+}
+
+const exported = async (cell: Cell, id: string) => Buffer.concat(await Array.fromAsync(await cell.exportCustomer(id)));
+
+async function* one(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes;
+}
+
+describe('a whole customer', () => {
+  test('is exported from one place and imported at another, where its sessions open', async () => {
+    const [from, to] = [await makeCell(), await makeCell()];
+    const session = await fill(from.cell, 'acme');
+    const archive = await exported(from.cell, 'acme');
+    expect(await to.cell.importCustomer('acme', one(archive))).toMatchObject({ files: 3, links: 1 });
+    const customer = to.cell.customer('acme');
+    expect((await customer.files.list({ recursive: true })).entries.map(({ path }) => path)).toEqual([
+      'data',
+      'data/a',
+      'python',
+    ]);
+    expect(await readFile(join(to.root, 'acme/skills/greet/SKILL.md'), 'utf8')).toBe('# greet');
+    expect((await customer.session(session)).checkpoint).toMatchObject({ step: 'one', context: { n: 1 } });
+    await expect(to.cell.importCustomer('acme', one(archive))).rejects.toMatchObject({ code: 'already_exists' });
+    await expect(to.cell.importCustomer('other', one(archive))).rejects.toThrow('import it as that one');
+    await expect(to.cell.exportCustomer('nobody')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  test('an import that is refused or cut off leaves nothing, and can be repeated', async () => {
+    const [from, to] = [await makeCell(), await makeCell()];
+    await fill(from.cell, 'acme');
+    const archive = await exported(from.cell, 'acme');
+    const head = tarFile('workcell-customer.json', JSON.stringify({ format: 1, customer: 'acme' }), new Date());
+    const refused = [
+      archive.subarray(0, archive.length - 2048),
+      Buffer.concat([head, tarFile('keys.json', '{}', new Date()), tarEnd()]),
+      Buffer.concat([head, tarFile('sessions/../../x.jsonl', '', new Date()), tarEnd()]),
+      Buffer.concat([head, tarFile('files/../sessions/x', '', new Date()), tarEnd()]),
+      tarEnd(),
+    ];
+    for (const bytes of refused)
+      await expect(to.cell.importCustomer('acme', one(bytes))).rejects.toMatchObject({ code: 'invalid_argument' });
+    expect((await readdir(to.root)).filter((name) => !name.startsWith('.'))).toEqual(['acme']);
+    expect(await readdir(join(to.root, 'acme/sessions'))).toEqual([]);
+    // As a process that was killed in the middle leaves it.
+    await mkdir(join(to.root, 'acme/.importing'));
+    await writeFile(join(to.root, 'acme/sessions/half.jsonl'), '');
+    await writeFile(join(to.root, 'acme/files/half'), '');
+    await to.cell.importCustomer('acme', one(archive));
+    expect((await readdir(join(to.root, 'acme/files'))).sort()).toEqual(['data', 'python']);
+    expect(await to.cell.customer('acme').listSessions()).toHaveLength(1);
+  });
+
+  test('goes when it was inactive for long enough, with everything that is its own', async () => {
+    const { cell, root, config, folder } = await makeCell();
+    for (const id of ['old', 'new', 'used']) await fill(cell, id);
+    const credentials = new CredentialStore({ folder: join(root, '.upstream') });
+    for (const customer of ['old', 'new']) await credentials.set({ customer }, 'TOKEN', new Secret('x'));
+    await mkdir(join(root, '.upstream/customers/old/server'), { recursive: true });
+    for (const id of ['old', 'used']) await age(root, id, 100);
+    expect((await cell.inactiveCustomers(101 * DAY)).map(({ customer }) => customer)).toEqual([]);
+    const prune = (...flags: string[]) =>
+      cli(['--config', config, 'workspace', 'prune', '--inactive', '90d', '--json', ...flags], { cwd: folder });
+    const shown = await prune();
+    expect(JSON.parse(shown.stdout)).toMatchObject([
+      { customer: 'old', sessions: 1, removed: false },
+      { customer: 'used', removed: false },
+    ]);
+    expect(await readdir(root)).toContain('old');
+    const share = await (await cell.customer('used').workspace()).tenure.share();
+    const pruned = await prune('--yes', '--export', join(folder, 'backup'));
+    expect([pruned.code, JSON.parse(pruned.stdout)]).toMatchObject([
+      4,
+      [
+        { customer: 'old', removed: true },
+        { customer: 'used', removed: false, kept: 'in use' },
+      ],
+    ]);
+    await share[Symbol.asyncDispose]();
+    expect((await readdir(root)).filter((name) => !name.startsWith('.')).sort()).toEqual(['new', 'used']);
+    expect((await credentials.list()).map(({ customer }) => customer)).toEqual(['new']);
+    expect(await readdir(join(root, '.upstream/customers'))).toEqual([]);
+    const restored = await cli(
+      ['--config', config, 'workspace', 'import', join(folder, 'backup/old.tar.gz'), '--customer', 'old'],
+      { cwd: folder },
+    );
+    expect(restored.code).toBe(0);
+    expect(await readFile(join(root, 'old/files/data/a'), 'utf8')).toBe('a');
+    await expect(cell.removeCustomer('old', { inactiveMs: DAY })).rejects.toMatchObject({ code: 'invalid_state' });
+  });
+});
