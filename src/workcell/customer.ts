@@ -426,6 +426,7 @@ export class Customer {
         ...context,
         approvals,
         skills: shelf,
+        approvals,
         executor: async () => admission.metered(await context.executor()),
       });
     });
