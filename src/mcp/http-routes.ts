@@ -10,7 +10,7 @@ import type { Workcell } from '../workcell/workcell.ts';
 import { HttpSessions } from './http-sessions.ts';
 import { createMcpServer, type McpServerOptions, TOOL_MODES, type ToolMode } from './server.ts';
 
-export interface McpRoutesOptions extends Omit<McpServerOptions, 'tools'> {
+export interface McpRoutesOptions extends Omit<McpServerOptions, 'tools' | 'mayApprove'> {
   readonly cell: Pick<Workcell, 'customer'>;
 }
 
@@ -54,7 +54,8 @@ async function serve(
   const customer = options.cell.customer(id);
   // A session is good for who has opened it alone, whatever else a key may do.
   const owner = `${principal.keyId ?? ''}/${id}`;
-  const server = () => createMcpServer(customer, { ...options, tools: toolMode(request) });
+  const server = () =>
+    createMcpServer(customer, { ...options, tools: toolMode(request), mayApprove: principal.scopes.has('approve') });
   const sessionId = request.headers['mcp-session-id'];
   if (typeof sessionId === 'string') {
     await pass(request, reply, sessions.use(sessionId, owner, reply.raw));
