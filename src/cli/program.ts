@@ -3,6 +3,7 @@ import { ERRORS, type ExitCode, toWorkcellError, WorkcellError } from '../core/e
 import { packageVersion } from '../util/package-version.ts';
 import { configCommand } from './commands/config.ts';
 import { credentialCommand } from './commands/credential.ts';
+import { customersCommand } from './commands/customers.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { keyCommand } from './commands/key.ts';
 import { mcpCommand } from './commands/mcp.ts';
@@ -36,8 +37,9 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     doctorCommand(done),
     toolsCommand(done),
     runCommand(done),
+    customersCommand(),
     workspaceCommand(done),
-    sessionCommand(),
+    sessionCommand(done),
     skillCommand(),
     serveCommand(),
     mcpCommand(),

@@ -42,7 +42,7 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       maxQueued: 1000,
       queueTimeout: '1m',
       requestsPerSecond: 500,
-      failedKeysPerMinute: 100,
+      failedKeysPerMinute: 600,
     },
     tools: { observed: true },
     selector: { limit: 5, usage: true },

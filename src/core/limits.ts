@@ -17,6 +17,22 @@ export const DEFAULT_LIMITS = {
 
 export type ExecutionLimits = { readonly [Name in keyof typeof DEFAULT_LIMITS]: number };
 
+/** What one request may set lower than it is configured. */
+export type LoweredLimits = {
+  readonly [Name in 'toolCalls' | 'outputBytes' | 'valueBytes']?: number | undefined;
+};
+
+/** The lower of both, each. */
+export function lowerLimits(configured: ExecutionLimits, wanted: LoweredLimits = {}): ExecutionLimits {
+  const lower = (name: keyof LoweredLimits) => Math.min(configured[name], wanted[name] ?? configured[name]);
+  return {
+    ...configured,
+    toolCalls: lower('toolCalls'),
+    outputBytes: lower('outputBytes'),
+    valueBytes: lower('valueBytes'),
+  };
+}
+
 /** What one customer may use; undefined is as much as there is. Zero is nothing at all. */
 export interface Quotas {
   /** Executions at once. */

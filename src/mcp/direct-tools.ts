@@ -10,7 +10,7 @@ import type { ToolCallAnswer } from '../workcell/call-tool.ts';
 import type { Customer } from '../workcell/customer.ts';
 import { directNames } from './direct-names.ts';
 import { progressOf } from './progress.ts';
-import type { CallTool, ToolSource } from './tool-table.ts';
+import { type CallTool, type ToolSource, traceOf } from './tool-table.ts';
 
 /** The tools of a customer's MCP servers themselves, each with its own schemas, annotations and results. */
 export class DirectTools implements ToolSource {
@@ -34,6 +34,7 @@ export class DirectTools implements ToolSource {
         arguments: args,
         signal: extra.signal,
         onProgress: tell,
+        trace: traceOf(extra),
       });
       return resultOf(answer);
     };

@@ -6,9 +6,9 @@ import { executionAnswer, executionShape } from './execution-answer.ts';
 import { withImages } from './execution-images.ts';
 import { lookUpExecution, reportOfResult } from './execution-report.ts';
 import { progressOf } from './progress.ts';
-import type { ToolTable } from './tool-table.ts';
+import { type ToolTable, traceOf } from './tool-table.ts';
 
-const DESCRIPTION = `Run a program in a sandbox. It imports tools (import { createIssue } from 'servers/github'; in Python from servers.github import create_issue) and skills ('skills/<name>'), keeps files in /workspace, and has no network. TypeScript: await each tool call, \`return\` the value. Python: assign \`result\`. Failed tool calls throw ToolError (from 'servers/runtime') with a code. Return and print only what you need to see.`;
+const DESCRIPTION = `Run a program in a sandbox. It imports tools (import { createIssue } from 'servers/github'; in Python from servers.github import create_issue) and skills ('skills/<name>'), keeps files in /workspace, and has no network. TypeScript: await each tool call, \`return\` the value. Python: assign \`result\`. Failed tool calls throw ToolError (from 'servers/runtime') with a code. Return and print only what you need to see; a returned { type: 'image', path } is shown to you.`;
 
 /** `execute_code` and `get_execution`. */
 export function registerExecution(tools: ToolTable, customer: Customer): void {
@@ -36,7 +36,8 @@ export function registerExecution(tools: ToolTable, customer: Customer): void {
         const message = textOf(event);
         if (message !== undefined) tell({ progress: ++step, message });
       };
-      const request = { code, task, language, session, timeoutMs, typeCheck: true, signal, onEvent };
+      const trace = traceOf(extra);
+      const request = { code, task, language, session, timeoutMs, typeCheck: true, signal, trace, onEvent };
       return executionAnswer(await withImages(reportOfResult(await customer.execute(request)), customer));
     },
   );

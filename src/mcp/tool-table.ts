@@ -2,6 +2,7 @@ import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/proto
 import type { CallToolResult, ServerNotification, ServerRequest, Tool } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
+import { type TraceContext, traceContext } from '../core/trace-context.ts';
 
 /** What a call comes with: its signal, its progress token, and the way to ask or tell the client something. */
 export type CallExtra = RequestHandlerExtra<ServerRequest, ServerNotification>;
@@ -51,6 +52,12 @@ export class ToolTable implements ToolSource {
   find(name: string): CallTool | undefined {
     return this.#calls.get(name);
   }
+}
+
+/** Where a call belongs among the traces of its client: what the call itself says, else its HTTP request. */
+export function traceOf({ _meta, requestInfo }: CallExtra): TraceContext | undefined {
+  const { traceparent, tracestate } = _meta?.['traceparent'] === undefined ? (requestInfo?.headers ?? {}) : _meta;
+  return traceContext(traceparent, tracestate);
 }
 
 /** Without the dialect, which is the protocol's own: an agent reads the definitions before every task. */

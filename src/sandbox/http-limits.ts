@@ -17,6 +17,10 @@ export interface HttpLimits {
   readonly messageBytes: number;
   /** Fragments of one WebSocket message. */
   readonly messageFragments: number;
+  /** Of one key, on average; twice as many in one second. */
+  readonly requestsPerSecond: number;
+  /** Keys that are not good, from one address. */
+  readonly failedKeysPerMinute: number;
 }
 
 const KIB = 1024;
@@ -31,4 +35,6 @@ export const HTTP_LIMITS: HttpLimits = {
   connections: 4096,
   messageBytes: 2 * MAX_FRAME_BYTES,
   messageFragments: 1024,
+  requestsPerSecond: 500,
+  failedKeysPerMinute: 600,
 };

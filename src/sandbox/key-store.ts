@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
+import type { CustomerId } from '../core/ids.ts';
 import { ALL_SCOPES, DEFAULT_ORGANISATION, type Organisation, type Principal } from '../core/principal.ts';
 import { readTextIfExists, writeFileAtomic } from '../util/atomic-file.ts';
 import { Deadline } from '../util/deadline.ts';
@@ -82,10 +83,16 @@ export class KeyStore {
     return (await this.list()).filter((key) => maySeeKey(principal, key));
   }
 
-  /** As {@link revoke}, of what the principal may see and revoke (`assertMayRevoke`). Throws `forbidden`, too. */
-  async revokeFor(principal: Principal, id: string): Promise<KeyInfo> {
+  /** One that a principal may see; with `customer`, one of that customer. Throws `not_found`. */
+  async getFor(principal: Principal, id: string, customer?: CustomerId): Promise<KeyInfo> {
     const key = (await this.listFor(principal)).find((each) => each.id === id);
-    if (key === undefined) throw noSuchKey(id);
+    if (key !== undefined && (customer === undefined || key.customer === customer)) return key;
+    throw noSuchKey(id);
+  }
+
+  /** As {@link revoke}, of those that {@link getFor} gives and `assertMayRevoke` lets. Throws `forbidden`, too. */
+  async revokeFor(principal: Principal, id: string, customer?: CustomerId): Promise<KeyInfo> {
+    const key = await this.getFor(principal, id, customer);
     assertMayRevoke(principal, key);
     return await this.revoke(id);
   }

@@ -18,6 +18,7 @@ import { HTTP_LIMITS, type HttpLimits } from './http-limits.ts';
 import { KeyStore } from './key-store.ts';
 import { SandboxRegistry } from './registry.ts';
 import { guardRequests } from './request-guard.ts';
+import { RequestRates } from './request-rates.ts';
 import { accountRoutes } from './routes/account.ts';
 import { agentRoute } from './routes/agent.ts';
 import { eventRoutes } from './routes/events.ts';
@@ -64,6 +65,8 @@ export interface SandboxServerOptions {
   readonly onAnswered?: (facts: AnsweredRequest) => void;
   /** Told of what went wrong in the server itself, whose reason no client is told. */
   readonly onProblem?: (error: unknown, requestId?: string) => void;
+  /** Told of each request that was refused because there were too many: the name of the limit. */
+  readonly onLimited?: (limit: string) => void;
   /** What guests may reach at most: `example.com`, `10.0.0.0/8:5432`, `*`, … (`parseAllowList`). Default nothing. */
   readonly allow?: readonly string[];
   /**
@@ -197,7 +200,7 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
     app.addHook('onResponse', async (request, reply) => onAnswered(answeredBy(request, reply)));
   // After the WebSocket support, which closes the connection of an upgrade that is refused.
   guardRequests(app, { host, hosts, limits });
-  authenticateRequests(app, new Authenticator(keys));
+  authenticateRequests(app, new Authenticator(keys), new RequestRates({ limits, onRefused: options.onLimited }));
   // Within a plugin of its own, because the routes must come after the WebSocket support is in place.
   await app.register(async (routes) => {
     guardSandboxApi(routes);

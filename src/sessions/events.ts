@@ -64,6 +64,10 @@ const executionRequest = z.object({
   tools: z.array(z.string()).readonly().nullable(),
   timeoutMs: z.number().nullable(),
   typeCheck: z.boolean(),
+  /** Those that were to be lower than what is configured. */
+  limits: z
+    .object({ toolCalls: count.optional(), outputBytes: count.optional(), valueBytes: count.optional() })
+    .optional(),
 });
 
 const timing = z.object({

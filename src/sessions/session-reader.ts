@@ -62,9 +62,17 @@ export class SessionReader {
 
   /** All that is recorded of one execution, in order; nothing when it is not here. `start`: the byte at which it starts, if known. */
   async *execution(executionId: string, start = 0): AsyncGenerator<StoredEvent> {
-    for (const range of this.#rangesOf(executionId, start)) {
-      for await (const { event } of this.#history.lines(range)) {
-        if (event !== undefined && 'executionId' in event && event.executionId === executionId) yield event;
+    yield* this.histories([executionId], start);
+  }
+
+  /** All that is recorded of these executions, one after the other. `start`: a byte before which none of them starts. */
+  async *histories(executionIds: readonly string[], start = 0): AsyncGenerator<StoredEvent> {
+    const ranges = this.#rangesOf(new Set(executionIds), start);
+    for (const executionId of executionIds) {
+      for (const range of ranges.get(executionId) ?? []) {
+        for await (const { event } of this.#history.lines(range)) {
+          if (event !== undefined && 'executionId' in event && event.executionId === executionId) yield event;
+        }
       }
     }
   }
@@ -84,20 +92,22 @@ export class SessionReader {
     return landmark === undefined ? undefined : await this.#event(landmark);
   }
 
-  /** The parts of the log in which an execution runs, is resumed, or is decided about. */
-  #rangesOf(executionId: string, start: number): readonly HistoryRange[] {
-    const ranges: HistoryRange[] = [];
-    let from: Landmark | undefined;
+  /** The parts of the log in which each of the executions runs, is resumed, or is decided about. */
+  #rangesOf(executionIds: ReadonlySet<string>, start: number): ReadonlyMap<string, readonly HistoryRange[]> {
+    const ranges = new Map<string, HistoryRange[]>([...executionIds].map((id) => [id, []]));
+    const open = new Map<string, Landmark>();
     for (const landmark of this.#landmarks.forward(this.#landmarks.ordinalAt(start))) {
-      if (landmark.executionId !== executionId) continue;
-      const { type, end } = landmark;
-      if (type === 'execution.started' || type === 'execution.resumed') from ??= landmark;
+      const { type, executionId, end } = landmark;
+      if (!executionIds.has(executionId)) continue;
+      const from = open.get(executionId);
+      if (type === 'execution.started' || type === 'execution.resumed') open.set(executionId, from ?? landmark);
       else if (type === 'execution.finished' || from === undefined) {
-        ranges.push({ from: from ?? landmark, end });
-        from = undefined;
+        ranges.get(executionId)?.push({ from: from ?? landmark, end });
+        open.delete(executionId);
       }
     }
-    return from === undefined ? ranges : [...ranges, { from }];
+    for (const [executionId, from] of open) ranges.get(executionId)?.push({ from });
+    return ranges;
   }
 
   #ordinalBefore(execution: string | undefined): number {

@@ -167,21 +167,6 @@ export class SessionStore {
     });
   }
 
-  /** Records that a session is closed, unless it is. Throws `not_found`, and `busy` while anybody else has it open. */
-  async close(id: SessionId): Promise<void> {
-    await this.#turns.take(async () => {
-      if (this.#shared.has(id)) throw new WorkcellError('busy', `Session "${id}" is in use; try again when it is done`);
-      const file = await this.#openFile(id, 'open');
-      try {
-        const reader = await SessionReader.open(file.source);
-        const last = await reader.last('session.closed', 'session.resumed', 'execution.started');
-        if (last?.type !== 'session.closed') await file.append({ type: 'session.closed' });
-      } finally {
-        await file.close();
-      }
-    });
-  }
-
   /** How large a session is, and when it was written to. Throws `not_found`. */
   async stat(id: SessionId): Promise<SessionStats> {
     try {

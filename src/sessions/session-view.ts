@@ -38,7 +38,12 @@ export interface SessionView {
   readonly started_at: string | null;
   /** When the session was closed; null while it is open, also after it was resumed. */
   readonly ended_at: string | null;
+  /** Oldest first. */
   readonly tasks: readonly TaskView[];
+  /** How many there are, also those that are not shown. */
+  readonly task_count: number;
+  /** The task before which older ones are; null when the oldest is shown. */
+  readonly older_before: string | null;
   readonly state_files: readonly string[];
   readonly checkpoint: CheckpointView | null;
 }
@@ -49,6 +54,9 @@ export interface SessionViewOptions {
   readonly events: Iterable<StoredEvent>;
   /** Executions that are under way; without it every unfinished one counts as interrupted. */
   readonly running?: ReadonlySet<string>;
+  /** When `events` are not all there are: how many executions have started, and the last one that is left out is before which. */
+  readonly taskCount?: number;
+  readonly olderBefore?: string | null;
   /** Names of the files in the workspace's `state/`, which no event tells. */
   readonly stateFiles?: readonly string[];
 }
@@ -105,7 +113,8 @@ export function viewSession(options: SessionViewOptions): SessionView {
     }
   }
   const tasks = [...runs.values()].map((run) => viewTask(run, options.running));
-  return { ...view, tasks, state_files: options.stateFiles ?? [] };
+  const { taskCount = tasks.length, olderBefore = null } = options;
+  return { ...view, tasks, task_count: taskCount, older_before: olderBefore, state_files: options.stateFiles ?? [] };
 }
 
 interface Run {

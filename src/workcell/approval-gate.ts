@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { CheckedCall } from '../broker/broker.ts';
 import type { Config } from '../config/config.ts';
 import { type ApprovalDecision, approvalIdOf, argumentsHash } from '../core/approval.ts';
-import { messageOf, WorkcellError } from '../core/errors.ts';
+import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import type { PendingApproval } from '../core/execution.ts';
 import type { ExecutionId, SessionId } from '../core/ids.ts';
 import { toolName } from '../core/tool.ts';
@@ -167,6 +167,7 @@ export class ApprovalGate {
 
   /** Throws `paused` when calls were left that wait. `cause`: what ended the program, other than that it had waited for long enough. */
   assertNoneLeft(cause?: unknown): void {
+    if (isWorkcellError(cause) && cause.code === 'paused') throw cause;
     if (this.#left.length > 0) throw this.#pausedError(cause);
   }
 

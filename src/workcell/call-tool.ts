@@ -2,10 +2,11 @@ import { Broker } from '../broker/broker.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
-import type { ExecutionResult } from '../core/execution.ts';
+import type { ExecutionEvent, ExecutionResult } from '../core/execution.ts';
 import type { Selection } from '../core/selection.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 import type { ToolErrorData, ToolOutcome, ToolProgress } from '../core/tool-error.ts';
+import type { TraceContext } from '../core/trace-context.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { CallResult } from '../upstream/tool-result.ts';
 import type { UpstreamHub } from '../upstream/upstream-hub.ts';
@@ -21,7 +22,10 @@ export interface ToolCallRequest {
   readonly tool: string;
   readonly arguments: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal | undefined;
+  /** Told at most ten times a second. */
   readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
+  /** Told to the tool's server. */
+  readonly trace?: TraceContext | undefined;
 }
 
 /** What the tool gave: its value as programs get it, and the whole answer of its server, where that is a tool's result. */
@@ -62,7 +66,11 @@ export async function callTool(
     program: programOf(tool, request.arguments),
     warnings: [],
   };
-  const asked = { code: facts.program, tools: [toolName(tool)] };
+  const { onProgress, trace } = request;
+  const onEvent = (event: ExecutionEvent) => {
+    if (event.type === 'tool.progress') onProgress?.(event);
+  };
+  const asked = { code: facts.program, tools: [toolName(tool)], onEvent };
   const log = await ExecutionLog.start(session, facts, asked, live);
   const gate = approvals.openGate(live, session.id, log);
   try {
@@ -74,12 +82,11 @@ export async function callTool(
     await using broker = new Broker({
       tools: [tool],
       limits: config.limits,
-      hub: { callTool: (call) => recorded.callTool({ ...call, onResult }) },
+      hub: { callTool: (call) => recorded.callTool({ ...call, onResult, trace }) },
       customer: workspace.customer,
       runId: facts.id,
       approve: (call, ended) => gate.pass(call, ended),
       ...log.brokerHooks,
-      onProgress: (_call, progress) => request.onProgress?.(progress),
     });
     gate.attach(() => broker.openCalls);
     const outcome = await Promise.race([

@@ -1,4 +1,5 @@
 import { SkillStore } from '../catalog/skill-store.ts';
+import type { SessionsConfig } from '../config/config.ts';
 import { type CustomerId, newSessionId, type SessionId } from '../core/ids.ts';
 import { ApprovalFolder } from '../sessions/approval-folder.ts';
 import { SessionStore } from '../sessions/session-store.ts';
@@ -28,12 +29,14 @@ export class CustomerState {
   readonly #id: CustomerId;
   readonly #workspaces: WorkspaceStore;
   readonly #approvals: ApprovalSettings;
+  readonly #settings: SessionsConfig;
   #callSession = newSessionId();
   #calls = 0;
   #opened: Promise<CustomerFolder> | undefined;
 
-  constructor(id: CustomerId, workspaces: WorkspaceStore, approvals: ApprovalSettings) {
+  constructor(id: CustomerId, workspaces: WorkspaceStore, settings: SessionsConfig, approvals: ApprovalSettings) {
     this.#id = id;
+    this.#settings = settings;
     this.#workspaces = workspaces;
     this.#approvals = approvals;
     this.executions = new Executions({ customer: id, sessions: async () => (await this.find())?.sessions });
@@ -57,7 +60,7 @@ export class CustomerState {
   open(): Promise<CustomerFolder> {
     this.#opened ??= this.#workspaces.open(this.#id).then((workspace) => ({
       workspace,
-      sessions: new SessionStore({ ...workspace, onStored: (...stored) => this.executions.stored(...stored) }),
+      sessions: this.#newStore(workspace),
       skills: new SkillStore(workspace.skills, 'own'),
       usage: new CustomerUsage(workspace.usagePath),
       approvals: new CustomerApprovals({
@@ -70,5 +73,11 @@ export class CustomerState {
       this.#opened = undefined;
     });
     return this.#opened;
+  }
+
+  #newStore(workspace: Workspace): SessionStore {
+    const { maxSizeBytes: maxBytes, encryptionKey: current, oldKeys: old } = this.#settings;
+    const onStored = (...stored: Parameters<Executions['stored']>) => this.executions.stored(...stored);
+    return new SessionStore({ ...workspace, maxBytes, keys: { current, old }, onStored });
   }
 }

@@ -22,9 +22,12 @@ import type { ToolDescriptor } from '../core/tool.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
+import type { StoredEvent } from '../sessions/events.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
+import type { PruneReport } from '../sessions/prune-sessions.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
-import { type SessionView, viewSession } from '../sessions/session-view.ts';
+import type { SessionPage } from '../sessions/session-summary.ts';
+import type { SessionView } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import type { WorkspaceShare } from '../workspaces/workspace-tenure.ts';
@@ -32,6 +35,7 @@ import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool
 import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
 import type { QuotaUsage } from './customer-quota.ts';
+import { deleteSession, describeSessions, type PageOptions, pruneCustomer, showSession } from './customer-sessions.ts';
 import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
@@ -39,8 +43,10 @@ import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { Begun, StartedExecution } from './executions.ts';
+import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
+import { readSession } from './read-session.ts';
 import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
@@ -274,22 +280,55 @@ export class Customer {
     return await this.#use(async (state) => (await state.find())?.sessions.list() ?? []);
   }
 
-  /** What happened in a session, for people and programs. Throws `not_found`. */
-  async session(id: string): Promise<SessionView> {
+  /** The sessions with their states and sizes, the latest first. */
+  async describeSessions(page: PageOptions = {}): Promise<SessionPage> {
+    return await this.#use((state) => describeSessions(state, page));
+  }
+
+  /** What happened in a session, for people and programs; with a `limit`, its last tasks, or those before one. Throws `not_found`. */
+  async session(id: string, page: PageOptions = {}): Promise<SessionView> {
+    return await this.#use((state) => showSession(state, this.id, parseSessionId(id), page));
+  }
+
+  /**
+   * Deletes a session for good. Its executions stay known: none of them is ever run again, and asking for one throws
+   * `history_gone`. Throws `not_found`, and `busy` while anybody has it open.
+   */
+  async deleteSession(id: string): Promise<void> {
+    await this.#use((state) => deleteSession(state, this.id, parseSessionId(id)));
+  }
+
+  /** Deletes the sessions that are older than `sessions.retention` lets them get. */
+  async pruneSessions(options: { readonly dryRun?: boolean } = {}): Promise<PruneReport> {
+    const { retentionMs } = this.#context().config.sessions;
+    return await this.#use((state) => pruneCustomer(state, { retentionMs, ...options }));
+  }
+
+  /** Makes a session in which nothing has happened. Throws `already_exists`. */
+  async createSession(id?: string): Promise<SessionId> {
+    return await this.#use(async (state) => {
+      const { sessions } = await state.open();
+      await using session = await sessions.create(id === undefined ? undefined : parseSessionId(id));
+      return session.id;
+    });
+  }
+
+  /** All that is recorded in a session after an event; throws `not_found`. Iterating throws `storage_failed`. */
+  async readSession(id: string, { after = 0 }: { readonly after?: number } = {}): Promise<AsyncIterable<StoredEvent>> {
     const sessionId = parseSessionId(id);
     return await this.#use(async (state) => {
       const found = await state.find();
-      const history = await found?.sessions.find(sessionId);
-      if (found === undefined || history === undefined) {
-        const message = `Customer "${this.id}" has no session "${sessionId}"; see \`workcell session list\``;
-        throw new WorkcellError('not_found', message);
-      }
-      const events = await Array.fromAsync(history);
-      const stateFiles = await found.workspace.files.list('state').then(
-        ({ entries }) => entries.map(({ name }) => `state/${name}`),
-        () => [],
-      );
-      return viewSession({ sessionId, customer: this.id, events, running: state.executions.running, stateFiles });
+      const events = found === undefined ? undefined : await readSession(found.sessions, sessionId, after);
+      if (events !== undefined) return events;
+      throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${sessionId}"`);
+    });
+  }
+
+  /** A page of its executions, the latest first. Throws `not_found` when `before` is none of its executions. */
+  async listExecutions(page: ListExecutionsOptions): Promise<ExecutionList> {
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      return found === undefined ? { executions: [], hasMore: false } : await listExecutions(found.sessions, page);
     });
   }
 
@@ -364,9 +403,9 @@ export class Customer {
       await using admission = await this.#admit(workspace, resumed, timeoutMs);
       return await resume(resumed, options, workspace, session, {
         ...context,
+        approvals,
         skills: shelf,
         executor: async () => admission.metered(await context.executor()),
-        approvals,
       });
     });
     const started = await state.executions.started({ isNew: false, live });

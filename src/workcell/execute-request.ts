@@ -1,5 +1,6 @@
 import { WorkcellError } from '../core/errors.ts';
 import { type ExecutionEvent, LANGUAGES, type Language } from '../core/execution.ts';
+import type { LoweredLimits } from '../core/limits.ts';
 import type { ExecutionOrigin } from './observed-execution.ts';
 
 /** One program, given as code or as a task in words. */
@@ -19,6 +20,8 @@ export interface ExecuteRequest extends ExecutionOrigin {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds of running; default `limits.timeout` of the configuration. */
   readonly timeoutMs?: number | undefined;
+  /** What is above the configuration's has no effect. */
+  readonly limits?: LoweredLimits | undefined;
   /** Answers a program that calls a tool wrongly with the mistakes at its lines, before anything of it runs. Default false. */
   readonly typeCheck?: boolean | undefined;
   readonly onEvent?: ((event: ExecutionEvent) => void) | undefined;

@@ -59,11 +59,11 @@ export async function execute(
     warnings: [...warnings, ...staleWarnings(skills)],
   };
   const log = await ExecutionLog.start(session, facts, request, live);
-  const { task = null, timeoutMs } = request;
+  const { task = null, timeoutMs, limits } = request;
   const told = { id: session.id, attempt: 1, checkpoint, history };
   const sessionOfProgram = new SessionOfProgram({ log, told, task });
   return await runProgram(
-    { facts, tools, build, session: sessionOfProgram, watch, selectMs, generateMs, timeoutMs, origin: request },
+    { facts, tools, build, session: sessionOfProgram, watch, selectMs, generateMs, timeoutMs, limits, origin: request },
     { live, log, workspace, context },
   );
 }

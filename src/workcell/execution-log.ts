@@ -69,7 +69,7 @@ export class ExecutionLog {
     live: LiveExecution,
   ): Promise<ExecutionLog> {
     const { id: executionId, program, language, selection, planner, warnings } = facts;
-    const { task = null, code = null, tools = null, timeoutMs = null, typeCheck = false, onEvent } = request;
+    const { task = null, code = null, tools = null, timeoutMs = null, typeCheck = false, limits, onEvent } = request;
     await session.append({
       type: 'execution.started',
       executionId,
@@ -79,7 +79,7 @@ export class ExecutionLog {
       selection,
       planner,
       warnings,
-      request: { code, tools, timeoutMs, typeCheck },
+      request: { code, tools, timeoutMs, typeCheck, ...(limits === undefined ? {} : { limits }) },
     });
     return new ExecutionLog(session, facts, live, onEvent);
   }

@@ -89,7 +89,8 @@ export class ObservedExecution {
     this.#endParts();
     this.#span.end({ code, message });
     this.#observers.metrics.executionEnded(undefined);
-    this.#observers.logger.warn({ ...this.#ids, code }, `execution interrupted: ${message}`);
+    if (code === 'paused') this.#observers.logger.info({ ...this.#ids, code }, `execution paused: ${message}`);
+    else this.#observers.logger.warn({ ...this.#ids, code }, `execution interrupted: ${message}`);
   }
 
   #endParts(): void {

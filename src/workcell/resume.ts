@@ -70,6 +70,7 @@ export async function resume(
       replay: new Replay({ calls: replay ? calls : [], lastCall, keptBytes }),
       session: new SessionOfProgram({ log, told, task, replayed: replay ? checkpoints : [] }),
       timeoutMs: request.timeoutMs ?? undefined,
+      limits: request.limits,
       watch,
       selectMs: 0,
       generateMs,

@@ -1,6 +1,7 @@
 import { Broker } from '../broker/broker.ts';
 import type { Replay } from '../broker/replay.ts';
 import type { ExecutionResult, ProgramError, SandboxInfo } from '../core/execution.ts';
+import { type LoweredLimits, lowerLimits } from '../core/limits.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { ToolFailure } from '../core/tool-error.ts';
 import type { ProgramRun } from '../executor/program-executor.ts';
@@ -27,6 +28,7 @@ export interface RunnableProgram {
   readonly replay?: Replay | undefined;
   /** Milliseconds of running; default that of the configuration. */
   readonly timeoutMs: number | undefined;
+  readonly limits: LoweredLimits | undefined;
   readonly origin?: ExecutionOrigin | undefined;
   /** Runs since the program was asked for. */
   readonly watch: Stopwatch;
@@ -51,6 +53,7 @@ export async function runProgram(
   const { config, catalog, hub } = context;
   const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
   const { id } = facts;
+  const limits = lowerLimits(config.limits, program.limits);
   const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
   const gate = context.approvals.openGate(live, facts.sessionId, log);
   let sandbox: SandboxInfo | null = null;
@@ -66,7 +69,7 @@ export async function runProgram(
     const learned = new LearnedResults(catalog);
     await using broker = new Broker({
       tools,
-      limits: config.limits,
+      limits,
       hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
       customer: workspace.customer,
       runId: id,
@@ -85,11 +88,11 @@ export async function runProgram(
       program: {
         id,
         ...build.runs,
-        outputBytes: config.limits.outputBytes,
-        valueBytes: config.limits.valueBytes,
+        outputBytes: limits.outputBytes,
+        valueBytes: limits.valueBytes,
         session: session.told,
       },
-      timeoutMs: program.timeoutMs ?? config.limits.timeoutMs,
+      timeoutMs: program.timeoutMs ?? limits.timeoutMs,
       signal: AbortSignal.any([...signals, gate.parked]),
       onDeadline: (deadline) => gate.follow(deadline),
       onSandbox: (info) => {

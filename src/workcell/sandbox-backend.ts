@@ -26,7 +26,7 @@ export interface SandboxBackend extends AsyncDisposable {
 
 export type { KeyInfo } from '../sandbox/key-file.ts';
 export { newSecret as newApiKey } from '../sandbox/key-file.ts';
-export type { KeyStore } from '../sandbox/key-store.ts';
+export type { CreatedKey, KeyStore } from '../sandbox/key-store.ts';
 
 export const MIB: number = 1024 * 1024;
 /** Share of the host's memory that guests may have when the configuration names no ceiling. */
@@ -109,6 +109,11 @@ export async function serveSandboxes(
     bootTimeoutMs: config.sandbox.bootTimeoutMs,
     allow: config.sandbox.network.allow,
     onProblem: (error, requestId) => log.error({ err: error, requestId }, messageOf(error)),
+    limits: {
+      requestsPerSecond: config.server.requestsPerSecond,
+      failedKeysPerMinute: config.server.failedKeysPerMinute,
+    },
+    onLimited: (limit) => metrics?.refused(limit),
     onStart: (boot, ms) => metrics?.sandboxStarted(driver.name, boot, ms),
     onAnswered: (answered) => {
       const { method, route, status, ms } = answered;

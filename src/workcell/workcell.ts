@@ -38,7 +38,7 @@ import {
   type RemoveCustomerOptions,
   removeCustomer,
 } from './remove-customer.ts';
-import { createExecutor, openBackend, type SandboxBackend } from './sandbox-backend.ts';
+import { createExecutor, type KeyStore, openBackend, openKeyStore, type SandboxBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
@@ -93,6 +93,8 @@ export class Workcell implements AsyncDisposable {
   readonly loaded: LoadedConfig;
   /** What it has counted. */
   readonly metrics = new Metrics();
+  /** Who may use the server of this configuration. */
+  readonly keys: KeyStore;
   /** Those that all customers share; `save` takes the program of a customer. */
   readonly skills: Skills<SaveSkill & { readonly customer: string }>;
   readonly #log: Logger;
@@ -117,6 +119,7 @@ export class Workcell implements AsyncDisposable {
     const { config } = loaded;
     const { onProgress = () => {}, backend } = options;
     this.loaded = loaded;
+    this.keys = openKeyStore(config);
     this.#log = log;
     this.#tools = tools;
     this.#onProgress = onProgress;
@@ -136,7 +139,7 @@ export class Workcell implements AsyncDisposable {
     });
     this.#customers = new IdleMap({
       ...IDLE_CUSTOMERS,
-      make: (id) => new CustomerState(id, this.#workspaces, this.#approvalsOf(id)),
+      make: (id) => new CustomerState(id, this.#workspaces, config.sessions, this.#approvalsOf(id)),
     });
     this.#cleanup.add(() => this.#workspaces.close());
     this.#quotas = new CustomerQuotas({
@@ -382,9 +385,7 @@ export class Workcell implements AsyncDisposable {
   #approvalsOf(customer: CustomerId): ApprovalSettings {
     return {
       config: this.loaded.config,
-      resume: async (execution) => {
-        throw new WorkcellError('unsupported', `Execution "${execution}" cannot be run again`);
-      },
+      resume: (execution) => this.customer(customer).resumeExecution(execution, { replay: true }),
       onProblem: (error) => {
         const { code, message } = toWorkcellError(error);
         this.#log.warn({ customer, code }, `A decision on a call could not be carried out: ${message}`);
@@ -418,6 +419,7 @@ export class Workcell implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.#cleanup.run();
     await this.#settled();
+    for (const { executions } of this.#customers.values()) executions.close();
   }
 
   async #settled(): Promise<void> {

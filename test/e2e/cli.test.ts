@@ -258,11 +258,28 @@ describe('workcell session', () => {
         expect.objectContaining({ description: TASK, result: 8, status: 'completed', error: null }),
         expect.objectContaining({ result: null, output: 'wrote it\n', status: 'completed', error: null }),
       ],
+      task_count: 2,
+      older_before: null,
       state_files: ['state/seen.json'],
       checkpoint: null,
     });
+    const { value: last } = await json(['session', 'show', 'mine', '--limit', '1', ...customer]);
+    expect(last).toMatchObject({ tasks: [{ output: 'wrote it\n' }], task_count: 2, older_before: expect.any(String) });
+    const before = (last as { older_before: string }).older_before;
+    const { value: first } = await json(['session', 'show', 'mine', '--limit', '1', '--before', before, ...customer]);
+    expect(first).toMatchObject({ tasks: [{ description: TASK }], older_before: null });
     const shown = await workcell(['session', 'show', 'mine', ...customer]);
     expect(shown.stdout).toMatch(/^mine of sue, started \S+\n.*completed .*Calculate 5 \+ 3 +8\n/);
+
+    const long = await json(['session', 'list', '--long', ...customer]);
+    expect(long.value).toMatchObject({ sessions: [{ sessionId: 'mine', executions: 2, state: 'open' }], next: null });
+    expect(await workcell(['session', 'prune', '--dry-run'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('set sessions.retention'),
+    });
+    expect(await json(['session', 'delete', 'mine', ...customer])).toEqual({ code: 0, value: { deleted: 'mine' } });
+    expect(await json(['session', 'list', ...customer])).toEqual({ code: 0, value: [] });
+    expect(await workcell(['session', 'delete', 'mine', ...customer])).toMatchObject({ code: 2 });
   });
 });
 
@@ -375,6 +392,13 @@ describe('workcell mcp install', () => {
       expect(mcpServers.workcell.args.slice(-3)).toEqual(['mcp', '--customer', 'acme']);
     },
   );
+
+  it('prints an entry for a server that runs, without a key', async () => {
+    const args = ['claude-code', '--url', 'http://h:5', '--customer', 'acme', '--tools', 'both'];
+    const { stdout, stderr } = await workcell(['mcp', 'install', ...args]);
+    expect(JSON.parse(stdout).mcpServers.workcell).toMatchObject({ url: 'http://h:5/customers/acme/mcp?tools=both' });
+    expect(stderr).toContain('set WORKCELL_API_KEY to it where claude-code is started');
+  });
 
   it('does not print and write at once', async () => {
     const both = await workcell(['mcp', 'install', 'cursor', '--print', '--write']);

@@ -5,7 +5,15 @@ import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js'
 import { Argument, Command, Option } from 'commander';
 import { messageOf } from '../../core/errors.ts';
 import { parseCustomerId } from '../../core/ids.ts';
-import { clientConfig, MCP_CLIENTS, type McpClient, withServer } from '../../mcp/client-config.ts';
+import {
+  clientConfig,
+  MCP_CLIENTS,
+  type McpClient,
+  type McpCommand,
+  type McpRemote,
+  withServer,
+} from '../../mcp/client-config.ts';
+import { endpointUrl } from '../../mcp/endpoint-url.ts';
 import { createMcpServer, TOOL_MODES, type ToolMode } from '../../mcp/server.ts';
 import { readTextIfExists, rewriteFileAtomic } from '../../util/atomic-file.ts';
 import { packageVersion } from '../../util/package-version.ts';
@@ -16,6 +24,8 @@ import { print, say } from '../output.ts';
 
 const TOOLS_HELP =
   'code: few tools, of which one runs programs that call the others; direct: the others themselves; both';
+
+const KEY_VARIABLE = 'WORKCELL_API_KEY';
 
 export function mcpCommand(): Command {
   const mcp = new Command('mcp')
@@ -44,27 +54,48 @@ export function mcpCommand(): Command {
     });
   mcp
     .command('install')
-    .description('print the entry that makes a client start this server, or write it into its configuration')
+    .description('print the entry that makes a client start or reach this server, or write it into its configuration')
     .addArgument(new Argument('<client>').choices(MCP_CLIENTS))
     .addOption(new Option('--print', 'print it, which is the default').conflicts('write'))
     .option('--write', 'write it, instead of printing it')
-    // `--customer` is the option of `mcp`, wherever it stands.
+    .option('--url <url>', 'reach the server of `workcell serve` at this URL, with a key, instead of starting one')
+    // `--customer` and `--tools` are options of `mcp`, wherever they stand.
     .configureHelp({ showGlobalOptions: true })
-    .action(async (client: McpClient, options: { write?: true }, command: Command) => {
-      const { config = 'config.yaml', ...whose } = command.optsWithGlobals<{ config?: string; customer: string }>();
-      const customer = parseCustomerId(whose.customer);
-      const main = fileURLToPath(new URL('../main.js', import.meta.url));
-      const args = [main, '--config', resolve(config), 'mcp', '--customer', customer];
-      const wanted = clientConfig(client, { command: process.execPath, args }, process.platform);
+    .action(async (client: McpClient, { write, url }: { write?: true; url?: string }, command: Command) => {
+      const server = url === undefined ? ownServer(command) : serverAt(url, command);
+      const wanted = clientConfig(client, server, process.platform);
       const path = wanted.path.replace(/^~/, homedir());
-      if (options.write !== true) {
+      if (write !== true) {
         say(`Into ${wanted.path}:`);
         print(withServer(undefined, 'workcell', wanted).trimEnd());
-        return;
+      } else {
+        const present = await readTextIfExists(path);
+        await rewriteFileAtomic(resolve(path), withServer(present, 'workcell', wanted));
+        say(`Written into ${path}; restart ${client}`);
       }
-      const present = await readTextIfExists(path);
-      await rewriteFileAtomic(resolve(path), withServer(present, 'workcell', wanted));
-      say(`Written into ${path}; restart ${client}`);
+      if (url !== undefined) say(`The key is not in it: ${keySource(client)}`);
     });
   return mcp;
+}
+
+type InstallOptions = { readonly config?: string; readonly customer: string; readonly tools: ToolMode };
+
+function ownServer(command: Command): McpCommand {
+  const { config = 'config.yaml', customer, tools } = command.optsWithGlobals<InstallOptions>();
+  const main = fileURLToPath(new URL('../main.js', import.meta.url));
+  const mode = tools === 'code' ? [] : ['--tools', tools];
+  const args = [main, '--config', resolve(config), 'mcp', '--customer', parseCustomerId(customer), ...mode];
+  return { command: process.execPath, args };
+}
+
+function serverAt(url: string, command: Command): McpRemote {
+  const { customer, tools } = command.optsWithGlobals<InstallOptions>();
+  const isNamed = command.getOptionValueSourceWithGlobals('customer') === 'cli';
+  const whose = isNamed ? parseCustomerId(customer) : undefined;
+  return { url: endpointUrl(url, { customer: whose, tools }), keyVariable: KEY_VARIABLE };
+}
+
+function keySource(client: McpClient): string {
+  if (client === 'vscode') return 'VS Code asks for it, once';
+  return `set ${KEY_VARIABLE} to it where ${client} is started; see: workcell key create`;
 }

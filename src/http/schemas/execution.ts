@@ -119,6 +119,17 @@ export const historyEventSchema = z
   ])
   .meta({ id: 'HistoryEvent' });
 
+export const listedExecutionSchema = z
+  .object({
+    executionId: z.string(),
+    sessionId: z.string(),
+    startedAt: at,
+    language,
+    task: z.string().nullable(),
+    hasEnded: z.boolean().describe('Whether it has an outcome'),
+  })
+  .meta({ id: 'ListedExecution' });
+
 export const summarySchema = z
   .object({
     executionId: z.string(),

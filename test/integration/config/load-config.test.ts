@@ -71,6 +71,7 @@ describe('without a file', () => {
         network: { allow: [] },
       },
       workspace: { capacityBytes: undefined, inodes: undefined },
+      sessions: { maxSizeBytes: 256 * 1024 ** 2, retentionMs: undefined, encryptionKey: undefined, oldKeys: [] },
       server: { host: '127.0.0.1', port: 5555, hosts: [], apiKey: undefined },
       tools: { observed: true },
       selector: {

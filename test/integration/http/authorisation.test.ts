@@ -50,10 +50,28 @@ const customer = (own: number, request: Request = {}): Row => ({
   ...request,
 });
 
+/** A route about keys, which those of customers are not good for unless they say so. */
+const keysOf = (own: number, request: Request = {}): Row => ({
+  expected: [...NOBODY, 403, 404, 403, own, own],
+  ...request,
+});
+
 /** `a`, as volumes want it. */
 const FILE = { 'x-msb-file-path': 'YQ' };
 
 const METRICS = { jsonrpc: '2.0', method: 'sandbox.metrics.get', params: { namespace: '*' }, id: 1 };
+
+/** Two blocks of nothing. */
+const EMPTY_TAR = Buffer.alloc(1024);
+const INITIALIZE = {
+  headers: { accept: 'application/json, text/event-stream' },
+  body: {
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'initialize',
+    params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
+  },
+};
 
 const ROUTES: Readonly<Record<string, Row>> = {
   'GET /healthz': open(200),
@@ -65,6 +83,34 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers': { expected: [...NOBODY, 200, 200, 200, 200, 200] },
   'GET /customers/:customer': customer(200),
   'PUT /customers/:customer': customer(200),
+  'POST /customers/:customer/executions': customer(422, { body: { task: 'fold the laundry' } }),
+  'GET /customers/:customer/executions': customer(200),
+  'GET /customers/:customer/executions/:executionId': customer(404),
+  'POST /customers/:customer/executions/:executionId/resume': customer(404, { body: {} }),
+  'DELETE /customers/:customer/executions/:executionId': customer(404),
+  'GET /customers/:customer/approvals': customer(200),
+  // Customers do not decide on what they do.
+  'POST /customers/:customer/approvals/:approvalId': {
+    expected: [...NOBODY, 403, 404, 403, 404, 404],
+    body: { decision: 'approve' },
+  },
+  'GET /customers/:customer/files': customer(200),
+  'POST /customers/:customer/files': customer(200, { body: { folder: 'made' } }),
+  'GET /customers/:customer/files*': customer(200),
+  'PUT /customers/:customer/files*': customer(200, { body: 'x', headers: { 'content-type': 'text/plain' } }),
+  'DELETE /customers/:customer/files*': customer(204),
+  'GET /customers/:customer/archive': customer(200),
+  'POST /customers/:customer/archive': customer(200, {
+    body: EMPTY_TAR,
+    headers: { 'content-type': 'application/x-tar' },
+  }),
+  'GET /customers/:customer/mcp': customer(400),
+  'POST /customers/:customer/mcp': customer(200, INITIALIZE),
+  'DELETE /customers/:customer/mcp': customer(400),
+  // The customer is that of the key, which says for whom it is.
+  'GET /mcp': { expected: [...NOBODY, 400, 400, 400, 400, 400] },
+  'POST /mcp': { expected: [...NOBODY, 200, 400, 200, 400, 400], ...INITIALIZE },
+  'DELETE /mcp': { expected: [...NOBODY, 400, 400, 400, 400, 400] },
   'GET /customers/:customer/tools': customer(200),
   'GET /customers/:customer/tools/search': customer(200, { query: '?q=add' }),
   'GET /customers/:customer/tools/:server/:tool': customer(200),
@@ -72,6 +118,15 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers/:customer/skills/:skill': customer(404),
   'PUT /customers/:customer/skills/:skill': customer(404, { body: { execution: 'none' } }),
   'DELETE /customers/:customer/skills/:skill': customer(404),
+
+  'GET /customers/:customer/usage': customer(200),
+  'GET /customers/:customer/keys': keysOf(200),
+  'POST /customers/:customer/keys': keysOf(201, { body: { name: 'new' } }),
+  'DELETE /customers/:customer/keys/:key': keysOf(200),
+  'GET /keys': { expected: [...NOBODY, 403, 200, 403, 200, 200] },
+  'POST /keys': { expected: [...NOBODY, 403, 201, 403, 201, 201], body: { name: 'new', customer: 'ann' } },
+  'GET /keys/:key': keysOf(200),
+  'DELETE /keys/:key': keysOf(200),
 
   'POST /v1/sandboxes': organisation(200, 200, { body: 'sandbox' }),
   'GET /v1/sandboxes': organisation(200, 200),
@@ -119,7 +174,10 @@ let keys: Readonly<Record<Key, string | null>>;
 let made = 0;
 
 beforeAll(async () => {
-  api = await openApiServer({ driver: 'quiet' });
+  api = await openApiServer({
+    server: { failedKeysPerMinute: 1_000_000, requestsPerSecond: 1_000_000 },
+    driver: 'quiet',
+  });
   const { store } = api;
   const secret = async (key: Parameters<KeyStore['create']>[0], from = store) =>
     (await from.create(key)).secret.reveal();
@@ -158,9 +216,24 @@ describe('every route', () => {
         body: bodyFor(request.body),
       });
       answered.push(status);
-      if (status === 400 || status === 405 || status >= 500) console.log(route, key, status, body);
+      if (status === 404 && key.startsWith('of another') && pattern.startsWith('/customers/:customer'))
+        expect(body).toMatchObject({ code: 'not_found', detail: 'There is no customer "acme.ann"' });
     }
     expect(answered).toEqual(expected);
+  });
+
+  it('answers HEAD as it answers GET', async () => {
+    const heads = api.routes.filter((route) => route.startsWith('HEAD '));
+    expect(heads.length).toBeGreaterThan(20);
+    for (const route of heads) {
+      const pattern = route.slice('HEAD '.length);
+      const { expected, query = '', headers = {} } = ROUTES[`GET ${pattern}`] ?? open(0);
+      const answers = KEYS.map(async (key) =>
+        api.call('HEAD', (await pathFor(pattern)) + query, { key: keys[key], headers }),
+      );
+      const answered = (await Promise.all(answers)).map(({ status, text }) => (text === '' ? status : text));
+      expect(answered, route).toEqual(expected);
+    }
   });
 });
 
@@ -169,7 +242,16 @@ async function pathFor(pattern: string): Promise<string> {
   const path = pattern
     .replace(':customer', 'acme.ann')
     .replace(':server/:tool', 'calculator/add')
-    .replace(':skill', 'adding');
+    .replace(':skill', 'adding')
+    .replace(':executionId', 'none')
+    .replace(':approvalId', 'apr_none_1')
+    .replace('files*', 'files/a/b');
+  if (path.endsWith('/files/a/b'))
+    await api.call('PUT', path, { body: 'x', headers: { 'content-type': 'text/plain' } });
+  if (path.endsWith('/:key')) {
+    const { key } = await api.store.create({ name: 'made', role: 'customer', customer: 'acme.ann' });
+    return path.replace(':key', key.id);
+  }
   if (path.startsWith('/v1/sandboxes/')) {
     const { id, name } = await make('/v1/sandboxes', sandboxSpec(nextName()));
     return path.replace(':id', id).replace(':name', name);

@@ -78,7 +78,7 @@ describe('a key', () => {
       expect((await raw([`GET ${path} HTTP/1.1`, 'Host: localhost'])).status).toBe(401);
     }
     expect((await server.call('GET', '/v1/sandboxes', { key: null })).body).toEqual(refusal('invalid_api_key'));
-    expect(await raw(['GET /% HTTP/1.1', 'Host: localhost'])).toMatchObject({
+    expect(await raw(['GET /v1/% HTTP/1.1', 'Host: localhost'])).toMatchObject({
       status: 400,
       text: expect.stringContaining('"invalid_request"'),
     });
@@ -158,6 +158,43 @@ describe('the sandbox API', () => {
     expect(await mount('some-scopes', { scopes })).toBe(403);
     expect(await mount('organisation', { role: 'organisation' })).toBe(403);
     expect(await mount('all-scopes', {})).toBe(200);
+  });
+});
+
+describe('too many', () => {
+  const request = (port: number, path: string, key: string) =>
+    raw([`POST ${path} HTTP/1.1`, 'Host: localhost', `Authorization: Bearer ${key}`, 'Content-Length: 0'], '', port);
+
+  it('wrong keys from one address are not looked at any more, and good ones are', async () => {
+    await using small = await openQuietServer({ limits: { failedKeysPerMinute: 3 } });
+    const { secret } = await small.store.create({ name: 'good', role: 'organisation' });
+    expect((await small.call('GET', '/v1/sandboxes', { key: secret.reveal() })).status).toBe(200);
+    for (let n = 0; n < 3; n++) expect((await request(small.port, '/v1/sandboxes', 'msb_wrong')).status).toBe(401);
+    const { secret: late } = await small.store.create({ name: 'late', role: 'organisation' });
+    for (const [path, body] of [
+      ['/v1/sandboxes', /"rate_limited"/],
+      ['/api/v1/rpc', /"quota_exceeded"/],
+      ['/customers', /"quota_exceeded"/],
+    ] as const) {
+      const { status, text } = await request(small.port, path, late.reveal());
+      expect({ path, status, text }).toMatchObject({ status: 429, text: expect.stringMatching(body) });
+      expect(text).toMatch(/^retry-after: (1\d|20)\r$/im);
+    }
+    expect((await small.call('GET', '/v1/sandboxes', { key: secret.reveal() })).status).toBe(200);
+  });
+
+  it('requests of one key are refused, and those of others are not', async () => {
+    await using small = await openQuietServer({ limits: { requestsPerSecond: 1 } });
+    const [one, two] = [
+      (await small.store.create({ name: 'one', role: 'organisation' })).secret.reveal(),
+      (await small.store.create({ name: 'two', role: 'organisation' })).secret.reveal(),
+    ];
+    const get = (key: string) => small.call('GET', '/v1/sandboxes', { key });
+    const statuses = (await Promise.all([1, 2, 3, 4].map(() => get(one)))).map(({ status }) => status);
+    expect(statuses.filter((status) => status === 429).length).toBeGreaterThanOrEqual(1);
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(2);
+    expect((await get(two)).status).toBe(200);
+    for (let n = 0; n < 10; n++) expect((await small.call('GET', '/v1/sandboxes')).status).toBe(200);
   });
 });
 

@@ -6,7 +6,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DEFAULT_ORGANISATION, type Principal, SCOPES } from '../../../src/core/principal.ts';
 import { authenticateRequests } from '../../../src/sandbox/authenticate-requests.ts';
 import { Authenticator } from '../../../src/sandbox/authenticator.ts';
+import { HTTP_LIMITS } from '../../../src/sandbox/http-limits.ts';
 import { KeyStore } from '../../../src/sandbox/key-store.ts';
+import { RequestRates } from '../../../src/sandbox/request-rates.ts';
 import { Secret } from '../../../src/util/secret.ts';
 import { type TempFolder, tempFolder } from '../../support/temp-folder.ts';
 
@@ -20,7 +22,7 @@ beforeEach(async () => {
   store = new KeyStore(join(folder.path, 'state'));
   app = fastify({ forceCloseConnections: true });
   open = new Set();
-  authenticateRequests(app, new Authenticator([new Secret('fixed'), store]));
+  authenticateRequests(app, new Authenticator([new Secret('fixed'), store]), new RequestRates({ limits: HTTP_LIMITS }));
   app.get('/key', async ({ principal }) => told(principal));
   app.get('/legacy', { config: { access: 'legacy' } }, async ({ principal }) => told(principal));
   app.get('/stream', (_request, reply) => {

@@ -10,7 +10,7 @@ import { nextLine, startChild } from '../util/child.ts';
 import { temporaryFolder } from '../util/temporary-folder.ts';
 
 const customer = parseCustomerId('acme');
-const [s1, s2, s3] = [parseSessionId('s1'), parseSessionId('s2'), parseSessionId('s3')];
+const [s1, s3] = [parseSessionId('s1'), parseSessionId('s3')];
 const exe = parseExecutionId;
 
 async function folderWith(sessions: Readonly<Record<string, readonly string[]>>): Promise<string> {
@@ -148,26 +148,12 @@ describe('the limit on the size of a session', () => {
   });
 });
 
-describe('SessionStore.close()', () => {
-  test('closes a session once, unless somebody has it open', async () => {
-    const sessionsPath = await folderWith({ s1: ['e1'] });
-    const store = storeOf(sessionsPath);
-    const log = await store.open(s1);
-    await expect(store.close(s1)).rejects.toMatchObject({ code: 'busy' });
-    await log.close();
-    await store.close(s1);
-    await store.close(s1);
-    const types = (await Array.fromAsync((await store.find(s1)) ?? [])).map(({ type }) => type);
-    expect(types.filter((type) => type === 'session.closed')).toHaveLength(1);
-    await expect(store.close(s2)).rejects.toMatchObject({ code: 'not_found' });
-  });
-});
-
 describe('summarizeSessions()', () => {
   test('tells of a page of sessions, the last first, and of one that cannot be read why', async () => {
     const sessionsPath = await folderWith({ s1: ['e1', 'e2'], s2: [], s3: ['e3'] });
     const store = storeOf(sessionsPath);
-    await store.close(s3);
+    await using log = await store.open(s3);
+    await log.append({ type: 'session.closed' });
     await writeFile(join(sessionsPath, 's2.jsonl'), 'not JSON\n');
     const first = await summarizeSessions(store, { limit: 2 });
     expect(first).toMatchObject({

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { clientConfig, MCP_CLIENTS, withServer } from '../../../src/mcp/client-config.ts';
 
+const remote = { url: 'https://example.com/mcp', keyVariable: 'WORKCELL_API_KEY' };
 const command = { command: 'node', args: ['main.js', 'mcp'] };
+
+/** In the words of clients for a value that is not in their file. */
+const bearer = (name: string) => `Bearer \${${name}}`;
 
 describe('the configuration of a client', () => {
   it.each(MCP_CLIENTS)('of %s gets the server, and keeps all that it has', (client) => {
@@ -34,5 +38,28 @@ describe('the configuration of a client', () => {
     );
     expect(new Set(paths).size).toBe(3);
     for (const path of paths) expect(path).toMatch(/^~\/.*claude_desktop_config\.json$/);
+  });
+
+  it.each([
+    ['claude-code', { type: 'http', headers: { Authorization: bearer('WORKCELL_API_KEY') } }],
+    ['cursor', { headers: { Authorization: bearer('env:WORKCELL_API_KEY') } }],
+    ['vscode', { type: 'http', headers: { Authorization: bearer('input:workcell-key') } }],
+  ] as const)('of %s reaches a server that runs, without its key', (client, entry) => {
+    const config = clientConfig(client, remote, 'linux');
+    const text = withServer(undefined, 'workcell', config);
+    expect(JSON.parse(text)).toMatchObject({ [config.key]: { workcell: { url: remote.url, ...entry } } });
+    expect(withServer(text, 'workcell', config)).toBe(text);
+  });
+
+  it('of VS Code keeps what else it asks for', () => {
+    const config = clientConfig('vscode', remote, 'linux');
+    const other = { id: 'other', type: 'promptString' };
+    const { inputs } = JSON.parse(withServer(JSON.stringify({ inputs: [other] }), 'workcell', config));
+    expect(inputs).toEqual([other, expect.objectContaining({ id: 'workcell-key', password: true })]);
+    expect(() => withServer('{"inputs":{}}', 'workcell', config)).toThrow('"inputs" of .vscode/mcp.json is not a list');
+  });
+
+  it('of Claude Desktop knows only servers that it starts', () => {
+    expect(() => clientConfig('claude-desktop', remote, 'linux')).toThrow(/Connectors/);
   });
 });

@@ -51,6 +51,8 @@ describe('viewSession()', () => {
       started_at: null,
       ended_at: null,
       tasks: [],
+      task_count: 0,
+      older_before: null,
       state_files: [],
       checkpoint: null,
     });

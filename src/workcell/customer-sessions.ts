@@ -1,0 +1,91 @@
+import { WorkcellError } from '../core/errors.ts';
+import { type CustomerId, parseExecutionId, type SessionId } from '../core/ids.ts';
+import { type PruneReport, pruneSessions } from '../sessions/prune-sessions.ts';
+import { readSessionView } from '../sessions/read-session-view.ts';
+import type { SessionReader } from '../sessions/session-reader.ts';
+import { type SessionPage, summarizeSessions } from '../sessions/session-summary.ts';
+import type { SessionView } from '../sessions/session-view.ts';
+import type { GatedFiles } from '../util/gated-files.ts';
+import type { CustomerFolder, CustomerState } from './customer-state.ts';
+
+export interface PageOptions {
+  /** Default: all. */
+  readonly limit?: number | undefined;
+  /** The last one of the page before. */
+  readonly before?: string | undefined;
+}
+
+export interface PruneSessionsOptions {
+  /** Sessions that were not written to for so long are deleted; undefined deletes none. */
+  readonly retentionMs: number | undefined;
+  /** Tells what would be deleted, and deletes nothing. */
+  readonly dryRun?: boolean | undefined;
+}
+
+export const NOTHING_PRUNED: PruneReport = { deleted: [], kept: [] };
+
+/** A page of a customer's sessions, each with what can be told without reading it. */
+export async function describeSessions(state: CustomerState, { limit, before }: PageOptions): Promise<SessionPage> {
+  const found = await state.find();
+  if (found === undefined) return { sessions: [], next: null };
+  return await summarizeSessions(found.sessions, { limit: limitOf(limit), before });
+}
+
+/** What happened in a session, with a page of its tasks: the last ones, or those before one. Throws `not_found`. */
+export async function showSession(
+  state: CustomerState,
+  customer: CustomerId,
+  id: SessionId,
+  { limit, before }: PageOptions,
+): Promise<SessionView> {
+  const { folder, reader } = await openReader(state, customer, id);
+  const page = { limit: limitOf(limit), before: before === undefined ? undefined : parseExecutionId(before) };
+  const stateFiles = await stateFilesOf(folder.workspace.files);
+  return await readSessionView(reader, { customer, page, running: state.executions.running, stateFiles });
+}
+
+/** Deletes a session for good. Throws `not_found`, and `busy` while anybody has it open. */
+export async function deleteSession(state: CustomerState, customer: CustomerId, id: SessionId): Promise<void> {
+  const found = await state.find();
+  if (found === undefined) throw noSession(customer, id);
+  await found.sessions.remove(id);
+}
+
+/** Deletes what is older than it may get. */
+export async function pruneCustomer(
+  state: CustomerState,
+  { retentionMs, dryRun }: PruneSessionsOptions,
+): Promise<PruneReport> {
+  const found = await state.find();
+  if (found === undefined || retentionMs === undefined) return NOTHING_PRUNED;
+  return await pruneSessions(found.sessions, { before: new Date(Date.now() - retentionMs), dryRun });
+}
+
+/** Throws `not_found`. */
+export async function openReader(
+  state: CustomerState,
+  customer: CustomerId,
+  id: SessionId,
+): Promise<{ readonly folder: CustomerFolder; readonly reader: SessionReader }> {
+  const folder = await state.find();
+  const reader = await folder?.sessions.findReader(id);
+  if (folder === undefined || reader === undefined) throw noSession(customer, id);
+  return { folder, reader };
+}
+
+function noSession(customer: CustomerId, id: SessionId): WorkcellError {
+  const message = `Customer "${customer}" has no session "${id}"; see \`workcell session list\``;
+  return new WorkcellError('not_found', message);
+}
+
+async function stateFilesOf(files: GatedFiles): Promise<readonly string[]> {
+  return await files.list('state').then(
+    ({ entries }) => entries.map(({ name }) => `state/${name}`),
+    () => [],
+  );
+}
+
+function limitOf(limit = Infinity): number {
+  if (limit === Infinity || (Number.isInteger(limit) && limit > 0)) return limit;
+  throw new WorkcellError('invalid_argument', `A page of ${limit} is none; give a whole number above 0`);
+}
