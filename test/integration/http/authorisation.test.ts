@@ -95,6 +95,12 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers/:customer/sessions/:sessionId/log': customer(200),
   'POST /customers/:customer/sessions/:sessionId/checkpoint': customer(204, { body: { step: 1 } }),
   'POST /customers/:customer/sessions/:sessionId/resume': customer(200),
+  'GET /customers/:customer/sessions/:sessionId/export': customer(200),
+  // Nothing is no archive.
+  'POST /customers/:customer/sessions/import': customer(400, {
+    body: EMPTY_TAR,
+    headers: { 'content-type': 'application/gzip' },
+  }),
   'POST /customers/:customer/sessions/:sessionId/close': customer(204),
   'GET /customers/:customer/approvals': customer(200),
   // Customers do not decide on what they do.
