@@ -410,6 +410,7 @@ export class Customer {
       await using admission = await this.#admit(workspace, resumed, timeoutMs);
       return await resume(resumed, options, workspace, session, {
         ...context,
+        approvals,
         skills: shelf,
         executor: async () => admission.metered(await context.executor()),
       });
