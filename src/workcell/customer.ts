@@ -48,7 +48,6 @@ import type { ImportedSession, ImportSessionOptions } from './import-session.ts'
 import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
-import { readSession } from './read-session.ts';
 import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { servedTools } from './served-tools.ts';
@@ -327,30 +326,17 @@ export class Customer {
 
   /** Makes a session in which nothing has happened. Throws `already_exists`. */
   async createSession(id?: string): Promise<SessionId> {
-    return await this.#use(async (state) => {
-      const { sessions } = await state.open();
-      await using session = await sessions.create(id === undefined ? undefined : parseSessionId(id));
-      return session.id;
-    });
+    return await this.#use((state) => ofSessions.createSession(state, id === undefined ? id : parseSessionId(id)));
   }
 
   /** All that is recorded in a session after an event; throws `not_found`. Iterating throws `storage_failed`. */
   async readSession(id: string, { after = 0 }: { readonly after?: number } = {}): Promise<AsyncIterable<StoredEvent>> {
-    const sessionId = parseSessionId(id);
-    return await this.#use(async (state) => {
-      const found = await state.find();
-      const events = found === undefined ? undefined : await readSession(found.sessions, sessionId, after);
-      if (events !== undefined) return events;
-      throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${sessionId}"`);
-    });
+    return await this.#use((state) => ofSessions.readLog(state, this.id, parseSessionId(id), after));
   }
 
   /** A page of its executions, the latest first. Throws `not_found` when `before` is none of its executions. */
   async listExecutions(page: ListExecutionsOptions): Promise<ExecutionList> {
-    return await this.#use(async (state) => {
-      const found = await state.find();
-      return found === undefined ? { executions: [], hasMore: false } : await listExecutions(found.sessions, page);
-    });
+    return await this.#use((state) => listExecutions(state, page));
   }
 
   /** What its sessions tell of one execution. Throws as {@link executionSummary} does. */
