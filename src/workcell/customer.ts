@@ -425,7 +425,6 @@ export class Customer {
       return await resume(resumed, options, workspace, session, {
         ...context,
         skills: shelf,
-        approvals,
         executor: async () => admission.metered(await context.executor()),
       });
     });
