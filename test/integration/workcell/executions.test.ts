@@ -120,15 +120,17 @@ describe('an execution that waits for an approval', () => {
   test('is waited for until the watcher leaves, or everything is closed', async () => {
     open();
     const leaving = new AbortController();
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const { type } of executions.watch(ID, { follow: true, signal: leaving.signal })) seen.push(type);
+    })();
     const { result } = await executions.started({ isNew: false, recorded: await executions.recorded(ID) });
     const outcome = result();
     outcome.catch(() => {});
-    let seen = 0;
-    for await (const _event of executions.watch(ID, { follow: true, signal: leaving.signal })) {
-      seen += 1;
-      if (seen === 2) leaving.abort();
-    }
-    expect(seen).toBe(2);
+    await eventually(() => seen.length === 2);
+    leaving.abort();
+    await watching;
+    expect(seen).toEqual(['started', 'approval.required']);
     executions.close();
     await expect(outcome).rejects.toMatchObject({ code: 'cancelled' });
   });
