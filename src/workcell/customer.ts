@@ -442,7 +442,6 @@ export class Customer {
       await using admission = await this.#admit(workspace, resumed, timeoutMs);
       return await resume(resumed, options, workspace, session, {
         ...context,
-        approvals,
         skills: shelf,
         approvals,
         executor: async () => admission.metered(await context.executor()),
