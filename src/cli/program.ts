@@ -40,7 +40,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     runCommand(done),
     customersCommand(),
     workspaceCommand(done),
-    sessionCommand(),
+    sessionCommand(done),
     approvalsCommand(),
     skillCommand(),
     serveCommand(),

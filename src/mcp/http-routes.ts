@@ -15,7 +15,7 @@ export interface McpRoutesOptions extends Omit<McpServerOptions, 'tools' | 'mayA
 }
 
 /** A program may have 256 KiB and arguments 1 MiB, which JSON may make up to six times as long. */
-const BODY_BYTES = 4 * 1024 * 1024;
+export const BODY_BYTES: number = 4 * 1024 * 1024;
 const PATHS = ['/mcp', '/customers/:customer/mcp'];
 
 /**

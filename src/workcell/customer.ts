@@ -30,11 +30,19 @@ import type { SessionPage } from '../sessions/session-summary.ts';
 import type { SessionView } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
+import type { WorkspaceShare } from '../workspaces/workspace-tenure.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
 import type { QuotaUsage } from './customer-quota.ts';
-import { deleteSession, describeSessions, type PageOptions, pruneCustomer, showSession } from './customer-sessions.ts';
+import {
+  deleteSession,
+  describeSessions,
+  openExport,
+  type PageOptions,
+  pruneCustomer,
+  showSession,
+} from './customer-sessions.ts';
 import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
@@ -42,6 +50,8 @@ import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { Begun, StartedExecution } from './executions.ts';
+import { type ExportSessionOptions, exportSession } from './export-session.ts';
+import { type ImportedSession, type ImportSessionOptions, importSession } from './import-session.ts';
 import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
@@ -302,6 +312,34 @@ export class Customer {
     await this.#use((state) => deleteSession(state, this.id, parseSessionId(id)));
   }
 
+  /**
+   * A session as one file, to be imported elsewhere: its events and, unless told otherwise, the files and skills of the workspace.
+   * Throws `not_found`, and `invalid_argument` for one that is encrypted without a word on how its archive is to be.
+   */
+  async exportSession(id: string, options: ExportSessionOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    return await this.#use(async (state) =>
+      exportSession(await openExport(state, this.id, parseSessionId(id)), options),
+    );
+  }
+
+  /** Makes a session of an archive that {@link exportSession} has made, as {@link importSession} describes. */
+  async importSession(
+    archive: AsyncIterable<Uint8Array>,
+    options: ImportSessionOptions = {},
+  ): Promise<ImportedSession> {
+    return await this.#use(async (state) => {
+      await using workspace = await this.#share();
+      const { sessions, approvals } = await state.open();
+      const { quotas, config } = this.#context();
+      const { maxArchiveBytes: bytes, maxArchiveFiles: entries } = config.workspace;
+      const admit = (count: number) => quotas.admitBytes(workspace, count);
+      const place = { sessions, workspace, limits: { bytes, entries }, admit };
+      const imported = await importSession(archive, place, options);
+      await approvals.restore(imported.sessionId);
+      return imported;
+    });
+  }
+
   /** Deletes the sessions that are older than `sessions.retention` lets them get. */
   async pruneSessions(options: { readonly dryRun?: boolean } = {}): Promise<PruneReport> {
     const { retentionMs } = this.#context().config.sessions;
@@ -452,7 +490,7 @@ export class Customer {
     }
   }
 
-  async #share(): Promise<Workspace & AsyncDisposable> {
+  async #share(): Promise<Workspace & WorkspaceShare> {
     const lease = this.#states.lease(this.id);
     try {
       const { workspace } = await lease.value.open();
@@ -461,7 +499,7 @@ export class Customer {
         await share[Symbol.asyncDispose]();
         lease[Symbol.dispose]();
       };
-      return { ...workspace, [Symbol.asyncDispose]: letGo };
+      return { ...workspace, assertHeld: () => share.assertHeld(), [Symbol.asyncDispose]: letGo };
     } catch (error) {
       lease[Symbol.dispose]();
       throw error;

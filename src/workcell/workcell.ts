@@ -133,6 +133,9 @@ export class Workcell implements AsyncDisposable {
     this.#workspaces = new WorkspaceStore({
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
+      ...(config.workspace.shared
+        ? { lease: { ttlMs: config.workspace.leaseMs, onLost: (customer) => this.#leave(customer) } }
+        : {}),
     });
     this.#customers = new IdleMap({
       ...IDLE_CUSTOMERS,
@@ -348,6 +351,14 @@ export class Workcell implements AsyncDisposable {
     return this.close();
   }
 
+  /** Another server owns the customer, or will soon: nothing here may go on for it. */
+  #leave(customer: CustomerId): void {
+    this.#log.warn({ customer }, 'The customer is lost to another server; its sandbox is ended');
+    this.#executor
+      ?.then((executor) => executor.release(customer, { force: true }))
+      .catch((error) => this.#log.error({ customer }, `Its sandbox cannot be ended: ${messageOf(error)}`));
+  }
+
   #indexTools(): void {
     const tools = this.#tools.catalog.list();
     this.#semantic?.setTools(tools);
@@ -420,6 +431,7 @@ export class Workcell implements AsyncDisposable {
   async #close(): Promise<void> {
     await this.#cleanup.run();
     await this.#settled();
+    for (const { executions } of this.#customers.values()) executions.close();
   }
 
   async #settled(): Promise<void> {
