@@ -4,19 +4,31 @@ import { docsPage } from './docs-page.ts';
 import { openApiDocument } from './openapi.ts';
 import { operationsRoutes } from './operations.ts';
 import { registerRoutes } from './register-routes.ts';
+import { approvalRoutes } from './routes/approvals.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { executionRoutes } from './routes/executions.ts';
 import { fileRoutes } from './routes/files.ts';
 import { keyRoutes } from './routes/keys.ts';
+import { sessionRoutes } from './routes/sessions.ts';
 import { skillRoutes } from './routes/skills.ts';
 import { toolRoutes } from './routes/tools.ts';
 import { usageRoutes } from './routes/usage.ts';
 
+const RESOURCES: readonly ((context: HttpContext) => readonly Route[])[] = [
+  customerRoutes,
+  executionRoutes,
+  approvalRoutes,
+  sessionRoutes,
+  fileRoutes,
+  toolRoutes,
+  skillRoutes,
+  keyRoutes,
+  usageRoutes,
+];
+
 /** All routes of the API for customers. */
 export function httpRoutes(context: HttpContext): readonly Route[] {
-  return [customerRoutes, executionRoutes, fileRoutes, toolRoutes, skillRoutes, keyRoutes, usageRoutes].flatMap(
-    (routesOf) => routesOf(context),
-  );
+  return RESOURCES.flatMap((routesOf) => routesOf(context));
 }
 
 /** The API for customers, for `SandboxServerOptions.routes`; it describes itself at `/openapi.json` and `/docs`. */

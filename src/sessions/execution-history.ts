@@ -35,7 +35,6 @@ export class ExecutionHistory {
   readonly #texts = { stdout: [] as string[], stderr: [] as string[] };
   #started: StartedEvent | undefined;
   #finished: FinishedEvent | undefined;
-  #last: Pick<StoredEvent, 'type' | 'at'> | undefined;
   #attempt = 1;
   #seq = 0;
 
@@ -84,11 +83,6 @@ export class ExecutionHistory {
     return { stdout: this.#texts.stdout.join(''), stderr: this.#texts.stderr.join('') };
   }
 
-  /** When the last event was recorded, in milliseconds since the epoch, if it decided about an approval: then whoever did that runs it on. */
-  get decidedAt(): number | undefined {
-    return this.#last?.type === 'approval.decided' ? Date.parse(this.#last.at) : undefined;
-  }
-
   /** `isHeld`: whether a process runs it; one that nobody does, and that has no end, was cut off. */
   state(isHeld: boolean): ExecutionState {
     if (this.#finished !== undefined) return this.#finished.status;
@@ -101,7 +95,6 @@ export class ExecutionHistory {
     if (!('executionId' in event) || event.executionId !== this.owner.executionId) return undefined;
     this.#seq += 1;
     this.#approvals.push(event);
-    this.#last = { type: event.type, at: event.at };
     return { seq: this.#seq, at: event.at, ...this.#tell(event) };
   }
 

@@ -1,6 +1,8 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { WorkcellError } from '../core/errors.ts';
 import type { SessionId } from '../core/ids.ts';
-import { readJsonLines } from '../util/json-lines.ts';
+import { readJsonLines, readTail } from '../util/json-lines.ts';
 import type { StoredEvent } from './events.ts';
 import type { LineCodec } from './line-codec.ts';
 
@@ -71,10 +73,19 @@ export class SessionHistory implements AsyncIterable<StoredEvent> {
     const before = from === undefined ? (after?.seq ?? 0) : from.seq - 1;
     const stop = Math.min(end ?? Infinity, this.#source.end ?? Infinity);
     const reader = codec.reader(start > 0 && (await this.#beginsSealed()));
+    let owner = 0;
+    let fenced = 0;
     for await (const line of readJsonLines(path, what, { start, end: stop })) {
-      const number = before + line.number;
+      const number = before + line.number - fenced;
       const subject = `Cannot read ${what}: line ${number}`;
       const decoded = reader.decode(line.value, subject);
+      const lease = decoded.kind === 'event' ? decoded.event.lease : undefined;
+      if (lease !== undefined && lease < owner) {
+        // What a former owner wrote after it had lost the customer was never acknowledged.
+        fenced++;
+        continue;
+      }
+      owner = lease ?? owner;
       if (decoded.seq !== number) {
         throw new WorkcellError('storage_failed', `${subject} has the sequence number ${decoded.seq}`);
       }
@@ -94,6 +105,13 @@ export class SessionHistory implements AsyncIterable<StoredEvent> {
       return decoded.kind === 'event' ? decoded.event : undefined;
     }
     return undefined;
+  }
+
+  /** Whether what was written last is encrypted. */
+  async isSealed(): Promise<boolean> {
+    const { path, codec } = this.#source;
+    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    return codec.isSealed((await readTail(file, `session "${this.id}"`)).last);
   }
 
   /** Whether the log is encrypted from its first line on. */

@@ -7,6 +7,7 @@ import { type SessionPage, summarizeSessions } from '../sessions/session-summary
 import type { SessionView } from '../sessions/session-view.ts';
 import type { GatedFiles } from '../util/gated-files.ts';
 import type { CustomerFolder, CustomerState } from './customer-state.ts';
+import type { ExportedSession } from './export-session.ts';
 
 export interface PageOptions {
   /** Default: all. */
@@ -62,7 +63,14 @@ export async function pruneCustomer(
 }
 
 /** Throws `not_found`. */
-export async function openReader(
+export async function openExport(state: CustomerState, customer: CustomerId, id: SessionId): Promise<ExportedSession> {
+  const found = await state.find();
+  const history = await found?.sessions.find(id);
+  if (found === undefined || history === undefined) throw noSession(customer, id);
+  return { customer, workspace: found.workspace, history };
+}
+
+async function openReader(
   state: CustomerState,
   customer: CustomerId,
   id: SessionId,

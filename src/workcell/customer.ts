@@ -20,8 +20,8 @@ import {
 } from '../core/ids.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
-import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
+import type { StoredEvent } from '../sessions/events.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
 import type { PruneReport } from '../sessions/prune-sessions.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
@@ -29,11 +29,19 @@ import type { SessionPage } from '../sessions/session-summary.ts';
 import type { SessionView } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
+import type { WorkspaceShare } from '../workspaces/workspace-tenure.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
 import type { QuotaUsage } from './customer-quota.ts';
-import { deleteSession, describeSessions, type PageOptions, pruneCustomer, showSession } from './customer-sessions.ts';
+import {
+  deleteSession,
+  describeSessions,
+  openExport,
+  type PageOptions,
+  pruneCustomer,
+  showSession,
+} from './customer-sessions.ts';
 import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
@@ -41,12 +49,14 @@ import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { Begun, StartedExecution } from './executions.ts';
+import { type ExportSessionOptions, exportSession } from './export-session.ts';
+import { type ImportedSession, type ImportSessionOptions, importSession } from './import-session.ts';
 import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
+import { readSession } from './read-session.ts';
 import { type ResumeOptions, resume } from './resume.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
-import { servedTools } from './served-tools.ts';
 import {
   closeSession,
   type NewCheckpoint,
@@ -55,6 +65,7 @@ import {
   setCheckpoint,
 } from './session-changes.ts';
 import { Skills } from './skills.ts';
+import { rememberTools, toolHistory } from './tool-history.ts';
 import type { WatchOptions } from './watch-execution.ts';
 
 /** What all customers share. */
@@ -220,6 +231,11 @@ export class Customer {
     });
   }
 
+  /** Whether this process runs the program of an execution. */
+  async isRunning(execution: string): Promise<boolean> {
+    return await this.#use(async ({ executions }) => executions.running.has(execution));
+  }
+
   /** The calls of its programs that wait to be approved, oldest first. */
   async listApprovals(): Promise<readonly PendingApproval[]> {
     return await this.#use(async (state) => (await state.find())?.approvals.list() ?? []);
@@ -295,10 +311,55 @@ export class Customer {
     await this.#use((state) => deleteSession(state, this.id, parseSessionId(id)));
   }
 
+  /**
+   * A session as one file, to be imported elsewhere: its events and, unless told otherwise, the files and skills of the workspace.
+   * Throws `not_found`, and `invalid_argument` for one that is encrypted without a word on how its archive is to be.
+   */
+  async exportSession(id: string, options: ExportSessionOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    return await this.#use(async (state) =>
+      exportSession(await openExport(state, this.id, parseSessionId(id)), options),
+    );
+  }
+
+  /** Makes a session of an archive that {@link exportSession} has made, as {@link importSession} describes. */
+  async importSession(
+    archive: AsyncIterable<Uint8Array>,
+    options: ImportSessionOptions = {},
+  ): Promise<ImportedSession> {
+    return await this.#use(async (state) => {
+      await using workspace = await this.#share();
+      const { sessions } = await state.open();
+      const { quotas, config } = this.#context();
+      const { maxArchiveBytes: bytes, maxArchiveFiles: entries } = config.workspace;
+      const admit = (count: number) => quotas.admitBytes(workspace, count);
+      return await importSession(archive, { sessions, workspace, limits: { bytes, entries }, admit }, options);
+    });
+  }
+
   /** Deletes the sessions that are older than `sessions.retention` lets them get. */
   async pruneSessions(options: { readonly dryRun?: boolean } = {}): Promise<PruneReport> {
     const { retentionMs } = this.#context().config.sessions;
     return await this.#use((state) => pruneCustomer(state, { retentionMs, ...options }));
+  }
+
+  /** Makes a session in which nothing has happened. Throws `already_exists`. */
+  async createSession(id?: string): Promise<SessionId> {
+    return await this.#use(async (state) => {
+      const { sessions } = await state.open();
+      await using session = await sessions.create(id === undefined ? undefined : parseSessionId(id));
+      return session.id;
+    });
+  }
+
+  /** All that is recorded in a session after an event; throws `not_found`. Iterating throws `storage_failed`. */
+  async readSession(id: string, { after = 0 }: { readonly after?: number } = {}): Promise<AsyncIterable<StoredEvent>> {
+    const sessionId = parseSessionId(id);
+    return await this.#use(async (state) => {
+      const found = await state.find();
+      const events = found === undefined ? undefined : await readSession(found.sessions, sessionId, after);
+      if (events !== undefined) return events;
+      throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${sessionId}"`);
+    });
   }
 
   /** A page of its executions, the latest first. Throws `not_found` when `before` is none of its executions. */
@@ -317,7 +378,7 @@ export class Customer {
   /** As `Workcell.searchTools`, and by what tools were used for by this customer. */
   async searchTools(queries: string | readonly string[], options: ToolSearchOptions = {}): Promise<ToolSearchResult> {
     const context = this.#context();
-    const history = await this.#use(async (state) => this.#history((await state.find())?.usage, context));
+    const history = await this.#use(async (state) => toolHistory(this.id, (await state.find())?.usage, context));
     return searchTools([queries].flat(), options, { ...context, history });
   }
 
@@ -363,10 +424,10 @@ export class Customer {
       ...context,
       executor: async () => admission.metered(await context.executor()),
       skills: new SkillShelf([skills, context.sharedSkills]),
-      history: await this.#history(usage, context),
+      history: await toolHistory(this.id, usage, context),
       approvals,
     });
-    await this.#remember(usage, request, result, context);
+    await rememberTools(this.id, usage, { task: request.task, result }, context);
     return result;
   }
 
@@ -380,9 +441,9 @@ export class Customer {
       await using admission = await this.#admit(workspace, resumed, timeoutMs);
       return await resume(resumed, options, workspace, session, {
         ...context,
+        approvals,
         skills: shelf,
         executor: async () => admission.metered(await context.executor()),
-        approvals,
       });
     });
     const started = await state.executions.started({ isNew: false, live });
@@ -401,31 +462,7 @@ export class Customer {
     throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${id}"`);
   }
 
-  async #history(usage: CustomerUsage | undefined, context: CustomerContext): Promise<Retriever | undefined> {
-    if (!context.config.selector.usage) return undefined;
-    try {
-      return await usage?.history(context.catalog.list());
-    } catch (error) {
-      context.onUsageProblem(this.id, toWorkcellError(error));
-      return undefined;
-    }
-  }
-
-  async #remember(
-    usage: CustomerUsage,
-    { task }: ExecuteRequest,
-    result: ExecutionResult,
-    context: CustomerContext,
-  ): Promise<void> {
-    if (!context.config.selector.usage || task === undefined) return;
-    try {
-      await usage.record({ task, tools: servedTools(result, context.catalog), at: new Date() });
-    } catch (error) {
-      context.onUsageProblem(this.id, toWorkcellError(error));
-    }
-  }
-
-  async #share(): Promise<Workspace & AsyncDisposable> {
+  async #share(): Promise<Workspace & WorkspaceShare> {
     const lease = this.#states.lease(this.id);
     try {
       const { workspace } = await lease.value.open();
@@ -434,7 +471,7 @@ export class Customer {
         await share[Symbol.asyncDispose]();
         lease[Symbol.dispose]();
       };
-      return { ...workspace, [Symbol.asyncDispose]: letGo };
+      return { ...workspace, assertHeld: () => share.assertHeld(), [Symbol.asyncDispose]: letGo };
     } catch (error) {
       lease[Symbol.dispose]();
       throw error;

@@ -32,9 +32,6 @@ type Run = (live: LiveExecution) => Promise<ExecutionResult>;
 type Decide<T> = (session: SessionLog, history: ExecutionHistory) => Promise<T>;
 type Resume = (live: LiveExecution, ...recorded: Parameters<Decide<unknown>>) => Promise<ExecutionResult>;
 
-/** How long it may take until a program that an approval has held up runs again. */
-const GO_ON_MS = 30_000;
-
 /** The executions of one customer: those that this process runs, and those that are on disk. */
 export class Executions {
   readonly #customer: RecordedExecutionsOptions['customer'];
@@ -42,6 +39,7 @@ export class Executions {
   readonly #live = new Map<ExecutionId, LiveExecution>();
   /** Of those who decide what becomes of an execution, one at a time. */
   readonly #turns = new KeyedTurns();
+  readonly #closed = new AbortController();
 
   constructor(options: RecordedExecutionsOptions) {
     this.#customer = options.customer;
@@ -51,6 +49,11 @@ export class Executions {
   /** Those that this process runs. */
   get running(): ReadonlySet<string> {
     return new Set(this.#live.keys());
+  }
+
+  /** Ends all waiting for what is still to come. Call when this process runs none any more. */
+  close(): void {
+    this.#closed.abort();
   }
 
   /** Resolves when this process runs none. */
@@ -98,6 +101,9 @@ export class Executions {
    */
   async resume(id: ExecutionId, work: Resume): Promise<LiveExecution> {
     return await this.#turns.take(id, async () => {
+      const current = this.#live.get(id);
+      // Its end can be watched before everything under it has been let go of.
+      if (current?.history?.finished !== undefined) await current.outcome.catch(() => {});
       if (this.#live.has(id))
         throw new WorkcellError('invalid_state', `The execution "${id}" runs already; watch it instead`);
       const place = await this.#recorded.place(id);
@@ -129,9 +135,10 @@ export class Executions {
     });
   }
 
-  /** As `watchExecution`. */
+  /** As `watchExecution`; ends with {@link close}. */
   watch(id: ExecutionId, options: WatchOptions = {}): AsyncGenerator<HistoryEvent> {
     return watchExecution(id, options, {
+      closed: this.#closed.signal,
       live: () => this.#findLive(id),
       place: () => this.#recorded.place(id),
       settle: async () => (await this.#settle(id)) === 'ended',
@@ -143,7 +150,7 @@ export class Executions {
     const live = await this.#findLive(id);
     if (live?.history !== undefined) return summarize(live.history, true);
     const recorded = await this.recorded(id);
-    if (recorded.finished !== undefined || recorded.approvals.length > 0) return summarize(recorded, false);
+    if (recorded.finished !== undefined || recorded.state(false) === 'paused') return summarize(recorded, false);
     const settled = await this.#settle(id);
     return settled === 'held' ? summarize(recorded, true) : summarize(await this.recorded(id), false);
   }
@@ -206,7 +213,6 @@ export class Executions {
       const settled = await this.exclusively(id, async (session, history) => {
         if (history.finished !== undefined) return 'ended';
         if (history.state(false) === 'paused') return 'paused';
-        if (Date.now() - (history.decidedAt ?? 0) < GO_ON_MS) return 'held';
         await session.append(interruptedEvent(id, cutOff(), history.output));
         return 'ended';
       });
@@ -225,7 +231,7 @@ export class Executions {
       last = event.type === 'finished' ? event.result : undefined;
     }
     if (last !== undefined) return last;
-    throw new WorkcellError('internal', `The execution "${id}" was told to its end, and had none`);
+    throw new WorkcellError('cancelled', `This Workcell is closed, and the execution "${id}" has no outcome`);
   }
 }
 

@@ -17,6 +17,8 @@ export interface WatchOptions {
 
 /** Who knows about executions. */
 export interface WatchSource {
+  /** Fires when nothing is waited for any more. */
+  readonly closed: AbortSignal;
   /** One that this process runs, once its start is on disk. */
   readonly live: (id: ExecutionId) => Promise<LiveExecution | undefined>;
   /** Throws `not_found` and `history_gone`. */
@@ -80,17 +82,18 @@ async function* watchRecorded(
   options: WatchOptions,
   source: WatchSource,
 ): AsyncGenerator<HistoryEvent, Watched> {
-  const { follow = false, signal } = options;
+  const { signal } = options;
   const place = await source.place(id);
   const size = await place.size();
   const { history, seq } = yield* tell(place, options);
-  if (history.finished !== undefined || hasLeft(options)) return { isOver: true, seq };
-  if (history.approvals.length === 0 && (await source.settle(id))) return { isOver: false, seq };
-  if (!follow) return { isOver: true, seq };
+  if (history.finished !== undefined || hasLeft(options) || source.closed.aborted) return { isOver: true, seq };
+  if (history.state(false) !== 'paused' && (await source.settle(id))) return { isOver: false, seq };
+  if (options.follow !== true) return { isOver: true, seq };
+  const over = AbortSignal.any(signal === undefined ? [source.closed] : [source.closed, signal]);
   const until = performance.now() + ASK_EVERY_MS;
   while (performance.now() < until && (await place.size()) === size && (await source.live(id)) === undefined) {
-    await sleep(LOOK_EVERY_MS, undefined, signal === undefined ? {} : { signal }).catch(() => {});
-    if (hasLeft(options)) return { isOver: true, seq };
+    await sleep(LOOK_EVERY_MS, undefined, { signal: over }).catch(() => {});
+    if (over.aborted) break;
   }
   return { isOver: false, seq };
 }

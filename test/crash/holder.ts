@@ -34,6 +34,9 @@ async function perform(command: Command): Promise<void> {
 }
 
 function tell(told: Told): void {
+  // Where the process is recorded.
+  const acknowledge = (globalThis as { [key: symbol]: unknown })[Symbol.for('test.acknowledged')];
+  if (typeof acknowledge === 'function') acknowledge(told);
   process.stdout.write(`${JSON.stringify(told)}\n`);
 }
 

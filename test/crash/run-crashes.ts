@@ -37,9 +37,9 @@ export interface CrashReport {
 
 const COUNTER_SERVER = join(import.meta.dirname, '../support/counter-server.ts');
 const CUSTOMER = parseCustomerId('ann');
-const MAX_MS = 700;
-const MAX_EVENTS = 8;
-const MAX_SYNCS = 8;
+const MAX_MS = 1_200;
+const MAX_EVENTS = 20;
+const MAX_SYNCS = 20;
 
 /**
  * Kills the process that holds a cell, again and again, at random moments and at chosen ones, while a program in it calls tools,

@@ -6,6 +6,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { link, mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { z } from 'zod';
@@ -15,11 +16,16 @@ const server = new McpServer({ name: 'counter', version: '1' });
 
 server.registerTool(
   'increment',
-  { description: 'Counts one more.', inputSchema: { counter: z.string(), mark: z.string().optional() } },
-  async ({ counter, mark = '' }, { _meta }) => {
+  {
+    description: 'Counts one more. With waitMs a new increment is answered so many milliseconds later.',
+    inputSchema: { counter: z.string(), mark: z.string().optional(), waitMs: z.number().optional() },
+  },
+  async ({ counter, mark = '', waitMs = 0 }, { _meta, signal }) => {
     const key = mode === 'keyed' ? _meta?.['workcell/idempotencyKey'] : undefined;
     const name = typeof key === 'string' ? createHash('sha256').update(key).digest('hex') : randomUUID();
-    return answer(await count(counter, name, mark));
+    const { isNew, ...result } = await count(counter, name, mark);
+    if (isNew && waitMs > 0) await setTimeout(waitMs, undefined, { signal });
+    return answer(result);
   },
 );
 
@@ -37,8 +43,14 @@ await server.connect(new StdioServerTransport());
 // Whoever started it is gone.
 process.stdin.on('end', () => process.exit(0));
 
+interface Counted {
+  readonly isNew: boolean;
+  readonly count: number;
+  readonly mark: string;
+}
+
 /** Durable when it resolves; of two with the same name the second gives what the first has. */
-async function count(counter: string, name: string, mark: string): Promise<{ count: number; mark: string }> {
+async function count(counter: string, name: string, mark: string): Promise<Counted> {
   const directory = join(folder, counter);
   await mkdir(directory, { recursive: true });
   const path = join(directory, name);
@@ -54,7 +66,7 @@ async function count(counter: string, name: string, mark: string): Promise<{ cou
   await rm(draft);
   await using entries = await open(directory);
   await entries.sync();
-  return isNew ? result : (JSON.parse(await readFile(path, 'utf8')) as typeof result);
+  return isNew ? { isNew, ...result } : { isNew, ...(JSON.parse(await readFile(path, 'utf8')) as typeof result) };
 }
 
 async function marksOf(counter: string): Promise<readonly string[]> {

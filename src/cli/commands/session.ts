@@ -1,9 +1,12 @@
 import { Command } from 'commander';
+import type { ExitCode } from '../../core/errors.ts';
 import { formatDuration, formatSize } from '../../core/units.ts';
 import { openCell } from '../open-cell.ts';
 import { parseCount } from '../option-values.ts';
 import { print, printJson, say, table } from '../output.ts';
+import { addArchiveCommands } from './session-archive.ts';
 import { addPruneCommand } from './session-prune.ts';
+import { addResumeCommands } from './session-resume.ts';
 
 interface Whose {
   readonly customer: string;
@@ -17,7 +20,7 @@ interface PageFlags extends Whose {
 
 const PAGE = 50;
 
-export function sessionCommand(): Command {
+export function sessionCommand(done: (code: ExitCode) => void): Command {
   const session = new Command('session').description("a customer's history of executions");
   whose(session.command('list'))
     .description('the ids of the sessions of a customer, sorted; with --long what is in them, the latest first')
@@ -38,7 +41,9 @@ export function sessionCommand(): Command {
       if (json === true) printJson({ deleted: id });
       else say(`Deleted session ${id} of ${customer}`);
     });
+  addArchiveCommands(session);
   addPruneCommand(session);
+  addResumeCommands(session, done);
   return session;
 }
 

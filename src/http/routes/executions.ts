@@ -184,14 +184,25 @@ async function answerOf(customer: Customer, id: string, { accept, headers, signa
   return { status: 200, headers: place, body: result };
 }
 
-/** What became of an execution; undefined for one that waits for an approval. */
-async function outcomeOf(customer: Customer, id: string, signal: AbortSignal): Promise<RecordedResult | undefined> {
+/** What became of an execution; undefined for one that does nothing but wait for an approval. */
+async function outcomeOf(customer: Customer, id: string, gone: AbortSignal): Promise<RecordedResult | undefined> {
+  const decided = new AbortController();
+  const signal = AbortSignal.any([gone, decided.signal]);
+  const paused = customer.whenPaused(id, signal).then(() => undefined);
+  // Whichever of both comes first ends the other.
+  paused.catch(() => {});
+  try {
+    return await Promise.race([resultOf(customer.watch(id, { follow: true, signal })), paused]);
+  } finally {
+    decided.abort();
+  }
+}
+
+async function resultOf(events: AsyncIterable<HistoryEvent>): Promise<RecordedResult | undefined> {
   let result: RecordedResult | undefined;
-  for await (const event of customer.watch(id, { follow: true, signal })) {
+  for await (const event of events) {
     if (event.type === 'finished') result = event.result;
     if (event.type === 'resumed') result = undefined;
-    if (event.type === 'approval.required' && (await customer.executionSummary(id)).state === 'paused')
-      return undefined;
   }
   return result;
 }

@@ -83,10 +83,17 @@ describe('an execution that waits for an approval', () => {
     // The log of this one does not tell what was asked for.
     expect(begun).toContain('does not tell');
     await executions.exclusively(ID, (session) =>
-      session.append({ type: 'approval.decided', ...approval, approved: true, by: 'key_1', reason: null }),
+      session.append({
+        type: 'approval.decided',
+        ...approval,
+        approved: true,
+        by: 'key_1',
+        reason: null,
+        waiting: false,
+      }),
     );
     // Somebody will run it on in a moment, and nobody takes it for cut off.
-    expect(await executions.summary(ID)).toMatchObject({ state: 'running', approvals: [] });
+    expect(await executions.summary(ID)).toMatchObject({ state: 'paused', approvals: [] });
     const live = await executions.resume(ID, async ({ id }, session, history) => {
       expect([history.lastSeq, history.attempt]).toEqual([3, 1]);
       await session.append({ type: 'execution.resumed', executionId: id, attempt: 2, replay: true });
@@ -108,6 +115,19 @@ describe('an execution that waits for an approval', () => {
       approvals: [],
       result: { stdout: 'again' },
     });
+  });
+
+  test('is waited for until the watcher leaves, or everything is closed', async () => {
+    open();
+    const leaving = new AbortController();
+    const watching = Array.fromAsync(executions.watch(ID, { follow: true, signal: leaving.signal }));
+    const { result } = await executions.started({ isNew: false, recorded: await executions.recorded(ID) });
+    const outcome = result();
+    outcome.catch(() => {});
+    leaving.abort();
+    expect(await watching).toHaveLength(2);
+    executions.close();
+    await expect(outcome).rejects.toMatchObject({ code: 'cancelled' });
   });
 
   test('is killed when it is cancelled', async () => {

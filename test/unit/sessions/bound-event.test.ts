@@ -63,6 +63,22 @@ describe('boundEvent()', () => {
     expect(error.stack?.length).toBe(limitOf('error.stack'));
   });
 
+  test('cuts the code that was asked for, and nothing else of the request', () => {
+    const code = 'x'.repeat(limitOf('request.code'));
+    const started = (asked: string): SessionEvent => ({
+      type: 'execution.started',
+      executionId: 'e',
+      task: null,
+      language: 'typescript',
+      program: '',
+      selection: { mode: 'none', considered: 0, tools: [], noMatch: null },
+      planner: 'none',
+      request: { code: asked, tools: ['a.b'], timeoutMs: 1, typeCheck: true },
+    });
+    expect(boundEvent(started(code))).toEqual({ event: started(code), truncated: [] });
+    expect(boundEvent(started(`${code}y`))).toEqual({ event: started(code), truncated: ['request.code'] });
+  });
+
   test('refuses a value that is not JSON', () => {
     const circle: unknown[] = [];
     circle.push(circle);

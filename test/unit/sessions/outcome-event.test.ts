@@ -3,7 +3,7 @@ import { WorkcellError } from '../../../src/core/errors.ts';
 import type { ExecutionResult } from '../../../src/core/execution.ts';
 import { parseCustomerId, parseExecutionId, parseSessionId } from '../../../src/core/ids.ts';
 import { stampEvent } from '../../../src/sessions/events.ts';
-import { finishedEvent, interruptedEvent } from '../../../src/sessions/outcome-event.ts';
+import { finishedEvent, interruptedEvent, killedEvent } from '../../../src/sessions/outcome-event.ts';
 
 const executionId = parseExecutionId('e1');
 
@@ -56,4 +56,15 @@ describe('interruptedEvent()', () => {
       expect(event.error?.fields).toEqual({ code: 'internal' });
     },
   );
+});
+
+describe('killedEvent()', () => {
+  test('counts what is known to have been written, as the end of one that was cut off does', () => {
+    const written = { stdout: 'häl', stderr: '€' };
+    for (const event of [killedEvent(executionId, written), interruptedEvent(executionId, undefined, written)]) {
+      expect(event.output).toEqual({ stdoutBytes: 4, stderrBytes: 3, truncated: false });
+      expect(() => stampEvent(event, 1, new Date(), [])).not.toThrow();
+    }
+    expect(killedEvent(executionId, written)).toMatchObject({ status: 'killed', error: { name: 'AbortError' } });
+  });
 });
