@@ -1,7 +1,7 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillStore } from '../catalog/skill-store.ts';
 import type { ApprovalDecision } from '../core/approval.ts';
-import { ERRORS, type ErrorCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
+import { ERRORS, type ErrorCode, WorkcellError } from '../core/errors.ts';
 import type {
   ExecutionResult,
   ExecutionSummary,
@@ -44,7 +44,6 @@ import {
 } from './customer-sessions.ts';
 import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
-import type { CustomerUsage } from './customer-usage.ts';
 import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
