@@ -287,9 +287,14 @@ function placeLines(batch: readonly Waiting[], size: number): readonly Line[] {
   return batch.map(({ event, line }) => {
     const start = end;
     end += line.length;
-    const executionId = 'executionId' in event ? event.executionId : undefined;
-    return { type: event.type, executionId, seq: event.seq, start, end };
+    return lineOf(event, start, end);
   });
+}
+
+/** What the index has to know of an event that is between these bytes. */
+export function lineOf(event: StoredEvent, start: number, end: number): Line {
+  const executionId = 'executionId' in event ? event.executionId : undefined;
+  return { type: event.type, executionId, seq: event.seq, start, end };
 }
 
 /** What the register has to know of these. */

@@ -1,6 +1,8 @@
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { WorkcellError } from '../core/errors.ts';
 import type { SessionId } from '../core/ids.ts';
-import { readJsonLines } from '../util/json-lines.ts';
+import { readJsonLines, readTail } from '../util/json-lines.ts';
 import type { StoredEvent } from './events.ts';
 import type { LineCodec } from './line-codec.ts';
 
@@ -103,6 +105,13 @@ export class SessionHistory implements AsyncIterable<StoredEvent> {
       return decoded.kind === 'event' ? decoded.event : undefined;
     }
     return undefined;
+  }
+
+  /** Whether what was written last is encrypted. */
+  async isSealed(): Promise<boolean> {
+    const { path, codec } = this.#source;
+    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    return codec.isSealed((await readTail(file, `session "${this.id}"`)).last);
   }
 
   /** Whether the log is encrypted from its first line on. */

@@ -9,6 +9,7 @@ import { syncFolder } from '../util/sync-folder.ts';
 import { Turns } from '../util/turns.ts';
 import type { StoredEvent } from './events.ts';
 import { ExecutionRegister } from './execution-register.ts';
+import { LogImport } from './import-log.ts';
 import { claimsOf, LogFile, type OpenMode, type SessionFence } from './log-file.ts';
 import { type SessionKeys, sessionLines } from './sealed-lines.ts';
 import { SessionHistory } from './session-history.ts';
@@ -167,6 +168,23 @@ export class SessionStore {
     });
   }
 
+  /**
+   * Makes a session of a log that `work` reads and publishes. Throws `already_exists` for an id that a session has; reading throws
+   * it for an execution that there is already.
+   */
+  async importLog<T>(id: SessionId, work: (log: LogImport) => Promise<T>): Promise<T> {
+    await this.unregistered();
+    await using _lock = await this.#lock(id);
+    if (await this.#has(id)) throw new WorkcellError('already_exists', `There already is a session "${id}"`);
+    await using log = new LogImport({
+      source: this.#sourceOf(id),
+      register: this.#register,
+      assertNew: (execution) => this.#assertNew(execution),
+      maxBytes: 2 * this.#maxBytes,
+    });
+    return await work(log);
+  }
+
   /** How large a session is, and when it was written to. Throws `not_found`. */
   async stat(id: SessionId): Promise<SessionStats> {
     try {
@@ -200,6 +218,13 @@ export class SessionStore {
       this.#registered = undefined;
     });
     return await this.#registered;
+  }
+
+  async #assertNew(id: ExecutionId): Promise<void> {
+    const place = await this.locate(id);
+    if (place === undefined || place === 'gone') return;
+    const message = `The execution "${id}" of the archive is in session "${place.session}" already`;
+    throw new WorkcellError('already_exists', `${message}; delete that first, or import for another customer`);
   }
 
   async #registerAll(): Promise<readonly SessionId[]> {

@@ -43,13 +43,23 @@ export function encodeJsonLine(value: object): Buffer {
  */
 export async function* readJsonLines(path: string, what: string, range: LineRange = {}): AsyncGenerator<JsonLine> {
   await using file = await openFile(path, what);
+  const { start = 0, end = Infinity } = range;
+  if (end > start) yield* parseJsonLines(file.createReadStream({ start, end: end - 1, autoClose: false }), what, start);
+}
+
+/** As {@link readJsonLines}, from a stream whose first byte is the one at `start`. */
+export async function* parseJsonLines(
+  stream: AsyncIterable<Uint8Array>,
+  what: string,
+  start = 0,
+): AsyncGenerator<JsonLine> {
   let number = 0;
-  let start = range.start ?? 0;
-  for await (const bytes of splitLines(file, start, range.end ?? Infinity)) {
+  let next = start;
+  for await (const bytes of splitLines(stream)) {
     number++;
-    const end = start + bytes.length + 1;
-    yield { number, value: parse(bytes, `Cannot read ${what}: line ${number}`), start, end };
-    start = end;
+    const end = next + bytes.length + 1;
+    yield { number, value: parse(bytes, `Cannot read ${what}: line ${number}`), start: next, end };
+    next = end;
   }
 }
 
@@ -80,15 +90,10 @@ async function openFile(path: string, what: string): Promise<FileHandle> {
   }
 }
 
-async function* splitLines(file: FileHandle, from: number, end: number): AsyncGenerator<Buffer> {
-  if (end <= from) return;
-  let pieces: Buffer[] = [];
+async function* splitLines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  let pieces: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of file.createReadStream({
-    start: from,
-    end: end - 1,
-    autoClose: false,
-  }) as AsyncIterable<Buffer>) {
+  for await (const chunk of stream) {
     let start = 0;
     for (let stop = chunk.indexOf(NEWLINE); stop >= 0; stop = chunk.indexOf(NEWLINE, start)) {
       yield Buffer.concat([...pieces, chunk.subarray(start, stop)]);

@@ -198,6 +198,18 @@ export class Workcell implements AsyncDisposable {
     return this.#workspaces.list();
   }
 
+  /**
+   * Rejects the calls of all customers that nobody has decided on in time, and carries out decisions that got stuck when a
+   * process died. To be done at times by whoever runs for long.
+   */
+  async sweepApprovals(): Promise<void> {
+    for (const id of await this.listCustomers()) {
+      await this.customer(id)
+        .sweepApprovals()
+        .catch((error) => this.#approvalsOf(id).onProblem(error));
+    }
+  }
+
   /** Customers whom nothing has been done for, for as long as that; looks only. */
   async inactiveCustomers(inactiveMs: number): Promise<readonly InactiveCustomer[]> {
     return await inactiveCustomers(this.#workspaces, inactiveMs);

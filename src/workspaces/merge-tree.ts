@@ -16,6 +16,18 @@ export async function mergeTree(files: GatedFiles, from: string, to: string): Pr
   for (const folder of new Set(moves.map(({ target }) => posix.dirname(target)))) await files.syncFolder(folder);
 }
 
+/** Throws `already_exists`, naming it, when something but a folder in the folder `from` is also in the folder `to`. */
+export async function assertNothingThere(files: GatedFiles, from: string, to: string): Promise<void> {
+  for (const { name, kind } of await entriesOf(files, from)) {
+    const target = posix.join(to, name);
+    const there = await statIfThere(files, target);
+    if (there === undefined) continue;
+    if (there.kind === 'directory' && kind === 'directory')
+      await assertNothingThere(files, posix.join(from, name), target);
+    else throw new WorkcellError('already_exists', `There already is ${JSON.stringify(target)} in the workspace`);
+  }
+}
+
 interface Move {
   readonly source: string;
   readonly target: string;

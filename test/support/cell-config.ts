@@ -16,6 +16,7 @@ export interface CellOptions {
   readonly server?: Readonly<Record<string, string | number>>;
   readonly quotas?: Readonly<Record<string, unknown>>;
   readonly approvals?: Readonly<Record<string, string>>;
+  readonly sessions?: Readonly<Record<string, string | readonly string[]>>;
   /** Default: the user's cache may hold a model or not, so tools are found by their words alone. */
   readonly embeddings?: Readonly<Record<string, string | boolean>>;
 }

@@ -4,6 +4,7 @@ import { formatDuration, formatSize } from '../../core/units.ts';
 import { openCell } from '../open-cell.ts';
 import { parseCount } from '../option-values.ts';
 import { print, printJson, say, table } from '../output.ts';
+import { addArchiveCommands } from './session-archive.ts';
 import { addPruneCommand } from './session-prune.ts';
 import { addResumeCommands } from './session-resume.ts';
 
@@ -40,6 +41,7 @@ export function sessionCommand(done: (code: ExitCode) => void): Command {
       if (json === true) printJson({ deleted: id });
       else say(`Deleted session ${id} of ${customer}`);
     });
+  addArchiveCommands(session);
   addPruneCommand(session);
   addResumeCommands(session, done);
   return session;

@@ -1,0 +1,157 @@
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { isWorkcellError, WorkcellError } from '../core/errors.ts';
+import { type ExecutionId, parseExecutionId } from '../core/ids.ts';
+import { formatSize } from '../core/units.ts';
+import { type JsonLine, parseJsonLines } from '../util/json-lines.ts';
+import { syncFolder } from '../util/sync-folder.ts';
+import { decodeEvent, type StoredEvent } from './events.ts';
+import type { ExecutionRegister } from './execution-register.ts';
+import type { Line } from './landmark.ts';
+import { claimsOf, lineOf } from './log-file.ts';
+import { type IndexedSource, IndexWriter, readIndex } from './session-index.ts';
+
+export interface LogImportOptions {
+  /** The session that it becomes. */
+  readonly source: IndexedSource;
+  readonly register: ExecutionRegister;
+  /** Throws for an execution that there is already. */
+  readonly assertNew: (id: ExecutionId) => Promise<void>;
+  /** Bytes of the log as it comes. */
+  readonly maxBytes: number;
+}
+
+export interface ImportedLog {
+  readonly events: number;
+  readonly executions: number;
+}
+
+const CLAIMS_AT_ONCE = 10_000;
+const BATCH_BYTES = 4 * 1024 * 1024;
+
+/**
+ * A log that comes from elsewhere, written beside where it belongs: there as a whole when {@link publish} resolves, or not at
+ * all. The lock of the session has to be held.
+ */
+export class LogImport implements AsyncDisposable {
+  readonly #options: LogImportOptions;
+  readonly #temporary: IndexedSource;
+  #file: FileHandle | undefined;
+  #index: IndexWriter | undefined;
+  #batch: { readonly line: Line; readonly bytes: Buffer }[] = [];
+  #size = 0;
+  #written = 0;
+  #events = 0;
+  #executions = 0;
+
+  constructor(options: LogImportOptions) {
+    const { path, indexPath } = options.source;
+    this.#options = options;
+    const beside = (file: string) => join(dirname(file), `.${basename(file)}.import`);
+    this.#temporary = { ...options.source, path: beside(path), indexPath: beside(indexPath) };
+  }
+
+  /**
+   * Takes in a log that is not encrypted. Throws `invalid_argument` for a line that is not the next event of a session, and
+   * `storage_full` beyond the limit.
+   */
+  async read(bytes: AsyncIterable<Uint8Array>): Promise<ImportedLog> {
+    await this.#removeTemporary();
+    this.#file = await open(this.#temporary.path, 'wx', 0o600);
+    let [received, end] = [0, 0];
+    const counted = this.#bounded(bytes, (count) => {
+      received += count;
+    });
+    try {
+      for await (const line of parseJsonLines(counted, 'the log of the archive')) {
+        await this.#take(line);
+        end = line.end;
+      }
+    } catch (error) {
+      if (!isWorkcellError(error) || error.code !== 'storage_failed') throw error;
+      throw new WorkcellError('invalid_argument', error.message, { cause: error });
+    }
+    await this.#flush();
+    await this.#file.datasync();
+    if (end === received && end > 0) return { events: this.#events, executions: this.#executions };
+    throw new WorkcellError('invalid_argument', 'The log of the archive does not end with a whole line');
+  }
+
+  /** Makes it the session. Throws `storage_failed`. */
+  async publish(): Promise<void> {
+    const { source, register } = this.#options;
+    await this.#index?.close();
+    // Before the session is there, so that none of its executions is ever there and not known.
+    const claims = claimsOf(source.id, (await readIndex(this.#temporary)).forward());
+    while (claims.length > 0) await register.add(claims.splice(-CLAIMS_AT_ONCE));
+    // The index comes first: it is believed only for the log that it belongs to.
+    await rename(this.#temporary.indexPath, source.indexPath).catch(() => {});
+    await rename(this.#temporary.path, source.path);
+    await syncFolder(dirname(source.path));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#index?.close();
+    await this.#file?.close();
+    await this.#removeTemporary();
+  }
+
+  async *#bounded(bytes: AsyncIterable<Uint8Array>, count: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+    const { maxBytes } = this.#options;
+    let left = maxBytes;
+    for await (const chunk of bytes) {
+      count(chunk.length);
+      left -= chunk.length;
+      if (left >= 0) yield chunk;
+      else {
+        const limit = formatSize(maxBytes);
+        throw new WorkcellError(
+          'storage_full',
+          `The log of the archive has more than ${limit}; raise sessions.maxSize`,
+        );
+      }
+    }
+  }
+
+  async #take({ number, value }: JsonLine): Promise<void> {
+    const event = decode(value, number);
+    if (event.type === 'execution.started') {
+      await this.#options.assertNew(parseExecutionId(event.executionId));
+      this.#executions += 1;
+    }
+    this.#events += 1;
+    const bytes = this.#options.source.codec.encode(event);
+    const start = this.#size;
+    this.#size += bytes.length;
+    this.#batch.push({ line: lineOf(event, start, this.#size), bytes });
+    if (this.#size - this.#written >= BATCH_BYTES) await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
+    const batch = this.#batch.splice(0);
+    const lines = batch.map(({ line }) => line);
+    await this.#file?.writeFile(Buffer.concat(batch.map(({ bytes }) => bytes)));
+    this.#written = this.#size;
+    this.#index ??= (await IndexWriter.open({ ...this.#temporary, end: 0 })).writer;
+    await this.#index.add(lines);
+  }
+
+  async #removeTemporary(): Promise<void> {
+    for (const path of [this.#temporary.path, this.#temporary.indexPath]) await rm(path, { force: true });
+  }
+}
+
+function decode(value: unknown, number: number): StoredEvent {
+  const subject = `Cannot read the log of the archive: line ${number}`;
+  const decoded = decodeEvent(value, subject);
+  const problem =
+    decoded.kind !== 'event'
+      ? 'is from a later version of Workcell; import it with that'
+      : decoded.seq !== number
+        ? `has the sequence number ${decoded.seq}`
+        : (decoded.event.type === 'session.created') !== (number === 1)
+          ? `is a ${decoded.event.type}, which cannot be there`
+          : undefined;
+  if (decoded.kind === 'event' && problem === undefined) return decoded.event;
+  throw new WorkcellError('invalid_argument', `${subject} ${problem}`);
+}
