@@ -426,7 +426,6 @@ export class Customer {
         ...context,
         approvals,
         skills: shelf,
-        approvals,
         executor: async () => admission.metered(await context.executor()),
       });
     });
