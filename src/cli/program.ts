@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { ERRORS, type ExitCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
 import { packageVersion } from '../util/package-version.ts';
+import { approvalsCommand } from './commands/approvals.ts';
 import { configCommand } from './commands/config.ts';
 import { credentialCommand } from './commands/credential.ts';
 import { customersCommand } from './commands/customers.ts';
@@ -40,6 +41,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
     customersCommand(),
     workspaceCommand(done),
     sessionCommand(done),
+    approvalsCommand(),
     skillCommand(),
     serveCommand(),
     mcpCommand(),

@@ -105,6 +105,10 @@ export interface WorkspaceConfig {
   readonly maxArchiveFiles: number;
   /** Of one customer. */
   readonly maxSnapshots: number;
+  /** Whether several servers have the workspaces on shared storage; then one at a time owns a customer. */
+  readonly shared: boolean;
+  /** How long one that is gone keeps a customer from the others. */
+  readonly leaseMs: number;
 }
 
 /** What customers may use: each value of a customer's own over its organisation's, over the default. */

@@ -26,7 +26,14 @@ export function defaultLayer(env: Readonly<Record<string, string | undefined>>):
       descriptors: 4096,
     },
     sessions: { maxSize: '256M' },
-    workspace: { maxFile: '1G', maxArchive: '4G', maxArchiveFiles: 100_000, maxSnapshots: 20 },
+    workspace: {
+      maxFile: '1G',
+      maxArchive: '4G',
+      maxArchiveFiles: 100_000,
+      maxSnapshots: 20,
+      shared: false,
+      lease: '30s',
+    },
     server: {
       host: '127.0.0.1',
       port: 5555,

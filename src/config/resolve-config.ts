@@ -37,6 +37,8 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
       maxArchiveBytes: workspace.maxArchive,
       maxArchiveFiles: workspace.maxArchiveFiles,
       maxSnapshots: workspace.maxSnapshots,
+      shared: workspace.shared,
+      leaseMs: workspace.lease,
     },
     sessions: {
       maxSizeBytes: sessions.maxSize,

@@ -82,6 +82,8 @@ export const fileSchema = section({
     maxArchive: size,
     maxArchiveFiles: whole(1, 10_000_000),
     maxSnapshots: whole(0, 10_000),
+    shared: switchValue,
+    lease: duration,
   }),
   sessions: section({
     maxSize: size,

@@ -8,8 +8,15 @@ import type { ProgramToRun, RunHandlers } from './runner-session.ts';
 export interface ProgramExecutor extends AsyncDisposable {
   /** Whatever the program does is in the result; rejects when there is no sandbox for it, or it is lost on the way. */
   execute(request: ExecuteProgram): Promise<ProgramRun>;
-  /** Ends the sandbox that is kept for a customer; one without is fine. Throws `busy` while a program runs in it. */
-  release(customer: string): Promise<void>;
+  /**
+   * Ends the sandbox that is kept for a customer; one without is fine. Throws `busy` while a program runs in it; with `force`,
+   * that is lost with it.
+   */
+  release(customer: string, options?: ReleaseOptions): Promise<void>;
+}
+
+export interface ReleaseOptions {
+  readonly force?: boolean | undefined;
 }
 
 export interface ExecuteProgram {

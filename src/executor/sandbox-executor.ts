@@ -4,7 +4,7 @@ import { Deadline } from '../util/deadline.ts';
 import { BoundedText } from './bounded-text.ts';
 import { CloudSandboxes, type CloudSandboxesOptions } from './cloud-sandboxes.ts';
 import type { OpenSandbox, SandboxOpener } from './open-sandbox.ts';
-import type { ExecuteProgram, ProgramExecutor, ProgramRun } from './program-executor.ts';
+import type { ExecuteProgram, ProgramExecutor, ProgramRun, ReleaseOptions } from './program-executor.ts';
 import { type HostStop, judge } from './program-outcome.ts';
 import type { RunnerEnd } from './runner-session.ts';
 
@@ -70,12 +70,12 @@ export class SandboxExecutor implements ProgramExecutor {
     }
   }
 
-  /** Ends the sandbox that is kept for a customer; one without is fine. Throws `busy` while a program runs in it. */
-  async release(customer: string): Promise<void> {
+  /** Ends the sandbox that is kept for a customer; one without is fine. Throws `busy` while a program runs in it, unless it is forced. */
+  async release(customer: string, { force = false }: ReleaseOptions = {}): Promise<void> {
     const starting = this.#warm.get(customer);
     const warm = await starting?.catch(() => undefined);
     if (starting === undefined || warm === undefined) return;
-    if (warm.users > 0) throw new WorkcellError('busy', `A program of customer "${customer}" is running`);
+    if (warm.users > 0 && !force) throw new WorkcellError('busy', `A program of customer "${customer}" is running`);
     await this.#discard(customer, starting);
   }
 

@@ -8,6 +8,7 @@ import { isFields } from '../core/fields.ts';
 import { type JsonSchema, type ToolDescriptor, toolName } from '../core/tool.ts';
 import type { ToolCallAnswer } from '../workcell/call-tool.ts';
 import type { Customer } from '../workcell/customer.ts';
+import type { AskPerson } from './ask-person.ts';
 import { directNames } from './direct-names.ts';
 import { progressOf } from './progress.ts';
 import { type CallTool, type ToolSource, traceOf } from './tool-table.ts';
@@ -15,9 +16,11 @@ import { type CallTool, type ToolSource, traceOf } from './tool-table.ts';
 /** The tools of a customer's MCP servers themselves, each with its own schemas, annotations and results. */
 export class DirectTools implements ToolSource {
   readonly #customer: Customer;
+  readonly #ask: AskPerson;
 
-  constructor(customer: Customer) {
+  constructor(customer: Customer, ask: AskPerson) {
     this.#customer = customer;
+    this.#ask = ask;
   }
 
   list(): readonly Tool[] {
@@ -29,14 +32,21 @@ export class DirectTools implements ToolSource {
     if (tool === undefined) return undefined;
     return async (args, extra) => {
       const tell = progressOf(extra);
-      const answer = await this.#customer.callTool({
-        tool: toolName(tool),
-        arguments: args,
-        signal: extra.signal,
-        onProgress: tell,
-        trace: traceOf(extra),
-      });
-      return resultOf(answer);
+      const over = new AbortController();
+      try {
+        const answer = await this.#customer.callTool({
+          tool: toolName(tool),
+          arguments: args,
+          signal: extra.signal,
+          onProgress: tell,
+          trace: traceOf(extra),
+          // Where nobody answers, the call waits on for others to decide.
+          onApproval: (approval) => void this.#ask([approval], extra, over.signal).catch(() => {}),
+        });
+        return resultOf(answer);
+      } finally {
+        over.abort();
+      }
     };
   }
 

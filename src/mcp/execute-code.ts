@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { type ExecutionEvent, LANGUAGES } from '../core/execution.ts';
 import { toolName } from '../core/tool.ts';
 import type { Customer } from '../workcell/customer.ts';
+import type { AskPerson } from './ask-person.ts';
+import { awaitExecution, awaitPaused } from './await-execution.ts';
 import { executionAnswer, executionShape } from './execution-answer.ts';
 import { withImages } from './execution-images.ts';
 import { lookUpExecution, reportOfResult } from './execution-report.ts';
@@ -11,7 +13,7 @@ import { type ToolTable, traceOf } from './tool-table.ts';
 const DESCRIPTION = `Run a program in a sandbox. It imports tools (import { createIssue } from 'servers/github'; in Python from servers.github import create_issue) and skills ('skills/<name>'), keeps files in /workspace, and has no network. TypeScript: await each tool call, \`return\` the value. Python: assign \`result\`. Failed tool calls throw ToolError (from 'servers/runtime') with a code. Return and print only what you need to see; a returned { type: 'image', path } is shown to you.`;
 
 /** `execute_code` and `get_execution`. */
-export function registerExecution(tools: ToolTable, customer: Customer): void {
+export function registerExecution(tools: ToolTable, customer: Customer, ask: AskPerson): void {
   tools.registerTool(
     'execute_code',
     {
@@ -38,24 +40,33 @@ export function registerExecution(tools: ToolTable, customer: Customer): void {
       };
       const trace = traceOf(extra);
       const request = { code, task, language, session, timeoutMs, typeCheck: true, signal, trace, onEvent };
-      return executionAnswer(await withImages(reportOfResult(await customer.execute(request)), customer));
+      const { id, result } = await customer.start(request);
+      const finished = await awaitExecution(customer, { id, finished: result() }, ask, extra);
+      const report = finished === undefined ? await lookUpExecution(customer, id) : reportOfResult(finished);
+      return executionAnswer(await withImages(report, customer), customer.id);
     },
   );
   tools.registerTool(
     'get_execution',
     {
       title: 'Look up an execution',
-      description: 'What an execution gave, or that it still runs.',
+      description: 'What an execution gave, or that it still runs; waits for one that is paused.',
       inputSchema: { execution_id: z.string() },
       outputSchema: executionShape,
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
     },
-    async ({ execution_id: id }) => executionAnswer(await withImages(await lookUpExecution(customer, id), customer)),
+    async ({ execution_id: id }, extra) => {
+      await customer.sweepApprovals(id);
+      const { state, approvals } = await customer.executionSummary(id);
+      if (state === 'paused') await awaitPaused(customer, id, ask, extra, approvals);
+      return executionAnswer(await withImages(await lookUpExecution(customer, id), customer), customer.id);
+    },
   );
 }
 
 function textOf(event: ExecutionEvent): string | undefined {
   if (event.type === 'started') return `running (${event.sandbox.boot} sandbox)`;
   if (event.type === 'tool.called') return `call ${event.call}: ${toolName(event)}`;
+  if (event.type === 'approval.required') return `call ${event.approval.call} waits to be approved`;
   return undefined;
 }

@@ -1,4 +1,4 @@
-import type { ProgramError, RecordedResult, ToolCallRecord } from '../core/execution.ts';
+import type { PendingApproval, ProgramError, RecordedResult, ToolCallRecord } from '../core/execution.ts';
 import type { Customer } from '../workcell/customer.ts';
 
 /** What a model is told of an execution, whether it has just ended or is looked up. */
@@ -13,6 +13,8 @@ export interface ExecutionReport {
   readonly calls: readonly Pick<ToolCallRecord, 'server' | 'tool' | 'ok' | 'error'>[];
   readonly warnings: readonly string[];
   readonly ms: number | null;
+  /** What it waits for. */
+  readonly approvals: readonly PendingApproval[];
 }
 
 export function reportOfResult(result: RecordedResult): ExecutionReport {
@@ -27,12 +29,13 @@ export function reportOfResult(result: RecordedResult): ExecutionReport {
     calls,
     warnings,
     ms: timing?.totalMs ?? null,
+    approvals: [],
   };
 }
 
 /** Of one that may run still: what it has done so far. Throws `not_found`. */
 export async function lookUpExecution(customer: Customer, id: string): Promise<ExecutionReport> {
-  const { executionId, sessionId: session, state: status, result } = await customer.executionSummary(id);
+  const { executionId, sessionId: session, state: status, approvals, result } = await customer.executionSummary(id);
   if (result !== null) return reportOfResult(result);
   const { output, calls, started } = await customer.recordedExecution(id);
   const { warnings = [] } = started;
@@ -46,6 +49,7 @@ export async function lookUpExecution(customer: Customer, id: string): Promise<E
     calls,
     warnings,
     ms: null,
+    approvals,
   };
 }
 

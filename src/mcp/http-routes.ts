@@ -10,12 +10,12 @@ import type { Workcell } from '../workcell/workcell.ts';
 import { HttpSessions } from './http-sessions.ts';
 import { createMcpServer, type McpServerOptions, TOOL_MODES, type ToolMode } from './server.ts';
 
-export interface McpRoutesOptions extends Omit<McpServerOptions, 'tools'> {
+export interface McpRoutesOptions extends Omit<McpServerOptions, 'tools' | 'mayApprove'> {
   readonly cell: Pick<Workcell, 'customer'>;
 }
 
 /** A program may have 256 KiB and arguments 1 MiB, which JSON may make up to six times as long. */
-const BODY_BYTES = 4 * 1024 * 1024;
+export const BODY_BYTES: number = 4 * 1024 * 1024;
 const PATHS = ['/mcp', '/customers/:customer/mcp'];
 
 /**
@@ -54,7 +54,8 @@ async function serve(
   const customer = options.cell.customer(id);
   // A session is good for who has opened it alone, whatever else a key may do.
   const owner = `${principal.keyId ?? ''}/${id}`;
-  const server = () => createMcpServer(customer, { ...options, tools: toolMode(request) });
+  const server = () =>
+    createMcpServer(customer, { ...options, tools: toolMode(request), mayApprove: principal.scopes.has('approve') });
   const sessionId = request.headers['mcp-session-id'];
   if (typeof sessionId === 'string') {
     await pass(request, reply, sessions.use(sessionId, owner, reply.raw));

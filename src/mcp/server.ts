@@ -11,6 +11,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { Customer } from '../workcell/customer.ts';
+import { type AskPerson, askPersonOf } from './ask-person.ts';
 import { DirectTools } from './direct-tools.ts';
 import { registerExecution } from './execute-code.ts';
 import { ExecutionParts } from './execution-parts.ts';
@@ -31,6 +32,8 @@ export interface McpServerOptions {
   readonly version: string;
   /** Default `code`. */
   readonly tools?: ToolMode | undefined;
+  /** Whether the person behind the client decides on calls that have to be approved, where the client can ask. */
+  readonly mayApprove: boolean;
   readonly onProblem: OnProblem;
   /** What is offered on top. */
   readonly more?: { readonly tools: ToolSource; readonly resources: ResourceSource };
@@ -44,7 +47,7 @@ const INSTRUCTIONS =
  * agent reads them before every task. What a program does wrong is told to the model as a tool's error, which it can mend.
  */
 export function createMcpServer(customer: Customer, options: McpServerOptions): Server {
-  const { version, tools: mode = 'code', onProblem, more } = options;
+  const { version, tools: mode = 'code', mayApprove, onProblem, more } = options;
   const server = new Server(
     { name: 'workcell', title: 'Workcell', version },
     {
@@ -52,10 +55,11 @@ export function createMcpServer(customer: Customer, options: McpServerOptions): 
       ...(mode === 'direct' ? {} : { instructions: INSTRUCTIONS }),
     },
   );
+  const ask = askPersonOf({ server, customer, mayApprove });
   const tools: ToolSource[] = [];
-  if (mode !== 'direct') tools.push(codeTools(customer));
+  if (mode !== 'direct') tools.push(codeTools(customer, ask));
   if (mode !== 'code') {
-    tools.push(new DirectTools(customer));
+    tools.push(new DirectTools(customer, ask));
     followTools(server, customer);
   }
   const resources: ResourceSource[] = [new ExecutionParts(customer), new WorkspaceFiles(customer)];
@@ -68,10 +72,10 @@ export function createMcpServer(customer: Customer, options: McpServerOptions): 
   return server;
 }
 
-function codeTools(customer: Customer): ToolSource {
+function codeTools(customer: Customer, ask: AskPerson): ToolSource {
   const tools = new ToolTable();
   registerSearchTools(tools, customer);
-  registerExecution(tools, customer);
+  registerExecution(tools, customer, ask);
   registerSkills(tools, customer);
   return tools;
 }

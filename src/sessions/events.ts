@@ -18,6 +18,8 @@ const envelope = {
   at: z.iso.datetime(),
   /** The fields that were too large to keep: a text is cut to its beginning, anything else is null. */
   truncated: z.array(z.string()).readonly().optional(),
+  /** Which owner of the customer wrote it, where several servers share the storage: later ones have larger numbers. */
+  lease: z.int().positive().optional(),
 };
 
 const selectedTool = z.object({
@@ -201,7 +203,7 @@ export type StoredEvent = z.infer<typeof storedEvent>;
 
 /** What can be recorded; the log adds the version, the sequence number and the time. */
 export type SessionEvent = EventOf<StoredEvent>;
-type EventOf<Stored> = Stored extends unknown ? Omit<Stored, 'v' | 'seq' | 'at' | 'truncated'> : never;
+type EventOf<Stored> = Stored extends unknown ? Omit<Stored, 'v' | 'seq' | 'at' | 'truncated' | 'lease'> : never;
 
 /** What a line turned out to be. `unknown`: written by a later version of this code. */
 export type DecodedEvent =
@@ -209,8 +211,14 @@ export type DecodedEvent =
   | { readonly kind: 'unknown'; readonly seq: number };
 
 /** An event as it goes to disk. Throws `internal` for one that could not be read back. */
-export function stampEvent(event: SessionEvent, seq: number, at: Date, truncated: readonly string[]): StoredEvent {
-  const marked = truncated.length > 0 ? { truncated } : {};
+export function stampEvent(
+  event: SessionEvent,
+  seq: number,
+  at: Date,
+  truncated: readonly string[],
+  lease?: number,
+): StoredEvent {
+  const marked = { ...(truncated.length > 0 ? { truncated } : {}), ...(lease === undefined ? {} : { lease }) };
   const parsed = storedEvent.safeParse({ v: VERSION, seq, at: at.toISOString(), ...event, ...marked });
   if (parsed.success) return parsed.data;
   throw new WorkcellError('internal', `Cannot record a ${event.type} event: ${firstIssue(parsed.error)}`);

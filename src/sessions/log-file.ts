@@ -1,6 +1,6 @@
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { copyFile, type FileHandle, lstat, open, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { CustomerId, SessionId } from '../core/ids.ts';
 import { formatSize } from '../core/units.ts';
@@ -17,16 +17,25 @@ import { type IndexedSource, IndexWriter } from './session-index.ts';
 
 export interface LogFileOptions extends Omit<IndexedSource, 'end'> {
   readonly customer: CustomerId;
-  /** The right to write. */
-  readonly lock: FileLockOptions;
+  /** The right to write, among the processes of this host; of the owner with this token. */
+  readonly lock: (token: number | undefined) => FileLockOptions;
   /** Told of every execution that starts in the log. */
   readonly register: ExecutionRegister;
   /** Bytes of a log in which no further execution starts. */
   readonly maxBytes: number;
   /** What has to be there: nothing, a file, or either. */
   readonly mode: OpenMode;
+  /** Where several servers share the storage: the right of this one to write. */
+  readonly fence?: (() => Promise<SessionFence>) | undefined;
   /** Told of every event that is on disk, in their order, before whoever recorded it. Must not throw. */
   readonly onStored?: ((event: StoredEvent) => void) | undefined;
+}
+
+/** The right to write for a customer, of the owner with this token; see `workspaces/workspace-lease.ts`. */
+export interface SessionFence extends AsyncDisposable {
+  readonly token: number;
+  /** Throws `busy` when another server may own the customer. */
+  assertHeld(): void;
 }
 
 export type OpenMode = 'create' | 'open' | 'openOrCreate';
@@ -47,11 +56,15 @@ interface Waiting {
  *
  * Lines that arrive while others are being written wait for the next write and share its fsync. After a failed write the
  * state of the file is unknown, so every later append is refused until the file is opened again.
+ *
+ * A new owner of the customer begins with a copy of the file in its place. What a former one writes to the file that it has
+ * open, stopped between its check and its write for as long as it may be, is therefore in no log.
  */
 export class LogFile {
   readonly repaired: Repair | undefined;
   readonly #options: LogFileOptions;
   readonly #file: FileHandle;
+  readonly #fence: SessionFence | undefined;
   readonly #index: IndexWriter;
   readonly #cleanup: Cleanup;
   readonly #waiting: Waiting[] = [];
@@ -60,7 +73,14 @@ export class LogFile {
   #writing: Promise<void> | undefined;
   #failure: WorkcellError | undefined;
 
-  private constructor(options: LogFileOptions, opened: OpenedFile, index: IndexWriter, cleanup: Cleanup) {
+  private constructor(
+    options: LogFileOptions,
+    opened: OpenedFile,
+    index: IndexWriter,
+    cleanup: Cleanup,
+    fence: SessionFence | undefined,
+  ) {
+    this.#fence = fence;
     this.repaired = opened.repaired;
     this.#options = options;
     this.#file = opened.file;
@@ -78,12 +98,14 @@ export class LogFile {
     const cleanup = new Cleanup();
     const what = `session "${options.id}"`;
     try {
-      const file = await openLocked(options, cleanup);
-      const opened = await repair(file, options);
+      const fence = await options.fence?.();
+      if (fence !== undefined) cleanup.add(async () => fence[Symbol.asyncDispose]());
+      const found = await repair(await openLocked(options, fence, cleanup), options);
+      const opened = fence === undefined ? found : await takeOver(found, fence, options, cleanup);
       const { writer, added } = await IndexWriter.open({ ...options, end: opened.size });
       cleanup.add(() => writer.close());
       await options.register.add(claimsOf(options.id, added));
-      const log = new LogFile(options, opened, writer, cleanup);
+      const log = new LogFile(options, opened, writer, cleanup, fence);
       if (log.#seq === 0) await log.#begin();
       return log;
     } catch (error) {
@@ -108,9 +130,10 @@ export class LogFile {
    */
   async append(event: SessionEvent): Promise<StoredEvent> {
     if (this.#failure !== undefined) throw this.#failure;
+    this.#fence?.assertHeld();
     if (event.type === 'execution.started') this.#assertRoom();
     const bounded = boundEvent(event);
-    const stored = stampEvent(bounded.event, this.#seq + 1, new Date(), bounded.truncated);
+    const stored = stampEvent(bounded.event, this.#seq + 1, new Date(), bounded.truncated, this.#fence?.token);
     const line = this.#options.codec.encode(stored);
     const waiting = { event: stored, line, written: Promise.withResolvers<void>() };
     this.#seq++;
@@ -164,19 +187,26 @@ export class LogFile {
   }
 
   async #sync(batch: readonly Waiting[]): Promise<void> {
+    this.#fence?.assertHeld();
     await this.#file.writeFile(Buffer.concat(batch.map(({ line }) => line)));
     await this.#file.datasync();
+    // Written too late it may be in no log, and must not be acknowledged.
+    this.#fence?.assertHeld();
   }
 }
 
 /** Opens the file and takes its lock; once more when the file was deleted between the two. */
-async function openLocked(options: LogFileOptions, cleanup: Cleanup): Promise<FileHandle> {
+async function openLocked(
+  options: LogFileOptions,
+  fence: SessionFence | undefined,
+  cleanup: Cleanup,
+): Promise<FileHandle> {
   for (;;) {
     const file = await open(options.path, FLAGS | MODE_FLAGS[options.mode], 0o600);
     const undo = new Cleanup();
     undo.add(() => file.close());
     try {
-      const lock = await FileLock.acquire(options.lock);
+      const lock = await FileLock.acquire(options.lock(fence?.token));
       undo.add(() => lock.release());
       const [mine, there] = await Promise.all([file.stat(), lstat(options.path).catch(() => undefined)]);
       if (mine.ino === there?.ino) {
@@ -191,10 +221,35 @@ async function openLocked(options: LogFileOptions, cleanup: Cleanup): Promise<Fi
   }
 }
 
+/** Puts a copy in the place of a file that a former owner may still have open. */
+async function takeOver(
+  found: OpenedFile,
+  fence: SessionFence,
+  { path, id, mode, lock }: LogFileOptions,
+  cleanup: Cleanup,
+): Promise<OpenedFile> {
+  if (mode === 'create' || found.lease === fence.token) return found;
+  if ((found.lease ?? 0) > fence.token)
+    throw new WorkcellError('busy', `Session "${id}" is written by another server; send the request there`);
+  const copy = join(dirname(path), `.${id}.${fence.token}.copy`);
+  await rm(copy, { force: true });
+  await copyFile(path, copy, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  const file = await open(copy, FLAGS);
+  cleanup.add(() => file.close());
+  await file.sync();
+  fence.assertHeld();
+  await rename(copy, path);
+  await syncFolder(dirname(path));
+  if (found.lease !== undefined) await rm(lock(found.lease).path, { recursive: true, force: true });
+  return { ...found, file };
+}
+
 interface OpenedFile {
   readonly file: FileHandle;
   readonly seq: number;
   readonly size: number;
+  /** Of the last event. */
+  readonly lease: number | undefined;
   readonly repaired: Repair | undefined;
 }
 
@@ -214,8 +269,9 @@ async function repair(file: FileHandle, { id, codec }: LogFileOptions): Promise<
     throw new WorkcellError('invalid_config', message);
   }
   const repaired = await cutTail(file, tail.end);
-  const seq = tail.end === 0 ? 0 : codec.reader().decode(tail.last, `Cannot open ${what}: the last line`).seq;
-  return { file, seq, size: tail.end, repaired };
+  const last = tail.end === 0 ? undefined : codec.reader().decode(tail.last, `Cannot open ${what}: the last line`);
+  const lease = last?.kind === 'event' ? last.event.lease : undefined;
+  return { file, seq: last?.seq ?? 0, size: tail.end, lease, repaired };
 }
 
 async function cutTail(file: FileHandle, end: number): Promise<Repair | undefined> {
@@ -259,6 +315,7 @@ function explainOpenError(what: string, mode: OpenMode, error: unknown): Workcel
 }
 
 function explainWriteError(id: SessionId, error: unknown): WorkcellError {
+  if (isWorkcellError(error)) return error;
   const reason = errnoOf(error) === 'ENOSPC' ? 'the disk is full' : `it failed with ${errnoOf(error)}`;
   return new WorkcellError('storage_failed', `Cannot write to session "${id}": ${reason}; close it and open it again`, {
     cause: error,

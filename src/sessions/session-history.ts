@@ -73,10 +73,19 @@ export class SessionHistory implements AsyncIterable<StoredEvent> {
     const before = from === undefined ? (after?.seq ?? 0) : from.seq - 1;
     const stop = Math.min(end ?? Infinity, this.#source.end ?? Infinity);
     const reader = codec.reader(start > 0 && (await this.#beginsSealed()));
+    let owner = 0;
+    let fenced = 0;
     for await (const line of readJsonLines(path, what, { start, end: stop })) {
-      const number = before + line.number;
+      const number = before + line.number - fenced;
       const subject = `Cannot read ${what}: line ${number}`;
       const decoded = reader.decode(line.value, subject);
+      const lease = decoded.kind === 'event' ? decoded.event.lease : undefined;
+      if (lease !== undefined && lease < owner) {
+        // What a former owner wrote after it had lost the customer was never acknowledged.
+        fenced++;
+        continue;
+      }
+      owner = lease ?? owner;
       if (decoded.seq !== number) {
         throw new WorkcellError('storage_failed', `${subject} has the sequence number ${decoded.seq}`);
       }

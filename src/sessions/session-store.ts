@@ -10,7 +10,7 @@ import { Turns } from '../util/turns.ts';
 import type { StoredEvent } from './events.ts';
 import { ExecutionRegister } from './execution-register.ts';
 import { LogImport } from './import-log.ts';
-import { claimsOf, LogFile, type OpenMode } from './log-file.ts';
+import { claimsOf, LogFile, type OpenMode, type SessionFence } from './log-file.ts';
 import { type SessionKeys, sessionLines } from './sealed-lines.ts';
 import { SessionHistory } from './session-history.ts';
 import { type IndexedSource, IndexWriter, readIndex } from './session-index.ts';
@@ -29,6 +29,8 @@ export interface SessionStoreOptions {
   readonly maxBytes?: number | undefined;
   /** Told of every event that this store has brought to disk, in the order of each session. Must not throw. */
   readonly onStored?: ((session: SessionId, event: StoredEvent) => void) | undefined;
+  /** Where several servers share the storage: the right of this one to write. */
+  readonly fence?: (() => Promise<SessionFence>) | undefined;
   /** Default: what is written is not encrypted. */
   readonly keys?: SessionKeys | undefined;
 }
@@ -63,6 +65,7 @@ export class SessionStore {
   readonly #keys: SessionKeys;
   readonly #register: ExecutionRegister;
   readonly #onStored: SessionStoreOptions['onStored'];
+  readonly #fence: SessionStoreOptions['fence'];
   readonly #shared = new Map<SessionId, SharedFile>();
   /** Opening and closing take turns, so that each finds the files in the state that the one before left. */
   readonly #turns = new Turns();
@@ -75,6 +78,7 @@ export class SessionStore {
     this.#keys = options.keys ?? { current: undefined, old: [] };
     this.#register = new ExecutionRegister(join(this.#directory, REGISTER));
     this.#onStored = options.onStored;
+    this.#fence = options.fence;
   }
 
   /** Throws `already_exists` when there is a session with this id. */
@@ -152,7 +156,7 @@ export class SessionStore {
     await this.unregistered();
     await this.#turns.take(async () => {
       if (!(await this.#has(id))) throw new WorkcellError('not_found', `There is no session "${id}"`);
-      await using _lock = await FileLock.acquire(this.#lockOf(id));
+      await using _lock = await this.#lock(id);
       if (writtenBefore !== undefined && (await this.stat(id)).writtenAt >= writtenBefore) {
         throw new WorkcellError('invalid_state', `Session "${id}" was written to meanwhile`);
       }
@@ -170,7 +174,7 @@ export class SessionStore {
    */
   async importLog<T>(id: SessionId, work: (log: LogImport) => Promise<T>): Promise<T> {
     await this.unregistered();
-    await using _lock = await FileLock.acquire(this.#lockOf(id));
+    await using _lock = await this.#lock(id);
     if (await this.#has(id)) throw new WorkcellError('already_exists', `There already is a session "${id}"`);
     await using log = new LogImport({
       source: this.#sourceOf(id),
@@ -196,7 +200,7 @@ export class SessionStore {
   async isOpen(id: SessionId): Promise<boolean> {
     if (this.#shared.has(id)) return true;
     try {
-      await using _lock = await FileLock.acquire(this.#lockOf(id));
+      await using _lock = await this.#lock(id);
       return false;
     } catch (error) {
       if (!isWorkcellError(error) || error.code !== 'busy') throw error;
@@ -244,7 +248,7 @@ export class SessionStore {
     const landmarks = await readIndex(source);
     await this.#register.add(claimsOf(id, landmarks.forward()));
     try {
-      await using _lock = await FileLock.acquire(this.#lockOf(id));
+      await using _lock = await this.#lock(id);
       const { writer } = await IndexWriter.open(source);
       await writer.close();
     } catch (error) {
@@ -283,10 +287,11 @@ export class SessionStore {
     return await LogFile.open({
       ...this.#sourceOf(id),
       customer: this.#customer,
-      lock: this.#lockOf(id),
+      lock: (token) => this.#lockOf(id, token),
       register: this.#register,
       maxBytes: this.#maxBytes,
       mode,
+      fence: this.#fence,
       onStored: (event) => this.#onStored?.(id, event),
     });
   }
@@ -307,8 +312,27 @@ export class SessionStore {
     return join(this.#directory, `${parseSessionId(id)}${SUFFIX}`);
   }
 
-  #lockOf(id: SessionId): FileLockOptions {
-    return { path: join(this.#directory, `.${id}.lock`), what: `Session "${id}"` };
+  /** Keeps everybody else from writing. */
+  async #lock(id: SessionId): Promise<AsyncDisposable> {
+    const fence = await this.#fence?.();
+    try {
+      const lock = await FileLock.acquire(this.#lockOf(id, fence?.token));
+      return {
+        [Symbol.asyncDispose]: async () => {
+          await lock.release();
+          await fence?.[Symbol.asyncDispose]();
+        },
+      };
+    } catch (error) {
+      await fence?.[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** A former owner on this host may hold its lock for as long as it is stopped, so each has its own. */
+  #lockOf(id: SessionId, token: number | undefined): FileLockOptions {
+    const name = token === undefined ? `.${id}.lock` : `.${id}.${token}.lock`;
+    return { path: join(this.#directory, name), what: `Session "${id}"` };
   }
 
   async #names(): Promise<readonly string[]> {

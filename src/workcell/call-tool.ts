@@ -2,7 +2,7 @@ import { Broker } from '../broker/broker.ts';
 import type { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
-import type { ExecutionEvent, ExecutionResult } from '../core/execution.ts';
+import type { ExecutionEvent, ExecutionResult, PendingApproval } from '../core/execution.ts';
 import type { Selection } from '../core/selection.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 import type { ToolErrorData, ToolOutcome, ToolProgress } from '../core/tool-error.ts';
@@ -24,6 +24,8 @@ export interface ToolCallRequest {
   readonly signal?: AbortSignal | undefined;
   /** Told at most ten times a second. */
   readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
+  /** Told when the call waits to be approved. */
+  readonly onApproval?: ((approval: PendingApproval) => void) | undefined;
   /** Told to the tool's server. */
   readonly trace?: TraceContext | undefined;
 }
@@ -66,9 +68,10 @@ export async function callTool(
     program: programOf(tool, request.arguments),
     warnings: [],
   };
-  const { onProgress, trace } = request;
+  const { onProgress, onApproval, trace } = request;
   const onEvent = (event: ExecutionEvent) => {
     if (event.type === 'tool.progress') onProgress?.(event);
+    else if (event.type === 'approval.required') onApproval?.(event.approval);
   };
   const asked = { code: facts.program, tools: [toolName(tool)], onEvent };
   const log = await ExecutionLog.start(session, facts, asked, live);

@@ -83,8 +83,8 @@ export class CustomerApprovals {
   async decide(approvalId: string, decision: ApprovalDecision): Promise<DecidedApproval> {
     const request = await this.#request(approvalId);
     const holds = 'decision' in request ? request.decision : await this.#place(request, decision);
-    if (holds.approved === decision.approved)
-      return { approvalId, executionId: executionOfApproval(approvalId), ...holds };
+    const executionId = executionOfApproval(approvalId);
+    if (holds.approved === decision.approved) return { approvalId, executionId, ...holds };
     const was = `${holds.approved ? 'approved' : 'rejected'} by ${holds.by}`;
     throw new WorkcellError('invalid_state', `The approval "${approvalId}" is decided: it was ${was}`);
   }
@@ -97,6 +97,7 @@ export class CustomerApprovals {
     for (const request of await this.#options.folder.list()) {
       if (execution === undefined || request.executionId === execution) await this.#settle(request);
     }
+    if (execution !== undefined && (await this.#isReady(execution))) await this.#resume(execution);
   }
 
   /** Resolves with what an execution waits for, when it does nothing but wait. Rejects when the signal fires. */
@@ -111,7 +112,8 @@ export class CustomerApprovals {
         const opened = this.#gateOpened.promise;
         const gate = this.#gates.get(executionId);
         if (gate !== undefined) return await gate.whenPaused(signal);
-        const open = (await this.list()).filter((approval) => approval.executionId === executionId);
+        const isRunning = this.#options.executions.running.has(executionId);
+        const open = isRunning ? [] : (await this.list()).filter((approval) => approval.executionId === executionId);
         if (open.length > 0) return open;
         await Promise.race([opened, aborted.promise]);
       }
@@ -190,6 +192,14 @@ export class CustomerApprovals {
       if (!isRunning) onProblem(error);
       return isRunning;
     }
+  }
+
+  /** Whether all is decided that it waits for, and nobody runs it with that. */
+  async #isReady(executionId: ExecutionId): Promise<boolean> {
+    const { executions } = this.#options;
+    if (executions.running.has(executionId)) return false;
+    const history = await executions.recorded(executionId);
+    return history.state(false) === 'paused' && history.approvals.length === 0;
   }
 
   /** Does what is to be done about a request. */

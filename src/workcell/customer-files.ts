@@ -10,6 +10,7 @@ import { type Unpacked, unpackTree } from '../util/unpack-tree.ts';
 import { mergeTree } from '../workspaces/merge-tree.ts';
 import { withStaging } from '../workspaces/staging.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
+import type { WorkspaceShare } from '../workspaces/workspace-tenure.ts';
 import { contentTypeOf } from './content-type.ts';
 import { walkFiles } from './file-pages.ts';
 
@@ -61,7 +62,7 @@ export interface FileRead {
 
 export interface CustomerFilesOptions {
   /** The workspace to write to, made when there is none; held against those who want it alone until it is let go. */
-  readonly open: () => Promise<Workspace & AsyncDisposable>;
+  readonly open: () => Promise<Workspace & WorkspaceShare>;
   /** The workspace to read; undefined when there is none. */
   readonly find: () => Promise<Workspace | undefined>;
   /** Asked before each piece of so many bytes is written, often; throws when the customer may not have them. */
@@ -141,6 +142,7 @@ export class CustomerFiles {
     assertConditions(name, conditions, await ifThere(files.stat(name)));
     let created = false;
     const check = (current: EntryInfo | undefined) => {
+      workspace.assertHeld();
       assertConditions(name, conditions, current);
       created = current === undefined;
     };
@@ -185,8 +187,10 @@ export class CustomerFiles {
     await this.#find(source);
     await using workspace = await this.#options.open();
     const { files } = workspace;
-    const check = (current: EntryInfo | undefined) =>
+    const check = (current: EntryInfo | undefined) => {
+      workspace.assertHeld();
       assertConditions(target, overwrite ? {} : { ifNoneMatch: '*' }, current);
+    };
     await takeBoth(workspace, source, target, () => files.rename(source, target, { check }));
     return describe(target, await files.stat(target, { settled: true }));
   }
@@ -205,6 +209,7 @@ export class CustomerFiles {
     return await withStaging(tree, async (staging) => {
       const limits = this.#options.archiveLimits();
       const unpacked = await unpackTree(tree, staging, this.#admitted(archive), { limits });
+      workspace.assertHeld();
       await mergeTree(tree, staging, name === '' ? FILES : `${FILES}/${name}`);
       return unpacked;
     });

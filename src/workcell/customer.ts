@@ -30,6 +30,7 @@ import type { SessionPage } from '../sessions/session-summary.ts';
 import type { SessionView } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
+import type { WorkspaceShare } from '../workspaces/workspace-tenure.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
@@ -222,6 +223,11 @@ export class Customer {
       await outcome;
       return await answer.promise;
     });
+  }
+
+  /** Whether this process runs the program of an execution. */
+  async isRunning(execution: string): Promise<boolean> {
+    return await this.#use(async ({ executions }) => executions.running.has(execution));
   }
 
   /** The calls of its programs that wait to be approved, oldest first. */
@@ -463,7 +469,7 @@ export class Customer {
     }
   }
 
-  async #share(): Promise<Workspace & AsyncDisposable> {
+  async #share(): Promise<Workspace & WorkspaceShare> {
     const lease = this.#states.lease(this.id);
     try {
       const { workspace } = await lease.value.open();
@@ -472,7 +478,7 @@ export class Customer {
         await share[Symbol.asyncDispose]();
         lease[Symbol.dispose]();
       };
-      return { ...workspace, [Symbol.asyncDispose]: letGo };
+      return { ...workspace, assertHeld: () => share.assertHeld(), [Symbol.asyncDispose]: letGo };
     } catch (error) {
       lease[Symbol.dispose]();
       throw error;

@@ -169,7 +169,7 @@ function metered(executor: ProgramExecutor, reservation: Reservation): ProgramEx
         ended?.();
       }
     },
-    release: (customer) => executor.release(customer),
+    release: (customer, options) => executor.release(customer, options),
     // Whose it is, ends it.
     [Symbol.asyncDispose]: async () => {},
   };

@@ -133,6 +133,9 @@ export class Workcell implements AsyncDisposable {
     this.#workspaces = new WorkspaceStore({
       root: config.paths.workspaces,
       capacity: workspaceCapacity(config.workspace),
+      ...(config.workspace.shared
+        ? { lease: { ttlMs: config.workspace.leaseMs, onLost: (customer) => this.#leave(customer) } }
+        : {}),
     });
     this.#customers = new IdleMap({
       ...IDLE_CUSTOMERS,
@@ -193,6 +196,18 @@ export class Workcell implements AsyncDisposable {
   /** The customers who have a workspace, sorted. */
   listCustomers(): Promise<readonly CustomerId[]> {
     return this.#workspaces.list();
+  }
+
+  /**
+   * Rejects the calls of all customers that nobody has decided on in time, and carries out decisions that got stuck when a
+   * process died. To be done at times by whoever runs for long.
+   */
+  async sweepApprovals(): Promise<void> {
+    for (const id of await this.listCustomers()) {
+      await this.customer(id)
+        .sweepApprovals()
+        .catch((error) => this.#approvalsOf(id).onProblem(error));
+    }
   }
 
   /** Customers whom nothing has been done for, for as long as that; looks only. */
@@ -334,6 +349,14 @@ export class Workcell implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Another server owns the customer, or will soon: nothing here may go on for it. */
+  #leave(customer: CustomerId): void {
+    this.#log.warn({ customer }, 'The customer is lost to another server; its sandbox is ended');
+    this.#executor
+      ?.then((executor) => executor.release(customer, { force: true }))
+      .catch((error) => this.#log.error({ customer }, `Its sandbox cannot be ended: ${messageOf(error)}`));
   }
 
   #indexTools(): void {

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import type { Dirent } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
 import { type CustomerId, parseCustomerId } from '../core/ids.ts';
@@ -12,6 +14,7 @@ import { KeyedTurns } from '../util/keyed-turns.ts';
 import { explainGateError, Pin, walk } from '../util/path-gate.ts';
 import { Turns } from '../util/turns.ts';
 import { CustomerDisks, DISK } from './customer-disks.ts';
+import { type Fence, WorkspaceLease, type WorkspaceLeaseOptions } from './workspace-lease.ts';
 import { WorkspaceTenure } from './workspace-tenure.ts';
 
 /** The durable directory tree of one customer. */
@@ -35,6 +38,8 @@ export interface Workspace {
   /** Where `files` and `skills` lie, and what is on its way into them; nothing else of it is a guest's. */
   readonly tree: GatedFiles;
   readonly tenure: WorkspaceTenure;
+  /** Present where several servers share the storage: the right to write the customer's logs. */
+  readonly fence?: (() => Promise<Fence>) | undefined;
   /** Runs what must not happen to one file twice at a time, by the path of the file; of all who have it from one store. */
   readonly takeTurn: <T>(path: string, work: () => Promise<T>) => Promise<T>;
   /** Stands for the right to make and remove snapshots. */
@@ -46,6 +51,8 @@ export interface WorkspaceStoreOptions {
   readonly root: string;
   /** What the files and skills of one customer may take together. Default: as much as the disk. */
   readonly capacity?: CapacityLimits | undefined;
+  /** Where several servers share the root: which of them owns a customer. Default: this is the only one. */
+  readonly lease?: Pick<WorkspaceLeaseOptions, 'ttlMs'> & { readonly onLost: (customer: CustomerId) => void };
 }
 
 /** What guests write to. */
@@ -68,9 +75,13 @@ export class WorkspaceStore implements AsyncDisposable {
   /** Within this process nobody has to contend for the lock on the root. */
   readonly #turns = new Turns();
   readonly #fileTurns = new KeyedTurns();
+  readonly #leaseOptions: WorkspaceStoreOptions['lease'];
+  readonly #leases = new Map<CustomerId, WorkspaceLease>();
+  readonly #owner = `${hostname()}:${process.pid}:${randomBytes(8).toString('hex')}`;
 
-  constructor({ root, capacity }: WorkspaceStoreOptions) {
+  constructor({ root, capacity, lease }: WorkspaceStoreOptions) {
     this.#root = root;
+    this.#leaseOptions = lease;
     this.#disks = new CustomerDisks(root, capacity);
   }
 
@@ -119,9 +130,10 @@ export class WorkspaceStore implements AsyncDisposable {
     });
   }
 
-  /** Unmounts the disks that nobody else uses; the workspaces that it gave must not be used any more. */
-  close(): Promise<void> {
-    return this.#disks.close();
+  /** Lets other servers have the customers, and unmounts the disks that nobody else uses; the workspaces that it gave must not be used any more. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#leases.values()].map((lease) => lease.close()));
+    await this.#disks.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -137,6 +149,8 @@ export class WorkspaceStore implements AsyncDisposable {
     }
     const tree = new GatedFiles(this.#root, home);
     const own = new GatedFiles(this.#root, [customer]);
+    const lease = this.#leaseOf(customer);
+    const lockPath = (token: number | undefined) => this.#lockPath(customer, token);
     return {
       customer,
       filesPath: join(this.#root, ...home, 'files'),
@@ -149,10 +163,35 @@ export class WorkspaceStore implements AsyncDisposable {
       skills: new GatedFiles(this.#root, [...home, 'skills']),
       home: own,
       tree,
-      tenure: new WorkspaceTenure({ customer, lockPath: join(this.#root, customer, '.use.lock'), tree, home: own }),
+      tenure: new WorkspaceTenure({ customer, lockPath, tree, home: own, lease }),
+      fence: lease === undefined ? undefined : () => lease.hold(),
       takeTurn: (path, work) => this.#fileTurns.take(`${customer}/${path}`, work),
       snapshotLockPath: join(this.#root, customer, '.snapshots.lock'),
     };
+  }
+
+  #lockPath(customer: CustomerId, token: number | undefined): string {
+    return join(this.#root, customer, token === undefined ? '.use.lock' : `.use.${token}.lock`);
+  }
+
+  #leaseOf(customer: CustomerId): WorkspaceLease | undefined {
+    if (this.#leaseOptions === undefined) return undefined;
+    const { ttlMs, onLost } = this.#leaseOptions;
+    const folder = join(this.#root, customer, '.lease');
+    const lease =
+      this.#leases.get(customer) ??
+      new WorkspaceLease({
+        customer,
+        folder,
+        owner: this.#owner,
+        ttlMs,
+        onLost: () => onLost(customer),
+        onTaken: async (former) => {
+          for (const token of former) await rm(this.#lockPath(customer, token), { recursive: true, force: true });
+        },
+      });
+    this.#leases.set(customer, lease);
+    return lease;
   }
 
   async #create(customer: CustomerId): Promise<void> {

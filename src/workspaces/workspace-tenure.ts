@@ -3,13 +3,22 @@ import { FileLock } from '../util/file-lock.ts';
 import type { GatedFiles } from '../util/gated-files.ts';
 import { USED } from './activity.ts';
 import { finishReplacement, isReplacing } from './replace-tree.ts';
+import type { WorkspaceLease } from './workspace-lease.ts';
 
 export interface WorkspaceTenureOptions {
   readonly customer: CustomerId;
-  /** The directory that stands for the right to use the workspace. */
-  readonly lockPath: string;
+  /** The directory that stands for the right to use the workspace, of the owner with this token. */
+  readonly lockPath: (token: number | undefined) => string;
   readonly tree: GatedFiles;
   readonly home: GatedFiles;
+  /** Absent where one server alone has the storage. */
+  readonly lease?: WorkspaceLease | undefined;
+}
+
+/** The right to write to a workspace, until it is disposed of. */
+export interface WorkspaceShare extends AsyncDisposable {
+  /** Throws `busy` when another server may own the customer by now. */
+  assertHeld(): void;
 }
 
 /**
@@ -24,40 +33,56 @@ export class WorkspaceTenure {
   }
 
   /** Throws `busy` while somebody has it alone. What a killed process has begun to replace is whole before this resolves. */
-  async share(): Promise<AsyncDisposable> {
+  async share(): Promise<WorkspaceShare> {
     const { tree } = this.#options;
     for (;;) {
-      const lock = await this.#lock(true);
+      const share = await this.#acquire(true);
       try {
-        if (!(await isReplacing(tree))) return { [Symbol.asyncDispose]: () => this.#letGo(lock) };
+        if (!(await isReplacing(tree))) return { ...share, [Symbol.asyncDispose]: () => this.#letGo(share) };
       } catch (error) {
-        await lock.release();
+        await share[Symbol.asyncDispose]();
         throw error;
       }
-      await lock.release();
-      await (await this.take()).release();
+      await share[Symbol.asyncDispose]();
+      await (await this.take())[Symbol.asyncDispose]();
     }
   }
 
   /** Throws `busy` while anybody else uses it, in any process of this host. */
-  async take(): Promise<FileLock> {
-    const lock = await this.#lock(false);
+  async take(): Promise<WorkspaceShare> {
+    const share = await this.#acquire(false);
     try {
       await finishReplacement(this.#options.tree);
-      return lock;
+      return share;
     } catch (error) {
-      await lock.release();
+      await share[Symbol.asyncDispose]();
       throw error;
     }
   }
 
   /** The last use is when it ended. */
-  async #letGo(lock: FileLock): Promise<void> {
-    await this.#options.home.writeFile(USED, '', { sync: false }).finally(() => lock.release());
+  async #letGo(share: WorkspaceShare): Promise<void> {
+    await this.#options.home.writeFile(USED, '', { sync: false }).finally(() => share[Symbol.asyncDispose]());
   }
 
-  #lock(shared: boolean): Promise<FileLock> {
-    const { customer, lockPath } = this.#options;
-    return FileLock.acquire({ path: lockPath, what: `The workspace of "${customer}"`, shared });
+  /** First among servers, then among the processes of this host. */
+  async #acquire(shared: boolean): Promise<WorkspaceShare> {
+    const { customer, lockPath, lease } = this.#options;
+    const fence = await lease?.hold();
+    try {
+      // A former owner on this host may hold a lock for as long as it is stopped: each has locks of its own.
+      const path = lockPath(fence?.token);
+      const lock = await FileLock.acquire({ path, what: `The workspace of "${customer}"`, shared });
+      return {
+        assertHeld: () => fence?.assertHeld(),
+        [Symbol.asyncDispose]: async () => {
+          await lock.release();
+          await fence?.[Symbol.asyncDispose]();
+        },
+      };
+    } catch (error) {
+      await fence?.[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 }

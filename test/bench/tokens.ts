@@ -55,7 +55,7 @@ async function startOfficialServers(): Promise<{ tools: readonly ToolDescriptor[
 
 /** What an agent reads of `workcell mcp` itself, before any task: its instructions, and the tools to search and execute. */
 async function tokensOfOwnTools(cell: Workcell): Promise<number> {
-  const server = createMcpServer(cell.customer('bench'), { version: '0', onProblem: () => {} });
+  const server = createMcpServer(cell.customer('bench'), { version: '0', mayApprove: false, onProblem: () => {} });
   const client = new Client({ name: 'bench', version: '0' });
   const [mine, theirs] = InMemoryTransport.createLinkedPair();
   await Promise.all([server.connect(theirs), client.connect(mine)]);

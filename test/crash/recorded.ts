@@ -1,6 +1,5 @@
 /** One line of a record of what was done to files. What has an `id` is over when the `end` of it is recorded; the rest is done. */
-export type Recorded = { readonly id?: number } & /** `link`: another name of what is there. */
-(
+export type Recorded = { readonly id?: number } /** `link`: another name of what is there. */ & (
   | {
       readonly op: 'create';
       readonly kind: 'file' | 'directory' | 'link';

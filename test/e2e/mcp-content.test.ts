@@ -107,11 +107,21 @@ describe('the images of a program', () => {
     await write('below.png', pngOf(imageBytes - 1));
     await write('at.png', pngOf(imageBytes));
     await write('above.png', pngOf(imageBytes + 1));
-    const shown = await run("return ['below', 'at', 'above'].map((name) => ({ type: 'image', path: name + '.png' }));");
+    await write('chart.png', pngOf(BYTES + 1));
+    const shown = await run(
+      "return ['below', 'at', 'above', 'chart'].map((name) => ({ type: 'image', path: name + '.png' }));",
+    );
     expect(imagesIn(shown)).toHaveLength(2);
-    expect(shown.content.at(-1)).toMatchObject({ type: 'resource_link', uri: 'workcell://workspace/above.png' });
+    // One is too large for itself, one for all of them together.
+    const links = shown.content.filter((block) => block.type === 'resource_link');
+    expect(links.map(({ uri }) => uri)).toEqual(['workcell://workspace/above.png', 'workcell://workspace/chart.png']);
     expect(shown.structuredContent).toMatchObject({
-      value: [{ shown: 1 }, { shown: 2 }, { path: 'above.png', uri: 'workcell://workspace/above.png' }],
+      value: [
+        { shown: 1 },
+        { shown: 2 },
+        { path: 'above.png', uri: 'workcell://workspace/above.png' },
+        { bytes: BYTES + 1 },
+      ],
     });
   });
 

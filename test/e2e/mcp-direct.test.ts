@@ -34,6 +34,7 @@ const TOOLS = [
   { name: 'hang', description: 'Never answers', inputSchema: anything },
   { name: 'announce', description: 'Says that the tools have changed', inputSchema: anything },
   { name: 'progress', description: 'Tells of its progress', inputSchema: anything },
+  { name: 'meta', description: 'Tells what it was told besides', inputSchema: anything },
 ];
 
 let folder: TempFolder;
@@ -154,6 +155,15 @@ describe("the MCP server that offers the customer's tools themselves", () => {
     aborter.abort();
     expect(await outcome).toBeInstanceOf(Error);
     await eventually(async () => (await readFile(log, 'utf8')).includes('notifications/cancelled'));
+  });
+
+  it("hands on where a call belongs among the client's traces", async () => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const params = { name: 'double__meta', arguments: {}, _meta: { traceparent, tracestate: 'x=1' } };
+    const { structuredContent } = await direct.client.callTool(params);
+    expect(structuredContent).toMatchObject({ traceparent, tracestate: 'x=1' });
+    const without = await call('double__meta', {});
+    expect(without.structuredContent).not.toHaveProperty('traceparent');
   });
 
   it('says that the tools have changed when they have', async () => {

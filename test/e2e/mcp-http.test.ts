@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runAgent, type Step, scriptedModel } from '../../examples/09-agent/agent-loop.ts';
+import { BODY_BYTES } from '../../src/mcp/http-routes.ts';
 import { type ApiServer, openApiServer } from '../support/api-server.ts';
 import { connectHttp, type HttpClient, textOf } from '../support/mcp-client.ts';
 import { doubleServer, officialServers } from '../support/mcp-servers.ts';
@@ -99,6 +100,26 @@ describe('the MCP server over HTTP', () => {
       ['/customers/..%2fup/mcp', server.key, 400],
     ] as const)
       expect([path, (await post(path, key, INITIALIZE)).status]).toEqual([path, status]);
+  });
+
+  it('refuses what is no request', async () => {
+    const json = { 'content-type': 'application/json' };
+    const ping = { jsonrpc: '2.0', id: 1, method: 'ping' };
+    const large = (bytes: number) => JSON.stringify(ping).padEnd(bytes);
+    for (const [body, headers, status] of [
+      ['', json, 400],
+      ['{', json, 400],
+      ['{"jsonrpc":"2.0"}', json, 400],
+      ['x', { 'content-type': 'text/plain' }, 415],
+      [ping, { accept: 'application/json' }, 406],
+      [ping, { 'mcp-protocol-version': '1999-01-01' }, 400],
+      [large(BODY_BYTES), json, 200],
+      [large(BODY_BYTES + 1), json, 413],
+    ] as const)
+      expect([body.toString().slice(0, 20), (await post('/mcp', annsKey, body, headers)).status]).toEqual([
+        body.toString().slice(0, 20),
+        status,
+      ]);
   });
 
   it('binds a session to the key that has opened it, until it is ended', async () => {

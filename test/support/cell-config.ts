@@ -13,10 +13,10 @@ export interface CellOptions {
     Record<string, string | number | boolean | Readonly<Record<string, string | readonly string[]>>>
   >;
   readonly workspace?: Readonly<Record<string, string | number>>;
-  readonly sessions?: Readonly<Record<string, string | readonly string[]>>;
   readonly server?: Readonly<Record<string, string | number>>;
   readonly quotas?: Readonly<Record<string, unknown>>;
   readonly approvals?: Readonly<Record<string, string>>;
+  readonly sessions?: Readonly<Record<string, string | readonly string[]>>;
   /** Default: the user's cache may hold a model or not, so tools are found by their words alone. */
   readonly embeddings?: Readonly<Record<string, string | boolean>>;
 }

@@ -37,6 +37,8 @@ export function mcpCommand(): Command {
       await using cell = await openCell(command);
       const log = createLogger(cell.loaded.config.log.level);
       const server = createMcpServer(cell.customer(customer), {
+        // Whoever starts it here may decide on the command line, too.
+        mayApprove: true,
         version: packageVersion(),
         tools,
         onProblem: (error) => log.error({ err: error }, messageOf(error)),

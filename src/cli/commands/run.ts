@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { Command } from 'commander';
 import { type ExitCode, messageOf, WorkcellError } from '../../core/errors.ts';
-import type { ExecutionEvent, ExecutionStatus, Language } from '../../core/execution.ts';
+import type { ExecutionEvent, ExecutionStatus, Language, PendingApproval } from '../../core/execution.ts';
+import { toolName } from '../../core/tool.ts';
+import { printable } from '../../util/printable.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { openCell } from '../open-cell.ts';
 import { LANGUAGE_CHOICES, parseLanguage } from '../option-values.ts';
@@ -77,6 +79,12 @@ export function runCommand(done: (code: ExitCode) => void): Command {
 function stream(event: ExecutionEvent): void {
   if (event.type === 'stdout') process.stdout.write(event.text);
   else if (event.type === 'stderr') process.stderr.write(event.text);
+  else if (event.type === 'approval.required') say(askText(event.approval));
+}
+
+function askText(approval: PendingApproval): string {
+  const { approvalId, arguments: args } = approval;
+  return `${toolName(approval)} waits to be approved, with ${printable(JSON.stringify(args))}\n  workcell approvals approve ${approvalId}, or reject it, with the same --customer and --config`;
 }
 
 function languageOf({ lang, file = '' }: RunOptions): Language {

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import type { FastifyInstance } from 'fastify';
 import { messageOf } from '../../core/errors.ts';
@@ -15,6 +16,8 @@ import { createWorkcell, type Workcell } from '../../workcell/workcell.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { loadCliConfig } from '../open-cell.ts';
 import { print, say, sayProgress } from '../output.ts';
+
+const SWEEP_EVERY_MS = 60_000;
 
 export function serveCommand(): Command {
   return new Command('serve')
@@ -67,10 +70,23 @@ export function serveCommand(): Command {
         say('There are no keys yet: this one is for administrators, until the server stops; see: workcell key create');
       const placeholder = apiKey === undefined ? '<a key of workcell key create>' : '<server.apiKey>';
       print(`MSB_BACKEND=cloud MSB_API_URL=${server.url} MSB_API_KEY=${ofThisRun?.reveal() ?? `'${placeholder}'`}`);
+      using _sweeps = sweepApprovals(cell);
       if (!signal.aborted) await once(signal, 'abort');
       say(`Stopping: executions may go on for ${formatDuration(config.server.drainMs)}; again ends them at once`);
       await cell.drain(config.server.drainMs);
     });
+}
+
+/** Nobody else does it while nobody decides. */
+function sweepApprovals(cell: Workcell): Disposable {
+  const sweeping = new AbortController();
+  void (async () => {
+    while (!sweeping.signal.aborted) {
+      await cell.sweepApprovals();
+      await sleep(SWEEP_EVERY_MS, undefined, { ref: false, signal: sweeping.signal });
+    }
+  })().catch(() => {});
+  return { [Symbol.dispose]: () => sweeping.abort() };
 }
 
 /** What customers use, besides the Microsandbox API: theirs over HTTP, and that of their agents over MCP. */

@@ -21,7 +21,7 @@ async function makeFiles({ room = 1_000_000 }: { readonly room?: number } = {}) 
     open: async () => {
       const workspace = await store.open(customer);
       const share = await workspace.tenure.share();
-      return { ...workspace, [Symbol.asyncDispose]: async () => share[Symbol.asyncDispose]() };
+      return { ...workspace, ...share };
     },
     find: () => store.find(customer),
     admit: async (bytes) => {

@@ -1,0 +1,259 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { HistoryEvent, PendingApproval } from '../../src/core/execution.ts';
+import type { Customer } from '../../src/workcell/customer.ts';
+import { createWorkcell } from '../../src/workcell/workcell.ts';
+import { writeConfig } from '../support/cell-config.ts';
+import { startCli } from '../support/cli.ts';
+import { stdioServer } from '../support/mcp-servers.ts';
+import { eventually } from '../support/processes.ts';
+import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
+
+const COUNTER = fileURLToPath(new URL('../support/counter-server.ts', import.meta.url));
+const HOLDER = fileURLToPath(new URL('../support/execution-holder.ts', import.meta.url));
+
+let stack: AsyncDisposableStack;
+let folder: TempFolder;
+
+beforeEach(async () => {
+  stack = new AsyncDisposableStack();
+  folder = stack.use(await tempFolder());
+});
+
+afterEach(() => stack.disposeAsync());
+
+/** Two servers with the same counters: one is asked freely, one only with an approval. */
+async function configure(approvals: Readonly<Record<string, string>> = {}): Promise<string> {
+  const counters = join(folder.path, 'counters');
+  const counter = (more: object) => stdioServer(process.execPath, [COUNTER, counters], more);
+  return writeConfig(folder.path, {
+    mcpServers: { free: counter({}), guarded: counter({ requireApproval: ['increment'] }) },
+    sandbox: { driver: 'bubblewrap', isolation: 'process' },
+    approvals,
+  });
+}
+
+/** How often a counter was incremented, by what its server has on disk. */
+async function count(counter: string): Promise<number> {
+  return (await readdir(join(folder.path, 'counters', counter)).catch(() => [])).length;
+}
+
+const PROGRAM = `import { increment } from 'servers/free';
+import { increment as guarded } from 'servers/guarded';
+console.log('before');
+await increment({ counter: 'first' });
+const outcome = await guarded({ counter: 'second' }).then(() => 'done', ({ code, message }) => code + ': ' + message);
+await increment({ counter: 'third' });
+return outcome;`;
+
+const PYTHON = `from servers.free import increment
+from servers.guarded import increment as guarded
+increment(counter="first")
+guarded(counter="second")
+increment(counter="third")
+result = "done"`;
+
+const request = (more: object = {}) => ({
+  executionId: 'job',
+  session: 's',
+  code: PROGRAM,
+  timeoutMs: 30_000,
+  ...more,
+});
+
+async function openAnn(config: string): Promise<Customer> {
+  const cell = stack.use(await createWorkcell({ config }));
+  return cell.customer('ann');
+}
+
+/** Another process that runs the program until the call waits. */
+async function hold(config: string, more: object = {}): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [HOLDER, config, JSON.stringify(request(more))], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  stack.defer(() => kill(child));
+  let told = '';
+  child.stdout?.on('data', (chunk) => {
+    told += chunk;
+  });
+  await eventually(() => told.includes('approval.required'));
+  return child;
+}
+
+async function kill(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exited;
+}
+
+async function only(ann: Customer): Promise<PendingApproval> {
+  const approvals = await ann.listApprovals();
+  expect(approvals).toMatchObject([{ executionId: 'job', sessionId: 's', server: 'guarded', tool: 'increment' }]);
+  return approvals[0] as PendingApproval;
+}
+
+/** The events of the execution, to its end. */
+async function followed(ann: Customer): Promise<readonly HistoryEvent[]> {
+  return await Array.fromAsync(ann.watch('job', { follow: true }));
+}
+
+function endOf(events: readonly HistoryEvent[]): unknown {
+  const last = events.at(-1);
+  return last?.type === 'finished' ? { status: last.result.status, value: last.result.value } : last;
+}
+
+const bob = { by: 'bob' };
+
+describe('an execution that waits for an approval', () => {
+  it.each([
+    ['TypeScript', {}],
+    ['Python', { code: PYTHON, language: 'python' }],
+  ])('survives kill -9 of its process: approved by another one, its program in %s goes on', async (_, more) => {
+    const config = await configure();
+    await kill(await hold(config, more));
+    const ann = await openAnn(config);
+    expect(await ann.executionSummary('job')).toMatchObject({ state: 'paused', result: null });
+    const { approvalId } = await only(ann);
+    expect([await count('first'), await count('second')]).toEqual([1, 0]);
+
+    await ann.decideApproval(approvalId, { approved: true, ...bob });
+    const events = await followed(ann);
+    expect(endOf(events)).toEqual({ status: 'completed', value: 'done' });
+    expect([await count('first'), await count('second'), await count('third')]).toEqual([1, 1, 1]);
+    expect(events.map(({ type }) => type).filter((type) => type.startsWith('approval') || type === 'resumed')).toEqual([
+      'approval.required',
+      'approval.decided',
+      'resumed',
+    ]);
+    expect(await ann.listApprovals()).toEqual([]);
+    // The same again is fine, also now; the contrary is not.
+    expect(await ann.decideApproval(approvalId, { approved: true, by: 'eve' })).toMatchObject(bob);
+    const contrary = ann.decideApproval(approvalId, { approved: false, by: 'eve' });
+    await expect(contrary).rejects.toMatchObject({ code: 'invalid_state' });
+  });
+
+  it('is rejected after kill -9, and its program catches that', async () => {
+    const config = await configure();
+    await kill(await hold(config));
+    const ann = await openAnn(config);
+    const { approvalId } = await only(ann);
+    await ann.decideApproval(approvalId, { approved: false, ...bob, reason: 'no' });
+    const value = 'rejected: guarded.increment was rejected by bob: no';
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value });
+    expect([await count('first'), await count('second'), await count('third')]).toEqual([1, 0, 1]);
+  });
+
+  it('gives its sandbox back after the hold time, and goes on when it is decided', async () => {
+    const ann = await openAnn(await configure({ hold: '1s' }));
+    await expect(ann.execute(request())).rejects.toMatchObject({ code: 'paused', details: { executionId: 'job' } });
+    expect((await ann.executionSummary('job')).state).toBe('paused');
+    const { approvalId } = await only(ann);
+    await ann.decideApproval(approvalId, { approved: true, ...bob });
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
+    expect([await count('first'), await count('second'), await count('third')]).toEqual([1, 1, 1]);
+  });
+
+  it('asks for each of several calls, and runs again as often as it has to', async () => {
+    const code = `import { increment } from 'servers/guarded';
+await Promise.all(['first', 'second'].map((counter) => increment({ counter })));
+return 'both';`;
+    const ann = await openAnn(await configure({ hold: '1s' }));
+    await expect(ann.execute(request({ code }))).rejects.toMatchObject({ code: 'paused' });
+    const [one, two] = await ann.listApprovals();
+    await ann.decideApproval(String(two?.approvalId), { approved: true, ...bob });
+    await eventually(async () => (await count('second')) === 1);
+    // It runs again, waits for the other call, and is paused once more.
+    await eventually(async () => (await ann.listApprovals()).length === 1);
+    await ann.decideApproval(String(one?.approvalId), { approved: true, ...bob });
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'both' });
+    expect([await count('first'), await count('second')]).toEqual([1, 1]);
+  });
+
+  it('is decided from the command line while another process runs it, and by nobody twice', async () => {
+    const config = await configure();
+    await hold(config);
+    const cli = (...args: string[]) =>
+      startCli(['--config', config, 'approvals', ...args, '--customer', 'ann'], { cwd: folder.path }).ended;
+    const listed = await cli('list', '--json');
+    const [approval] = JSON.parse(listed.stdout) as PendingApproval[];
+    expect(approval).toMatchObject({ executionId: 'job', arguments: { counter: 'second' } });
+    const id = String(approval?.approvalId);
+    const approved = await cli('approve', id, '--json', '--reason', 'fine');
+    expect(JSON.parse(approved.stdout)).toMatchObject({ approved: true, reason: 'fine' });
+    const ann = await openAnn(config);
+    const events = await followed(ann);
+    expect(endOf(events)).toEqual({ status: 'completed', value: 'done' });
+    expect(events.map(({ type }) => type)).not.toContain('resumed');
+    expect(await count('second')).toBe(1);
+    const rejected = await cli('reject', id);
+    expect(rejected).toMatchObject({ code: 2, stderr: expect.stringContaining('it was approved by') });
+    expect((await cli('list')).stderr).toContain('Nothing waits to be approved');
+  });
+
+  it('is run to its end by the command line when nobody else runs it', async () => {
+    const config = await configure();
+    await kill(await hold(config));
+    const args = ['--config', config, 'approvals', 'approve', 'apr_job_1', '--customer', 'ann'];
+    const { code, stderr } = await startCli(args, { cwd: folder.path }).ended;
+    expect([code, stderr]).toEqual([0, expect.stringContaining('Execution job: completed')]);
+    expect([await count('first'), await count('second'), await count('third')]).toEqual([1, 1, 1]);
+  });
+
+  it('is rejected when nobody has decided in time', async () => {
+    const config = await configure({ hold: '1s', expire: '3s' });
+    const ann = await openAnn(config);
+    await expect(ann.execute(request())).rejects.toMatchObject({ code: 'paused' });
+    const { approvalId } = await only(ann);
+    await eventually(async () => (await ann.listApprovals()).length === 0);
+    await ann.sweepApprovals();
+    const value = expect.stringMatching(/^rejected: guarded.increment was rejected by workcell: nobody had decided by/);
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value });
+    const late = ann.decideApproval(approvalId, { approved: true, ...bob });
+    await expect(late).rejects.toMatchObject({ code: 'invalid_state' });
+    expect(await count('second')).toBe(0);
+  });
+
+  it('can be cancelled, and then nothing of it waits any more', async () => {
+    const config = await configure();
+    await kill(await hold(config));
+    const ann = await openAnn(config);
+    const { approvalId } = await only(ann);
+    await ann.cancel('job');
+    expect((await ann.executionSummary('job')).state).toBe('killed');
+    expect(await ann.listApprovals()).toEqual([]);
+    const late = ann.decideApproval(approvalId, { approved: true, ...bob });
+    await expect(late).rejects.toMatchObject({ code: 'invalid_state' });
+    expect(await count('second')).toBe(0);
+  });
+
+  it('is found by its session alone, and a decision that got stuck is carried out', async () => {
+    const config = await configure();
+    await kill(await hold(config));
+    const approvals = join(folder.path, 'workspaces/ann/approvals');
+    const ann = await openAnn(config);
+    const { approvalId } = await only(ann);
+    // A process put its decision there, and died.
+    await writeFile(join(approvals, `${approvalId}.decision.json`), JSON.stringify({ approved: true, ...bob }));
+    expect(await ann.listApprovals()).toEqual([]);
+    await ann.sweepApprovals('job');
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
+    expect(await readdir(approvals)).toEqual([]);
+  });
+
+  it('is decided on where its session came without the request', async () => {
+    const config = await configure();
+    await kill(await hold(config));
+    await rm(join(folder.path, 'workspaces/ann/approvals'), { recursive: true });
+    const ann = await openAnn(config);
+    const { approvals } = await ann.executionSummary('job');
+    await ann.decideApproval(String(approvals[0]?.approvalId), { approved: true, ...bob });
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
+    const log = await readFile(join(folder.path, 'workspaces/ann/sessions/s.jsonl'), 'utf8');
+    expect(log.match(/"approval.requested"/g)).toHaveLength(1);
+  });
+});
