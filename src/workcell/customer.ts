@@ -1,15 +1,8 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import type { SkillStore } from '../catalog/skill-store.ts';
 import type { ApprovalDecision } from '../core/approval.ts';
-import { ERRORS, type ErrorCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
-import type {
-  ExecutionResult,
-  ExecutionSummary,
-  ExecutionTiming,
-  HistoryEvent,
-  PendingApproval,
-  RecordedResult,
-} from '../core/execution.ts';
+import { toWorkcellError, WorkcellError } from '../core/errors.ts';
+import type { ExecutionResult, ExecutionSummary, HistoryEvent, PendingApproval } from '../core/execution.ts';
 import {
   type CustomerId,
   type ExecutionId,
@@ -31,6 +24,7 @@ import type { SessionView } from '../sessions/session-view.ts';
 import type { IdleMap } from '../util/idle-map.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import type { WorkspaceShare } from '../workspaces/workspace-tenure.ts';
+import { asResult } from './as-result.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
@@ -491,13 +485,3 @@ export class Customer {
     return await work(lease.value);
   }
 }
-
-/** Throws what kept an execution from an outcome. */
-function asResult({ status, timing, ...result }: RecordedResult): ExecutionResult {
-  if (status !== 'interrupted') return { ...result, status, timing: timing ?? NO_TIMING };
-  const code = String(result.error?.fields?.['code']);
-  const message = result.error?.message ?? 'The execution was cut off';
-  throw new WorkcellError(code in ERRORS ? (code as ErrorCode) : 'internal', message);
-}
-
-const NO_TIMING: ExecutionTiming = { selectMs: 0, generateMs: 0, acquireMs: 0, runMs: 0, totalMs: 0 };
