@@ -89,10 +89,3 @@ function boundValue(value: unknown): Pick<PastExecution, 'value' | 'truncated'> 
   const bytes = Buffer.byteLength(JSON.stringify(value) ?? '');
   return bytes <= HISTORY_LIMITS.valueBytes ? { value } : { value: null, truncated: true };
 }
-
-/** What a session remembers at the end of these events. */
-export async function recallSession(events: AsyncIterable<StoredEvent>): Promise<SessionMemory> {
-  const memory = new SessionMemory();
-  for await (const event of events) memory.push(event);
-  return memory;
-}
