@@ -11,6 +11,7 @@ import { fileRoutes } from './routes/files.ts';
 import { keyRoutes } from './routes/keys.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { skillRoutes } from './routes/skills.ts';
+import { snapshotRoutes } from './routes/snapshots.ts';
 import { toolRoutes } from './routes/tools.ts';
 import { usageRoutes } from './routes/usage.ts';
 
@@ -20,6 +21,7 @@ const RESOURCES: readonly ((context: HttpContext) => readonly Route[])[] = [
   approvalRoutes,
   sessionRoutes,
   fileRoutes,
+  snapshotRoutes,
   toolRoutes,
   skillRoutes,
   keyRoutes,
