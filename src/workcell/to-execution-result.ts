@@ -1,8 +1,8 @@
 import { ERRORS, type ErrorCode, WorkcellError } from '../core/errors.ts';
 import type { ExecutionResult, ExecutionTiming, RecordedResult } from '../core/execution.ts';
 
-/** Throws what kept an execution from an outcome. */
-export function asResult({ status, timing, ...result }: RecordedResult): ExecutionResult {
+/** What is recorded, for a caller who waits for an outcome. Throws what kept the execution from one. */
+export function toExecutionResult({ status, timing, ...result }: RecordedResult): ExecutionResult {
   if (status !== 'interrupted') return { ...result, status, timing: timing ?? NO_TIMING };
   const code = String(result.error?.fields?.['code']);
   const message = result.error?.message ?? 'The execution was cut off';
