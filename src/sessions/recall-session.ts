@@ -2,20 +2,24 @@ import type { Landmark } from './landmark.ts';
 import { HISTORY_LIMITS, SessionMemory } from './session-memory.ts';
 import type { SessionReader } from './session-reader.ts';
 
-/** What a session remembers, from those events alone that it remembers something of. */
-export async function recallSession(reader: SessionReader): Promise<SessionMemory> {
+/**
+ * What a session remembers, from those events alone that it remembers something of. `before`: at the event with this `seq`;
+ * default at its end.
+ */
+export async function recallSession(reader: SessionReader, before = Infinity): Promise<SessionMemory> {
   const memory = new SessionMemory();
-  for (const landmark of memorable(reader.landmarks())) memory.push(await reader.event(landmark));
+  for (const landmark of memorable(reader.landmarks(), before)) memory.push(await reader.event(landmark));
   return memory;
 }
 
 /** All of the executions without an outcome and of the last ones with one, the last checkpoint, and whether the session is open. */
-function memorable(landmarks: Iterable<Landmark>): readonly Landmark[] {
+function memorable(landmarks: Iterable<Landmark>, before: number): readonly Landmark[] {
   const unfinished = new Map<string, Landmark[]>();
   const finished = new Map<string, Landmark[]>();
   const last = new Map<string, Landmark>();
   for (const landmark of landmarks) {
-    const { executionId } = landmark;
+    const { executionId, seq } = landmark;
+    if (seq >= before) break;
     switch (landmark.type) {
       case 'mark':
         break;

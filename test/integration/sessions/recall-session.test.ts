@@ -50,8 +50,12 @@ test.each([1, 2, 3, 4, 5, 6])('what is recalled by the index is what the whole l
       await log.append({ type: 'execution.resumed', executionId: interrupted, attempt: 2, replay: false });
     }
   }
-  const whole = new SessionMemory();
-  for await (const event of log.read()) whole.push(event);
+  const [whole, half] = [new SessionMemory(), new SessionMemory()];
+  for await (const event of log.read()) {
+    if (event.seq < 80) half.push(event);
+    whole.push(event);
+  }
+  expect((await recallSession(await log.openReader(), 80)).remembered).toEqual(half.remembered);
   const recalled = await recallSession(await log.openReader());
   expect(recalled.remembered).toEqual(whole.remembered);
   expect(recalled.paused).toEqual(whole.paused);
