@@ -118,6 +118,10 @@ const ROUTES: Readonly<Record<string, Row>> = {
     body: EMPTY_TAR,
     headers: { 'content-type': 'application/x-tar' },
   }),
+  'GET /customers/:customer/snapshots': customer(200),
+  'POST /customers/:customer/snapshots': customer(201, { body: {} }),
+  'POST /customers/:customer/snapshots/:snapshot/restore': customer(200),
+  'DELETE /customers/:customer/snapshots/:snapshot': customer(204),
   'GET /customers/:customer/mcp': customer(400),
   'POST /customers/:customer/mcp': customer(200, INITIALIZE),
   'DELETE /customers/:customer/mcp': customer(400),
@@ -262,6 +266,10 @@ async function pathFor(pattern: string): Promise<string> {
   if (path.includes(':sessionId')) {
     const { body } = await api.call('POST', '/customers/acme.ann/sessions', { body: {} });
     return path.replace(':sessionId', (body as { readonly sessionId: string }).sessionId);
+  }
+  if (path.includes(':snapshot')) {
+    const { body } = await api.call('POST', '/customers/acme.ann/snapshots', { body: {} });
+    return path.replace(':snapshot', (body as { readonly id: string }).id);
   }
   if (path.endsWith('/files/a/b'))
     await api.call('PUT', path, { body: 'x', headers: { 'content-type': 'text/plain' } });
