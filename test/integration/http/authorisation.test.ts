@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SCOPES } from '../../../src/core/principal.ts';
+import type { OpenApiDocument } from '../../../src/http/openapi.ts';
 import { KeyStore } from '../../../src/sandbox/key-store.ts';
 import { type ApiServer, openApiServer } from '../../support/api-server.ts';
 import { sandboxSpec } from '../../support/sandbox-server.ts';
@@ -238,6 +240,25 @@ describe('every route', () => {
         expect(body).toMatchObject({ code: 'not_found', detail: 'There is no customer "acme.ann"' });
     }
     expect(answered).toEqual(expected);
+  });
+
+  it('needs the scope that its documentation names', async () => {
+    const document = (await api.call('GET', '/openapi.json')).body as OpenApiDocument;
+    const { secret } = await api.store.create({ name: 'a', role: 'organisation', org: 'acme', scopes: ['read'] });
+    const documented = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ path, method, scope: operation['x-scope'] })),
+    );
+    expect(new Set(documented.map(({ scope }) => scope))).toEqual(new Set(SCOPES.filter((scope) => scope !== 'mcp')));
+    for (const { path, method, scope } of documented.filter((each) => each.method !== 'head')) {
+      const pattern = path.replace(/\/\{path\}$/, '*').replace(/\{(\w+)\}/g, ':$1');
+      const { query = '', headers = {}, body } = ROUTES[`${method.toUpperCase()} ${pattern}`] ?? open(0);
+      const { status } = await api.call(method.toUpperCase(), (await pathFor(pattern)) + query, {
+        key: secret.reveal(),
+        headers,
+        body: bodyFor(body),
+      });
+      expect([path, method, status === 403]).toEqual([path, method, scope !== 'read']);
+    }
   });
 
   it('answers HEAD as it answers GET', async () => {
