@@ -9,7 +9,9 @@ import { customerRoutes } from './routes/customers.ts';
 import { executionRoutes } from './routes/executions.ts';
 import { fileRoutes } from './routes/files.ts';
 import { keyRoutes } from './routes/keys.ts';
+import { sessionRoutes } from './routes/sessions.ts';
 import { skillRoutes } from './routes/skills.ts';
+import { snapshotRoutes } from './routes/snapshots.ts';
 import { toolRoutes } from './routes/tools.ts';
 import { usageRoutes } from './routes/usage.ts';
 
@@ -17,7 +19,9 @@ const RESOURCES: readonly ((context: HttpContext) => readonly Route[])[] = [
   customerRoutes,
   executionRoutes,
   approvalRoutes,
+  sessionRoutes,
   fileRoutes,
+  snapshotRoutes,
   toolRoutes,
   skillRoutes,
   keyRoutes,

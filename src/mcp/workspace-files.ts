@@ -32,7 +32,8 @@ export class WorkspaceFiles implements ResourceSource {
 
   /** `cursor`: the path that was looked at last; it need not be there any more. */
   async list(cursor: string | undefined): Promise<ResourcePage> {
-    const { files } = await this.#customer.workspace();
+    const files = await this.#files();
+    if (files === undefined) return { resources: [] };
     const resources: Resource[] = [];
     let lookedAt = 0;
     for await (const entry of walk(files, [], cursor?.split('/') ?? [])) {
@@ -48,9 +49,15 @@ export class WorkspaceFiles implements ResourceSource {
   }
 
   async #read(uri: string): Promise<ResourceContents> {
-    const { files } = await this.#customer.workspace();
-    const bytes = await files.readFile(pathOf(uri), { maxBytes: MAX_FILE_BYTES });
-    return { uri, ...contentOf(bytes) };
+    const path = pathOf(uri);
+    const files = await this.#files();
+    if (files === undefined) throw new WorkcellError('not_found', 'The workspace is empty');
+    return { uri, ...contentOf(await files.readFile(path, { maxBytes: MAX_FILE_BYTES })) };
+  }
+
+  /** Looking at a customer must not make one. */
+  async #files(): Promise<GatedFiles | undefined> {
+    return (await this.#customer.exists()) ? (await this.#customer.workspace()).files : undefined;
   }
 }
 

@@ -3,6 +3,7 @@ import type { SessionId } from '../core/ids.ts';
 import type { SessionEvent, StoredEvent } from './events.ts';
 import type { LogFile, Repair } from './log-file.ts';
 import { SessionHistory } from './session-history.ts';
+import { SessionReader } from './session-reader.ts';
 
 /** One user's handle on a session that is open for writing. All handles of one process append to the same file. */
 export class SessionLog implements AsyncDisposable {
@@ -34,6 +35,11 @@ export class SessionLog implements AsyncDisposable {
   /** The events that are on disk at this moment. */
   read(): SessionHistory {
     return new SessionHistory(this.#file.source);
+  }
+
+  /** The same, by their index. */
+  openReader(): Promise<SessionReader> {
+    return SessionReader.open(this.#file.source);
   }
 
   /** Lets go of the session; the last handle lets go of the file and its lock, after everything appended is on disk. */

@@ -49,6 +49,11 @@ export class SessionReader {
     return this.#landmarks.forward();
   }
 
+  /** The landmarks, the latest first. */
+  latest(): Iterable<Landmark> {
+    return this.#landmarks.backward();
+  }
+
   /** Throws `not_found` when there is no execution `before`. */
   executions({ limit, before }: Page): ExecutionPage {
     const ids: ExecutionId[] = [];
@@ -81,7 +86,7 @@ export class SessionReader {
   async last<Type extends Exclude<LandmarkType, 'mark'>>(...types: readonly Type[]): Promise<Event<Type> | undefined> {
     for (const landmark of this.#landmarks.backward()) {
       // The index says which type the line has, and reading it makes sure.
-      if ((types as readonly string[]).includes(landmark.type)) return (await this.#event(landmark)) as Event<Type>;
+      if ((types as readonly string[]).includes(landmark.type)) return (await this.event(landmark)) as Event<Type>;
     }
     return undefined;
   }
@@ -89,7 +94,7 @@ export class SessionReader {
   /** The first event; undefined for a log without any. */
   async first(): Promise<StoredEvent | undefined> {
     const landmark = this.#landmarks.at(0);
-    return landmark === undefined ? undefined : await this.#event(landmark);
+    return landmark === undefined ? undefined : await this.event(landmark);
   }
 
   /** The parts of the log in which each of the executions runs, is resumed, or is decided about. */
@@ -120,7 +125,8 @@ export class SessionReader {
     throw new WorkcellError('not_found', `Session "${this.id}" has no execution ${JSON.stringify(execution)}`);
   }
 
-  async #event(landmark: Landmark): Promise<StoredEvent> {
+  /** The event at a landmark. */
+  async event(landmark: Landmark): Promise<StoredEvent> {
     for await (const { event } of this.#history.lines({ from: landmark, end: landmark.end })) {
       if (event !== undefined && (landmark.type === 'mark' || event.type === landmark.type)) return event;
     }

@@ -174,7 +174,7 @@ export class SessionStore {
    */
   async importLog<T>(id: SessionId, work: (log: LogImport) => Promise<T>): Promise<T> {
     await this.unregistered();
-    await using _lock = await FileLock.acquire(this.#lockOf(id));
+    await using _lock = await this.#lock(id);
     if (await this.#has(id)) throw new WorkcellError('already_exists', `There already is a session "${id}"`);
     await using log = new LogImport({
       source: this.#sourceOf(id),

@@ -91,7 +91,7 @@ export class GatedFiles {
   writeFile(path: string, data: FileContent, options?: WriteOptions): Promise<EntryInfo> {
     return this.#guard('write', path, async (names) => {
       const { folder, name } = split(names);
-      await using parent = await this.#walk(folder, { makeMode: DIRECTORY_MODE });
+      await using parent = await this.#walk(folder, { makeMode: DIRECTORY_MODE, sync: options?.sync !== false });
       return await replaceIn(parent.assertDirectory(), name, data, options);
     });
   }

@@ -11,6 +11,7 @@ import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, mkdir, open, opendir } from 'node:fs/promises';
 import { type ErrorCode, isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { errnoOf, succeeds } from './errno.ts';
+import { syncFolder } from './sync-folder.ts';
 
 /** Bytes of a whole path, bytes of one name, names in a path: more is refused before anything is opened. */
 export const PATH_LIMITS = { pathBytes: 4095, nameBytes: 255, depth: 128 } as const;
@@ -108,6 +109,8 @@ export function parseRelativePath(path: string): readonly string[] {
 export interface WalkOptions {
   /** Makes the directories that are missing, with this mode. */
   readonly makeMode?: number;
+  /** Whether those are on disk when it resolves; default false. */
+  readonly sync?: boolean;
 }
 
 /**
@@ -119,7 +122,10 @@ export async function walk(start: Pin, names: readonly string[], options: WalkOp
   for (const name of names) {
     await using parent = pin;
     parent.assertDirectory();
-    if (options.makeMode !== undefined) await succeeds(mkdir(parent.at(name), { mode: options.makeMode }), ['EEXIST']);
+    if (options.makeMode !== undefined) {
+      const isNew = await succeeds(mkdir(parent.at(name), { mode: options.makeMode }), ['EEXIST']);
+      if (isNew && options.sync === true) await syncFolder(parent.path);
+    }
     pin = await parent.child(name);
   }
   return pin;

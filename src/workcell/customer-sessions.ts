@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
 import { type CustomerId, parseExecutionId, type SessionId } from '../core/ids.ts';
 import { type PruneReport, pruneSessions } from '../sessions/prune-sessions.ts';
@@ -6,8 +7,11 @@ import type { SessionReader } from '../sessions/session-reader.ts';
 import { type SessionPage, summarizeSessions } from '../sessions/session-summary.ts';
 import type { SessionView } from '../sessions/session-view.ts';
 import type { GatedFiles } from '../util/gated-files.ts';
+import type { Workspace } from '../workspaces/workspace-store.ts';
 import type { CustomerFolder, CustomerState } from './customer-state.ts';
-import type { ExportedSession } from './export-session.ts';
+import { type ExportSessionOptions, exportSession } from './export-session.ts';
+import { type ImportedSession, type ImportSessionOptions, importSession } from './import-session.ts';
+import type { CustomerQuotas } from './quotas.ts';
 
 export interface PageOptions {
   /** Default: all. */
@@ -62,12 +66,37 @@ export async function pruneCustomer(
   return await pruneSessions(found.sessions, { before: new Date(Date.now() - retentionMs), dryRun });
 }
 
-/** Throws `not_found`. */
-export async function openExport(state: CustomerState, customer: CustomerId, id: SessionId): Promise<ExportedSession> {
+/** A session as one file. Throws `not_found`, and as {@link exportSession} does. */
+export async function exportFrom(
+  state: CustomerState,
+  customer: CustomerId,
+  id: SessionId,
+  options: ExportSessionOptions,
+): Promise<AsyncIterable<Uint8Array>> {
   const found = await state.find();
   const history = await found?.sessions.find(id);
   if (found === undefined || history === undefined) throw noSession(customer, id);
-  return { customer, workspace: found.workspace, history };
+  return await exportSession({ customer, workspace: found.workspace, history }, options);
+}
+
+/** Makes a session of an archive, in a workspace that is held against those who want it alone. */
+export async function importInto(
+  state: CustomerState,
+  workspace: Workspace,
+  {
+    quotas,
+    config,
+  }: { readonly quotas: Pick<CustomerQuotas, 'admitBytes'>; readonly config: Pick<Config, 'workspace'> },
+  archive: AsyncIterable<Uint8Array>,
+  options: ImportSessionOptions,
+): Promise<ImportedSession> {
+  const { sessions, approvals } = await state.open();
+  const { maxArchiveBytes: bytes, maxArchiveFiles: entries } = config.workspace;
+  const admit = (count: number) => quotas.admitBytes(workspace, count);
+  const place = { sessions, workspace, limits: { bytes, entries }, admit };
+  const imported = await importSession(archive, place, options);
+  await approvals.restore(imported.sessionId);
+  return imported;
 }
 
 async function openReader(

@@ -1,6 +1,8 @@
 import { type SnapshotInfo, SnapshotStore, type SnapshotStoreOptions } from '../workspaces/snapshot-store.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 
+export type { SnapshotInfo } from '../workspaces/snapshot-store.ts';
+
 export interface CustomerSnapshotsOptions {
   /** Made when there is none. */
   readonly open: () => Promise<Workspace>;

@@ -35,14 +35,7 @@ import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool
 import type { DecidedApproval } from './customer-approvals.ts';
 import { CustomerFiles } from './customer-files.ts';
 import type { QuotaUsage } from './customer-quota.ts';
-import {
-  deleteSession,
-  describeSessions,
-  openExport,
-  type PageOptions,
-  pruneCustomer,
-  showSession,
-} from './customer-sessions.ts';
+import * as ofSessions from './customer-sessions.ts';
 import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
 import type { CustomerUsage } from './customer-usage.ts';
@@ -50,8 +43,8 @@ import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import type { Begun, StartedExecution } from './executions.ts';
-import { type ExportSessionOptions, exportSession } from './export-session.ts';
-import { type ImportedSession, type ImportSessionOptions, importSession } from './import-session.ts';
+import type { ExportSessionOptions } from './export-session.ts';
+import type { ImportedSession, ImportSessionOptions } from './import-session.ts';
 import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
 import type { LiveExecution } from './live-execution.ts';
 import type { Admission, CustomerQuotas } from './quotas.ts';
@@ -295,13 +288,13 @@ export class Customer {
   }
 
   /** The sessions with their states and sizes, the latest first. */
-  async describeSessions(page: PageOptions = {}): Promise<SessionPage> {
-    return await this.#use((state) => describeSessions(state, page));
+  async describeSessions(page: ofSessions.PageOptions = {}): Promise<SessionPage> {
+    return await this.#use((state) => ofSessions.describeSessions(state, page));
   }
 
   /** What happened in a session, for people and programs; with a `limit`, its last tasks, or those before one. Throws `not_found`. */
-  async session(id: string, page: PageOptions = {}): Promise<SessionView> {
-    return await this.#use((state) => showSession(state, this.id, parseSessionId(id), page));
+  async session(id: string, page: ofSessions.PageOptions = {}): Promise<SessionView> {
+    return await this.#use((state) => ofSessions.showSession(state, this.id, parseSessionId(id), page));
   }
 
   /**
@@ -309,41 +302,27 @@ export class Customer {
    * `history_gone`. Throws `not_found`, and `busy` while anybody has it open.
    */
   async deleteSession(id: string): Promise<void> {
-    await this.#use((state) => deleteSession(state, this.id, parseSessionId(id)));
+    await this.#use((state) => ofSessions.deleteSession(state, this.id, parseSessionId(id)));
   }
 
-  /**
-   * A session as one file, to be imported elsewhere: its events and, unless told otherwise, the files and skills of the workspace.
-   * Throws `not_found`, and `invalid_argument` for one that is encrypted without a word on how its archive is to be.
-   */
+  /** A session as one file, with the workspace's files and skills. Throws `not_found`, and as `exportSession` describes. */
   async exportSession(id: string, options: ExportSessionOptions = {}): Promise<AsyncIterable<Uint8Array>> {
-    return await this.#use(async (state) =>
-      exportSession(await openExport(state, this.id, parseSessionId(id)), options),
-    );
+    return await this.#use((state) => ofSessions.exportFrom(state, this.id, parseSessionId(id), options));
   }
 
-  /** Makes a session of an archive that {@link exportSession} has made, as {@link importSession} describes. */
+  /** Makes a session of an archive of {@link exportSession}. Throws as `importSession` describes. */
   async importSession(
     archive: AsyncIterable<Uint8Array>,
     options: ImportSessionOptions = {},
   ): Promise<ImportedSession> {
-    return await this.#use(async (state) => {
-      await using workspace = await this.#share();
-      const { sessions, approvals } = await state.open();
-      const { quotas, config } = this.#context();
-      const { maxArchiveBytes: bytes, maxArchiveFiles: entries } = config.workspace;
-      const admit = (count: number) => quotas.admitBytes(workspace, count);
-      const place = { sessions, workspace, limits: { bytes, entries }, admit };
-      const imported = await importSession(archive, place, options);
-      await approvals.restore(imported.sessionId);
-      return imported;
-    });
+    await using workspace = await this.#share();
+    return await this.#use((state) => ofSessions.importInto(state, workspace, this.#context(), archive, options));
   }
 
   /** Deletes the sessions that are older than `sessions.retention` lets them get. */
   async pruneSessions(options: { readonly dryRun?: boolean } = {}): Promise<PruneReport> {
     const { retentionMs } = this.#context().config.sessions;
-    return await this.#use((state) => pruneCustomer(state, { retentionMs, ...options }));
+    return await this.#use((state) => ofSessions.pruneCustomer(state, { retentionMs, ...options }));
   }
 
   /** Makes a session in which nothing has happened. Throws `already_exists`. */
@@ -445,8 +424,8 @@ export class Customer {
       await using admission = await this.#admit(workspace, resumed, timeoutMs);
       return await resume(resumed, options, workspace, session, {
         ...context,
-        approvals,
         skills: shelf,
+        approvals,
         executor: async () => admission.metered(await context.executor()),
       });
     });

@@ -27,7 +27,7 @@ export async function execute(
   const { id } = live;
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
-  const { checkpoint, history, isClosed } = (await recallSession(session.read())).remembered;
+  const { checkpoint, history, isClosed } = await recallSession(await session.openReader());
   if (isClosed) {
     const message = `The session "${session.id}" is closed; resume it first, or run in another one`;
     throw new WorkcellError('invalid_state', message);

@@ -12,6 +12,7 @@ import { claimant, claimName, FileLock } from '../util/file-lock.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { KeyedTurns } from '../util/keyed-turns.ts';
 import { explainGateError, Pin, walk } from '../util/path-gate.ts';
+import { syncFolder } from '../util/sync-folder.ts';
 import { Turns } from '../util/turns.ts';
 import { CustomerDisks, DISK } from './customer-disks.ts';
 import { type Fence, WorkspaceLease, type WorkspaceLeaseOptions } from './workspace-lease.ts';
@@ -147,6 +148,8 @@ export class WorkspaceStore implements AsyncDisposable {
       await using pin = await walk(await Pin.root(this.#root), names, { makeMode: PRIVATE });
       pin.assertDirectory();
     }
+    // Also those that a process made which was killed then: what is written in them is acknowledged.
+    for (const names of [['..'], [], [customer], home]) await syncFolder(join(this.#root, ...names));
     const tree = new GatedFiles(this.#root, home);
     const own = new GatedFiles(this.#root, [customer]);
     const lease = this.#leaseOf(customer);

@@ -160,6 +160,14 @@ describe('the resources', () => {
     await expect(bob.client.listResources({ cursor: '9:x' })).rejects.toThrow('no page of resources');
   });
 
+  it('are none of a customer that has nothing, and looking makes it no other', async () => {
+    await using carl = await connectHttp(`${server.url}/customers/carl/mcp`, server.key);
+    expect((await carl.client.listResources()).resources).toEqual([]);
+    const missing = carl.client.readResource({ uri: 'workcell://workspace/x' });
+    await expect(missing).rejects.toMatchObject({ code: -32002 });
+    expect(await server.cell.customer('carl').exists()).toBe(false);
+  });
+
   it('show images as what they are', async () => {
     await write('chart.png', Buffer.from(PNG, 'base64'));
     const { contents } = await ann.client.readResource({ uri: 'workcell://workspace/chart.png' });

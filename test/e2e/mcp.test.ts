@@ -64,6 +64,20 @@ describe('the MCP server', () => {
     expect((await client.listTools()).tools).toEqual(tools);
   });
 
+  it('offers the tools themselves when it is told to', async () => {
+    const args = [CLI, '--config', config, 'mcp', '--customer', 'ann', '--tools', 'direct'];
+    const direct = new Client({ name: 'an agent', version: '1' });
+    await direct.connect(new StdioClientTransport({ command: process.execPath, args }));
+    try {
+      const { tools } = await direct.listTools();
+      expect(tools.map(({ name }) => name)).toEqual(['maths__double_number', 'maths__hang']);
+      const result = await direct.callTool({ name: 'maths__double_number', arguments: { n: 2 } });
+      expect(result.structuredContent).toEqual({ name: 'double_number', arguments: { n: 2 } });
+    } finally {
+      await direct.close();
+    }
+  });
+
   it('lets an agent find a tool, call it wrongly, mend its program, and save it', async () => {
     const found = await call('search_tools', { queries: ['double a number'] });
     expect(textOf(found)).toContain("import { doubleNumber } from 'servers/maths'");

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createWorkcell } from '../../src/workcell/workcell.ts';
 import { type Cell, openCell } from '../support/cell.ts';
+import { cli } from '../support/cli.ts';
 import { eventually } from '../support/processes.ts';
 
 let cell: Cell;
@@ -95,6 +96,16 @@ describe('an organisation’s customer', () => {
     const { cpuSecondsPerDay: after } = await cpu.usage();
     await using again = await createWorkcell({ config: cell.configPath });
     expect((await again.customer('acme.cpu').usage()).cpuSecondsPerDay).toEqual(after);
+    const usage = (...args: string[]) => cli(['customers', 'usage', ...args], { cwd: cell.folder });
+    const { diskBytes, ...told } = JSON.parse((await usage('acme.cpu', '--json')).stdout) as Record<string, unknown>;
+    expect(told).toEqual({ customer: 'acme.cpu', cpuSecondsPerDay: after });
+    expect(diskBytes).toEqual({ used: expect.any(Number), limit: null, left: null });
+    expect((await usage('acme.cpu')).stdout).toMatch(/CPU seconds today +\d+\.\d +20\.0\nfiles +\S+.* +no limit/);
+    expect(await usage('acme.nobody')).toMatchObject({
+      code: 2,
+      stdout: '',
+      stderr: expect.stringContaining('acme.nobody'),
+    });
   });
 
   it('runs nothing while its files are more than its quota, until it deletes some', async () => {

@@ -70,9 +70,28 @@ describe('without a file', () => {
         descriptors: 4096,
         network: { allow: [] },
       },
-      workspace: { capacityBytes: undefined, inodes: undefined },
+      workspace: {
+        capacityBytes: undefined,
+        inodes: undefined,
+        maxFileBytes: 1024 ** 3,
+        maxArchiveBytes: 4 * 1024 ** 3,
+        maxArchiveFiles: 100_000,
+        maxSnapshots: 20,
+      },
       sessions: { maxSizeBytes: 256 * 1024 ** 2, retentionMs: undefined, encryptionKey: undefined, oldKeys: [] },
-      server: { host: '127.0.0.1', port: 5555, hosts: [], apiKey: undefined },
+      server: {
+        host: '127.0.0.1',
+        port: 5555,
+        hosts: [],
+        apiKey: undefined,
+        drainMs: 30_000,
+        maxExecutions: 64,
+        maxQueued: 1000,
+        queueTimeoutMs: 60_000,
+        requestsPerSecond: 500,
+        failedKeysPerMinute: 600,
+      },
+      quotas: { default: {}, organisations: {}, customers: {} },
       tools: { observed: true },
       selector: {
         limit: 5,
@@ -179,7 +198,7 @@ describe('MCP servers', () => {
     );
     const servers: Readonly<Record<string, UpstreamServer>> = (await load()).config.mcpServers;
     const common = { kind: 'stdio', args: [], env: {}, cwd: folder.path, timeoutMs: 60_000 };
-    const policy = { perCustomer: false, quarantine: false, requireApproval: 'never' };
+    const policy = { idempotencyKey: false, perCustomer: false, quarantine: false, requireApproval: 'never' };
     expect(servers).toEqual({
       a: { ...common, ...policy, command: join(bin, 'installed') },
       b: { ...common, ...policy, command: 'elsewhere', args: ['x'], cwd: join(folder.path, 'sub'), timeoutMs: 5_000 },
@@ -273,6 +292,30 @@ describe('variables', () => {
     expect(await problems(text, { env: { EMPTY: '' } })).toEqual([
       'config.yaml:2: log.level: the environment variable NOPE is not set',
       'config.yaml:8: mcpServers.a.args[1]: the environment variable EMPTY is empty',
+    ]);
+  });
+});
+
+describe('quotas', () => {
+  it('are those of everybody, of organisations and of customers, whose names may have a dot', async () => {
+    await write(
+      'quotas:\n  default: { executions: 4, disk: 1G }\n  organisations: { acme: { executions: 0 } }\n  customers:\n    acme.ann: { cpuSecondsPerDay: 60, executionsPerMinute: "${N}" }\n    bob: {}\n',
+    );
+    expect((await load({ env: { N: '7' } })).config.quotas).toEqual({
+      default: { executions: 4, diskBytes: 1024 ** 3 },
+      organisations: { acme: { executions: 0 } },
+      customers: { 'acme.ann': { cpuSecondsPerDay: 60, executionsPerMinute: 7 }, bob: {} },
+    });
+  });
+
+  it('of what is no customer or organisation are refused', async () => {
+    const text =
+      'quotas:\n  organisations:\n    a.b: { executions: 1 }\n  customers:\n    a.b.c: { executions: 1 }\n    default.ann: { executions: 1 }\n    ann: { executions: -1 }\n';
+    expect(await problems(text)).toEqual([
+      'config.yaml:3: quotas.organisations.a.b: is not the name of an organisation',
+      'config.yaml:5: quotas.customers.a.b.c: is not the name of a customer',
+      'config.yaml:6: quotas.customers.default.ann: is not the name of a customer',
+      'config.yaml:7: quotas.customers.ann.executions: must be a whole number from 0 to 1000000',
     ]);
   });
 });

@@ -88,6 +88,14 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers/:customer/executions/:executionId': customer(404),
   'POST /customers/:customer/executions/:executionId/resume': customer(404, { body: {} }),
   'DELETE /customers/:customer/executions/:executionId': customer(404),
+  'POST /customers/:customer/sessions': customer(201, { body: {} }),
+  'GET /customers/:customer/sessions': customer(200),
+  'GET /customers/:customer/sessions/:sessionId': customer(200),
+  'DELETE /customers/:customer/sessions/:sessionId': customer(204),
+  'GET /customers/:customer/sessions/:sessionId/log': customer(200),
+  'POST /customers/:customer/sessions/:sessionId/checkpoint': customer(204, { body: { step: 1 } }),
+  'POST /customers/:customer/sessions/:sessionId/resume': customer(200),
+  'POST /customers/:customer/sessions/:sessionId/close': customer(204),
   'GET /customers/:customer/approvals': customer(200),
   // Customers do not decide on what they do.
   'POST /customers/:customer/approvals/:approvalId': {
@@ -246,6 +254,10 @@ async function pathFor(pattern: string): Promise<string> {
     .replace(':executionId', 'none')
     .replace(':approvalId', 'apr_none_1')
     .replace('files*', 'files/a/b');
+  if (path.includes(':sessionId')) {
+    const { body } = await api.call('POST', '/customers/acme.ann/sessions', { body: {} });
+    return path.replace(':sessionId', (body as { readonly sessionId: string }).sessionId);
+  }
   if (path.endsWith('/files/a/b'))
     await api.call('PUT', path, { body: 'x', headers: { 'content-type': 'text/plain' } });
   if (path.endsWith('/:key')) {
