@@ -396,6 +396,8 @@ export class Customer {
     const { workspace, sessions, skills, usage, approvals } = await state.open();
     const { limits } = this.#context().config;
     await using admission = await this.#admit(workspace, live, request.timeoutMs ?? limits.timeoutMs);
+    // A program that does not compile never runs; whoever learns of its end finds room for the next.
+    void live.finished.then(() => admission.release());
     await using session =
       request.session === undefined
         ? await sessions.create()
