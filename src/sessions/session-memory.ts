@@ -13,6 +13,8 @@ export interface Remembered extends Pick<ProgramSession, 'checkpoint' | 'history
   readonly unfinished: readonly string[];
 }
 
+export type Recalled = Omit<Remembered, 'unfinished'>;
+
 /** Follows a session event by event. */
 export class SessionMemory {
   readonly #tasks = new Map<string, string | null>();
@@ -99,21 +101,25 @@ export async function followSession(events: AsyncIterable<StoredEvent>): Promise
   return memory;
 }
 
-/** What a session remembers, without a look at what lies between the events that tell it. */
-export async function recallSession(reader: SessionReader): Promise<Omit<Remembered, 'unfinished'>> {
+/**
+ * What a session remembers, without a look at what lies between the events that tell it. `before`: at the event with this `seq`;
+ * default at its end.
+ */
+export async function recallSession(reader: SessionReader, before = Infinity): Promise<Recalled> {
   const memory = new SessionMemory();
-  for (const landmark of telling(reader).toReversed()) memory.push(await reader.event(landmark));
+  for (const landmark of telling(reader, before).toReversed()) memory.push(await reader.event(landmark));
   return memory.remembered;
 }
 
 /** The latest checkpoint, the latest opening or closing, and the latest executions that have ended, the latest first. */
-function telling(reader: SessionReader): readonly Landmark[] {
+function telling(reader: SessionReader, before: number): readonly Landmark[] {
   const found: Landmark[] = [];
   const seen = new Set<string>();
   const ended = new Set<string>();
   let left = MAX_ENDED;
   for (const landmark of reader.latest()) {
-    const { type, executionId } = landmark;
+    const { type, executionId, seq } = landmark;
+    if (seq >= before) continue;
     const kind = type === 'session.closed' ? 'session.resumed' : type;
     if (kind === 'checkpoint.set' || kind === 'session.resumed') {
       if (!seen.has(kind)) found.push(landmark);

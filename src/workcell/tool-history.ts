@@ -1,24 +1,18 @@
-import type { ToolCatalog } from '../catalog/tool-catalog.ts';
-import type { Config } from '../config/config.ts';
-import { toWorkcellError, type WorkcellError } from '../core/errors.ts';
+import { toWorkcellError } from '../core/errors.ts';
 import type { ExecutionResult } from '../core/execution.ts';
 import type { CustomerId } from '../core/ids.ts';
 import type { Retriever } from '../selector/retriever.ts';
+import type { CustomerContext } from './customer-context.ts';
 import type { CustomerUsage } from './customer-usage.ts';
 import { servedTools } from './served-tools.ts';
 
-interface Context {
-  readonly config: Config;
-  readonly catalog: ToolCatalog;
-  /** Told why what tools were used for could not be read or written: nothing fails for that. */
-  readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
-}
+type Context = Pick<CustomerContext, 'config' | 'catalog' | 'onUsageProblem'>;
 
-/** Finds tools by what a customer has used them for; undefined when nothing is remembered. */
-export async function toolHistory(
-  customer: CustomerId,
+/** Finds tools by what they were used for; undefined when nothing is remembered, or it cannot be read: that is told, and no more. */
+export async function findHistory(
   usage: CustomerUsage | undefined,
   { config, catalog, onUsageProblem }: Context,
+  customer: CustomerId,
 ): Promise<Retriever | undefined> {
   if (!config.selector.usage) return undefined;
   try {
@@ -29,17 +23,17 @@ export async function toolHistory(
   }
 }
 
-/** Remembers which tools have served a task. */
+/** Remembers which tools a task was served with. Never rejects: what cannot be written is told. */
 export async function rememberTools(
-  customer: CustomerId,
   usage: CustomerUsage,
-  { task, result }: { readonly task: string | undefined; readonly result: ExecutionResult },
   { config, catalog, onUsageProblem }: Context,
+  task: string | undefined,
+  result: ExecutionResult,
 ): Promise<void> {
   if (!config.selector.usage || task === undefined) return;
   try {
     await usage.record({ task, tools: servedTools(result, catalog), at: new Date() });
   } catch (error) {
-    onUsageProblem(customer, toWorkcellError(error));
+    onUsageProblem(result.customer, toWorkcellError(error));
   }
 }

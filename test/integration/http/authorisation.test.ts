@@ -95,6 +95,12 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers/:customer/sessions/:sessionId/log': customer(200),
   'POST /customers/:customer/sessions/:sessionId/checkpoint': customer(204, { body: { step: 1 } }),
   'POST /customers/:customer/sessions/:sessionId/resume': customer(200),
+  'GET /customers/:customer/sessions/:sessionId/export': customer(200),
+  // Nothing is no archive.
+  'POST /customers/:customer/sessions/import': customer(400, {
+    body: EMPTY_TAR,
+    headers: { 'content-type': 'application/gzip' },
+  }),
   'POST /customers/:customer/sessions/:sessionId/close': customer(204),
   'GET /customers/:customer/approvals': customer(200),
   // Customers do not decide on what they do.
@@ -107,6 +113,11 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers/:customer/files*': customer(200),
   'PUT /customers/:customer/files*': customer(200, { body: 'x', headers: { 'content-type': 'text/plain' } }),
   'DELETE /customers/:customer/files*': customer(204),
+  'GET /customers/:customer/snapshots': customer(200),
+  'POST /customers/:customer/snapshots': customer(201, { body: {} }),
+  // There is none of that id: who may look gets the same answer in other words.
+  'POST /customers/:customer/snapshots/:snapshot/restore': customer(404),
+  'DELETE /customers/:customer/snapshots/:snapshot': customer(404),
   'GET /customers/:customer/archive': customer(200),
   'POST /customers/:customer/archive': customer(200, {
     body: EMPTY_TAR,
@@ -216,9 +227,9 @@ describe('every route', () => {
   it.each(Object.entries(ROUTES))('%s', async (route, { expected, query = '', ...request }) => {
     const [method = '', pattern = ''] = route.split(' ');
     const answered: number[] = [];
+    const path = method === 'GET' ? await pathFor(pattern) : undefined;
     for (const key of KEYS) {
-      const path = await pathFor(pattern);
-      const { status, body } = await api.call(method, path + query, {
+      const { status, body } = await api.call(method, (path ?? (await pathFor(pattern))) + query, {
         key: keys[key],
         ...request,
         body: bodyFor(request.body),
@@ -236,9 +247,8 @@ describe('every route', () => {
     for (const route of heads) {
       const pattern = route.slice('HEAD '.length);
       const { expected, query = '', headers = {} } = ROUTES[`GET ${pattern}`] ?? open(0);
-      const answers = KEYS.map(async (key) =>
-        api.call('HEAD', (await pathFor(pattern)) + query, { key: keys[key], headers }),
-      );
+      const path = await pathFor(pattern);
+      const answers = KEYS.map((key) => api.call('HEAD', path + query, { key: keys[key], headers }));
       const answered = (await Promise.all(answers)).map(({ status, text }) => (text === '' ? status : text));
       expect(answered, route).toEqual(expected);
     }
