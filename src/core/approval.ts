@@ -27,6 +27,11 @@ export function executionOfApproval(approvalId: string): ExecutionId {
   throw new WorkcellError('not_found', `There is no approval ${JSON.stringify(approvalId.slice(0, 100))}`);
 }
 
+/** Whether the id is that of an approval of this execution. */
+export function isApprovalOf(execution: string, approvalId: string): boolean {
+  return SHAPE.exec(approvalId)?.[1] === execution;
+}
+
 /** SHA-256 of a call's arguments, whatever the order of their keys: what was approved is what is sent. */
 export function argumentsHash(args: unknown): string {
   return createHash('sha256').update(canonicalJson(args)).digest('hex');

@@ -1,8 +1,8 @@
-import type { ApprovalDecision } from '../core/approval.ts';
-import type { SessionEvent } from './events.ts';
+import { type ApprovalDecision, isApprovalOf } from '../core/approval.ts';
+import type { SessionEvent, StoredEvent } from './events.ts';
 
 type Event<Type extends SessionEvent['type']> = Extract<SessionEvent, { readonly type: Type }>;
-type Kept<Stored> = Stored & { readonly at: string };
+type Kept<Stored> = Stored & Pick<StoredEvent, 'at' | 'truncated'>;
 
 /** One approval that an execution has asked for. */
 export interface RecordedApproval {
@@ -28,6 +28,8 @@ export class ExecutionApprovals {
   push(event: Kept<SessionEvent>): void {
     switch (event.type) {
       case 'approval.requested':
+        // A log that came from elsewhere must not pass its own requests off as those of another execution.
+        if (!isApprovalOf(event.executionId, event.approvalId)) break;
         this.#all.set(event.approvalId, { requested: event, decided: undefined, state: 'open' });
         break;
       case 'approval.decided': {

@@ -38,6 +38,16 @@ interface Waiting {
   decided?: Promise<void>;
 }
 
+/** An approval of before, of a program that runs again. */
+interface Recorded {
+  readonly approval: PendingApproval;
+  /** Of the arguments. */
+  readonly hash: string;
+  decision: ApprovalDecision | undefined;
+  /** Whether it was approved since the program runs again, and its call has not come yet. */
+  isGranted: boolean;
+}
+
 /** A program that waits for so long with all of its calls counts as paused. */
 const MOMENT_MS = 250;
 
@@ -46,11 +56,7 @@ export class ApprovalGate {
   readonly #options: ApprovalGateOptions;
   readonly #waiting = new Map<string, Waiting>();
   /** Those of before that the program, which runs again, has not come to yet. */
-  readonly #recorded: {
-    readonly approval: PendingApproval;
-    readonly hash: string;
-    decision: ApprovalDecision | undefined;
-  }[];
+  readonly #recorded: readonly Recorded[];
   readonly #paused = new Set<(approvals: readonly PendingApproval[]) => void>();
   #asked: number;
   readonly #parked = new AbortController();
@@ -68,9 +74,12 @@ export class ApprovalGate {
     this.#asked = asked.length;
     this.#recorded = asked.flatMap((each) => {
       if (each.state === 'void') return [];
-      const { approvalId, call, server, tool, arguments: args, at, argumentsHash: kept } = each.requested;
+      const { approvalId, call, server, tool, arguments: args, at, truncated } = each.requested;
       const pending = { approvalId, executionId, sessionId, call, server, tool, arguments: args, requestedAt: at };
-      return [{ approval: pending, hash: kept ?? argumentsHash(args), decision: decisionOf(each) }];
+      const { argumentsHash: kept = '' } = each.requested;
+      // What whoever decides was shown counts, unless it was too large to be kept.
+      const hash = truncated?.includes('arguments') ? kept : argumentsHash(args);
+      return [{ approval: pending, hash, decision: decisionOf(each), isGranted: false }];
     });
   }
 
@@ -109,14 +118,19 @@ export class ApprovalGate {
     if (!needsApproval(policy, call.tool)) return undefined;
     try {
       const hash = argumentsHash(call.arguments);
-      const known = this.#recorded.find(
+      // The last, since a call whose approval was used up is asked for anew.
+      const known = this.#recorded.findLast(
         ({ approval, hash: recorded }) =>
           approval.call === call.seq && toolName(approval) === toolName(call) && recorded === hash,
       );
-      if (known?.decision !== undefined) return answerTo(known.approval, known.decision);
-      if (known !== undefined) return await this.#wait(known.approval, signal, () => this.#ask(known.approval));
+      if (known?.decision?.approved === false) return answerTo(known.approval, known.decision);
+      if (known?.decision !== undefined && (await this.#takeGrant(known))) return undefined;
+      if (known !== undefined && known.decision === undefined)
+        return await this.#wait(known.approval, signal, () => this.#ask(known.approval));
       const approval = this.#newApproval(call);
       return await this.#wait(approval, signal, async () => {
+        // There is none with this id yet, so what may lie there is of nobody.
+        await this.#options.folder.remove(approval.approvalId);
         await this.#ask(approval);
         await this.#options.log.approvalRequested(approval);
       });
@@ -139,6 +153,7 @@ export class ApprovalGate {
     if (early === undefined || early.decision !== undefined) return false;
     await this.#record(early.approval, decision);
     early.decision = decision;
+    early.isGranted = true;
     // The call may have come meanwhile.
     this.#waiting.get(approvalId)?.answer.resolve(answerTo(early.approval, decision));
     return true;
@@ -200,6 +215,19 @@ export class ApprovalGate {
       arguments: call.arguments,
       requestedAt: new Date().toISOString(),
     };
+  }
+
+  /**
+   * Whether an approval lets its call pass. It does once: when it was given here and now, or lies in the folder, where only this
+   * host puts one. What a log says, which may come from elsewhere, or tell of a call that has left, is no leave.
+   */
+  async #takeGrant(known: Recorded): Promise<boolean> {
+    const { approvalId } = known.approval;
+    const { folder } = this.#options;
+    const isGranted = known.isGranted || (await folder.findDecision(approvalId))?.approved === true;
+    known.isGranted = false;
+    if (isGranted) await folder.remove(approvalId);
+    return isGranted;
   }
 
   #ask(approval: PendingApproval): Promise<void> {

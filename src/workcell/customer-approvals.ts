@@ -1,11 +1,12 @@
 import { type ApprovalDecision, executionOfApproval } from '../core/approval.ts';
 import { type ErrorCode, isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { PendingApproval } from '../core/execution.ts';
-import type { ExecutionId, SessionId } from '../core/ids.ts';
+import { type ExecutionId, parseExecutionId, type SessionId } from '../core/ids.ts';
 import type { ApprovalFolder } from '../sessions/approval-folder.ts';
 import { decidedEvent, decisionOf, type RecordedApproval } from '../sessions/execution-approvals.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
+import type { SessionStore } from '../sessions/session-store.ts';
 import { Deadline, poll } from '../util/deadline.ts';
 import { ApprovalGate, type ApprovalGateOptions } from './approval-gate.ts';
 import type { ExecutionLog } from './execution-log.ts';
@@ -14,6 +15,7 @@ import type { LiveExecution } from './live-execution.ts';
 
 export interface CustomerApprovalsOptions {
   readonly folder: ApprovalFolder;
+  readonly sessions: Pick<SessionStore, 'find'>;
   readonly executions: Pick<Executions, 'exclusively' | 'recorded' | 'running'>;
   readonly config: ApprovalGateOptions['config'];
   /** Runs the program of a paused execution again; resolves when that has begun. */
@@ -100,6 +102,18 @@ export class CustomerApprovals {
     if (execution !== undefined && (await this.#isReady(execution))) await this.#resume(execution);
   }
 
+  /** Takes up what waits in a session that came from elsewhere. */
+  async restore(sessionId: SessionId): Promise<void> {
+    const { sessions, executions, folder } = this.#options;
+    const asking = new Set<string>();
+    for await (const event of (await sessions.find(sessionId)) ?? [])
+      if (event.type === 'approval.requested') asking.add(event.executionId);
+    for (const id of asking) {
+      const { approvals } = await executions.recorded(parseExecutionId(id));
+      for (const approval of approvals) await folder.add(approval);
+    }
+  }
+
   /** Resolves with what an execution waits for, when it does nothing but wait. Rejects when the signal fires. */
   async whenPaused(executionId: ExecutionId, signal: AbortSignal): Promise<readonly PendingApproval[]> {
     const aborted = Promise.withResolvers<never>();
@@ -160,7 +174,9 @@ export class CustomerApprovals {
         record(session, history, approvalId, decision),
       );
       if (recorded === undefined) return await this.#alreadyDecided(approvalId);
-      if (recorded.state !== 'ready' || (await this.#resume(executionId))) await folder.remove(approvalId);
+      // A decision stays in the folder until its call has come: that is what lets it pass.
+      if (recorded.state === 'ready') await this.#resume(executionId);
+      else await folder.remove(approvalId);
       return decisionIn({ askedApprovals: [recorded] }, approvalId);
     } catch (error) {
       const code = codeOf(error);
@@ -176,21 +192,17 @@ export class CustomerApprovals {
     const { askedApprovals } = await this.#history(approvalId);
     const recorded = askedApprovals.find(({ requested }) => requested.approvalId === approvalId);
     if (recorded === undefined || recorded.state === 'open') return undefined;
-    await this.#options.folder.remove(approvalId);
     return decisionIn({ askedApprovals }, approvalId);
   }
 
-  /** Whether the program runs again; one that cannot now may with the next sweep. */
-  async #resume(executionId: ExecutionId): Promise<boolean> {
+  /** A program that cannot run again now may with the next sweep. */
+  async #resume(executionId: ExecutionId): Promise<void> {
     const { resume, executions, onProblem } = this.#options;
     try {
       await resume(executionId);
-      return true;
     } catch (error) {
       // Somebody else may have begun it.
-      const isRunning = codeOf(error) === 'busy' || executions.running.has(executionId);
-      if (!isRunning) onProblem(error);
-      return isRunning;
+      if (codeOf(error) !== 'busy' && !executions.running.has(executionId)) onProblem(error);
     }
   }
 

@@ -58,17 +58,17 @@ export class CustomerState {
 
   /** Made on first use. */
   open(): Promise<CustomerFolder> {
-    this.#opened ??= this.#workspaces.open(this.#id).then((workspace) => ({
-      workspace,
-      sessions: this.#newStore(workspace),
-      skills: new SkillStore(workspace.skills, 'own'),
-      usage: new CustomerUsage(workspace.usagePath),
-      approvals: new CustomerApprovals({
-        ...this.#approvals,
-        folder: new ApprovalFolder(workspace.approvalsPath),
-        executions: this.executions,
-      }),
-    }));
+    this.#opened ??= this.#workspaces.open(this.#id).then((workspace) => {
+      const sessions = this.#newStore(workspace);
+      const folder = new ApprovalFolder(workspace.approvalsPath);
+      return {
+        workspace,
+        sessions,
+        skills: new SkillStore(workspace.skills, 'own'),
+        usage: new CustomerUsage(workspace.usagePath),
+        approvals: new CustomerApprovals({ ...this.#approvals, folder, sessions, executions: this.executions }),
+      };
+    });
     this.#opened.catch(() => {
       this.#opened = undefined;
     });

@@ -32,6 +32,10 @@ it('the package exports these types and no others', async () => {
   expect(types.sort()).toEqual(
     [
       'CustomerId',
+      'KeyInfo',
+      'KeyStore',
+      'NewKey',
+      'QuotaUsage',
       'Detail',
       'ToolHit',
       'ToolSearchOptions',

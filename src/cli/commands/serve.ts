@@ -54,7 +54,7 @@ export function serveCommand(): Command {
         }),
       );
       cell.metrics.watchProcess();
-      const readiness = new Readiness({ driver, folder: config.paths.workspaces, isDraining: () => cell.isDraining });
+      const readiness = new Readiness({ driver, folder: config.paths.workspaces, cell });
       const server = await serveSandboxes(config, driver, {
         ...{ host, port, hosts, keys, budget },
         keepsState: true,
