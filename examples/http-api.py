@@ -80,7 +80,7 @@ contract = json.loads(call("GET", "/openapi.json")[2])
 check(contract["openapi"].startswith("3.1"), "OpenAPI 3.1")
 
 step("a session of its own")
-session = call_json("POST", f"{base}/sessions", {"session": f"{run}-session"})["session"]
+session = call_json("POST", f"{base}/sessions", {"sessionId": f"{run}-session"})["sessionId"]
 
 step("an execution, whose stream breaks off in the middle")
 program = """
@@ -149,7 +149,7 @@ call("POST", f"{base}/sessions/{session}/close")
 call("POST", f"{base}/sessions/{session}/resume", {})
 view = call_json("GET", f"{base}/sessions/{session}")
 check(view["checkpoint"]["context"] == {"cursor": "abc"}, "the checkpoint is there")
-check([task["task_id"] for task in view["tasks"]] == [run], "so is its history")
+check([task["executionId"] for task in view["tasks"]] == [run], "so is its history")
 
 step("errors are problem documents that say what to do")
 status, headers, content = call("POST", f"{base}/executions", {"code": "return 1", "timeoutMs": -1}, expect=(400,))

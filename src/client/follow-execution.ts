@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { ERRORS, isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
-import type { HistoryEvent } from '../core/execution.ts';
+import type { HistoryEvent } from './operations.ts';
 import type { Transport } from './transport.ts';
 
 export interface FollowOptions {

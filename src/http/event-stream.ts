@@ -1,5 +1,6 @@
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { HistoryEvent } from '../core/execution.ts';
+import { endWhenStalled } from './end-when-stalled.ts';
 
 /** The media types in which the events of an execution are told, and how. */
 const STREAM_FORMATS = {
@@ -33,11 +34,15 @@ const BEAT_MS = 15_000;
 
 /** Events as a body: each is taken when the client has taken the one before. It breaks off where the events do. */
 export function eventStream({ events, type, beatMs = BEAT_MS }: EventStreamOptions): Readable {
-  return Readable.from(texts(events, STREAM_FORMATS[type], beatMs), { objectMode: false });
+  return endWhenStalled(encoded(texts(events, STREAM_FORMATS[type], beatMs)));
 }
 
 export function isStreamType(type: string): type is StreamType {
   return type in STREAM_FORMATS;
+}
+
+async function* encoded(texts: AsyncIterable<string>): AsyncGenerator<Buffer> {
+  for await (const text of texts) yield Buffer.from(text);
 }
 
 async function* texts(

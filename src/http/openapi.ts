@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { PROBLEM_TYPE } from '../core/problem.ts';
 import { isRawBody, type ResponseDefinition, type Route } from './define-route.ts';
 import { type JsonSchemaObject, JsonSchemas } from './json-schemas.ts';
 import { problemSchema } from './schemas/problem.ts';
@@ -93,15 +94,17 @@ function operationOf(route: Route, schemas: JsonSchemas): Operation {
     ...(body === undefined ? {} : { requestBody: requestBodyOf(body, schemas) }),
     responses: {
       ...Object.fromEntries(
-        Object.entries(responses).map(([status, definition]) => [status, responseOf(definition, schemas)]),
+        Object.entries(responses).map(([status, definition]) => [
+          status,
+          responseOf(Number(status) >= 400 ? { ...FAILURE, ...definition } : definition, schemas),
+        ]),
       ),
-      default: {
-        description: 'A failure',
-        content: { 'application/problem+json': { schema: schemas.of(problemSchema, 'output') } },
-      },
+      default: responseOf(FAILURE, schemas),
     },
   };
 }
+
+const FAILURE: ResponseDefinition = { description: 'A failure', types: { [PROBLEM_TYPE]: problemSchema } };
 
 /** `getCustomersExecutions`, `getCustomersExecutionsByExecutionId`. */
 function operationIdOf({ method, path }: Route): string {

@@ -69,7 +69,8 @@ function register(app: FastifyInstance, route: Route, context: HttpContext): voi
 
 /** The types of its successful answers, JSON first. */
 export function typesOf({ responses }: Route): readonly string[] {
-  const types = Object.values(responses).flatMap(({ schema, types = {} }) => [
+  const successes = Object.entries(responses).filter(([status]) => Number(status) < 400);
+  const types = successes.flatMap(([, { schema, types = {} }]) => [
     ...(schema === undefined ? [] : ['application/json']),
     ...Object.keys(types),
   ]);

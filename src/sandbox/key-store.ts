@@ -37,9 +37,12 @@ export interface CreatedKey {
 export interface KeyStoreOptions {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
+  /** How often the uses of keys are written down at most. Default 10 seconds. */
+  readonly noteEveryMs?: number;
 }
 
 const LOCK_TIMEOUT_MS = 10_000;
+const NOTE_EVERY_MS = 10_000;
 const EVERY_NAMESPACE = '*';
 
 /**
@@ -54,12 +57,16 @@ export class KeyStore {
   readonly #path: string;
   readonly #now: () => number;
   #snapshot: Snapshot = { version: 'unread', file: NO_KEYS, byHash: new Map() };
-  readonly #noting = new Set<string>();
+  readonly #noteEveryMs: number;
+  /** When keys were used that the file does not tell yet. */
+  readonly #uses = new Map<string, string>();
+  #isNoting = false;
 
-  constructor(folder: string, { now = Date.now }: KeyStoreOptions = {}) {
+  constructor(folder: string, { now = Date.now, noteEveryMs = NOTE_EVERY_MS }: KeyStoreOptions = {}) {
     this.folder = folder;
     this.#path = join(folder, 'keys.json');
     this.#now = now;
+    this.#noteEveryMs = noteEveryMs;
   }
 
   /** Throws `invalid_argument`. */
@@ -182,32 +189,47 @@ export class KeyStore {
       throw new WorkcellError('storage_failed', 'Cannot read the keys of this server', { cause });
     });
     if (version === this.#snapshot.version) return this.#snapshot;
-    const file = parseKeyFile(await readTextIfExists(this.#path));
-    const snapshot = { version, file, byHash: new Map(file.keys.map((key) => [key.hash, key])) };
-    this.#snapshot = snapshot;
-    return snapshot;
+    return this.#keep(version, parseKeyFile(await readTextIfExists(this.#path)));
+  }
+
+  #keep(version: string, file: KeyFile): Snapshot {
+    this.#snapshot = { version, file, byHash: new Map(file.keys.map((key) => [key.hash, key])) };
+    return this.#snapshot;
   }
 
   async #update<T>(change: (file: KeyFile) => readonly [T, KeyFile]): Promise<T> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
     using deadline = new Deadline('Waiting for the keys', LOCK_TIMEOUT_MS);
     await using _lock = await FileLock.wait({ path: `${this.#path}.lock`, what: 'The list of keys' }, deadline);
-    const before = parseKeyFile(await readTextIfExists(this.#path));
-    const [result, after] = change(before);
+    const [result, after] = change((await this.#read()).file);
     await writeFileAtomic(this.#path, `${JSON.stringify(after, null, 2)}\n`, 0o600);
+    // Nobody else changes it before the lock is let go of.
+    this.#keep(await fileVersion(this.#path), after);
     return result;
   }
 
-  /** A state folder that cannot be written to keeps nobody out. */
+  /** At once when nothing was noted lately, else with the next notes: there may be thousands of keys in one file. */
   async #noteUse({ id, lastUsedAt }: StoredKey): Promise<void> {
     if (lastUsedAt !== undefined && this.#now() - Date.parse(lastUsedAt) < USE_RESOLUTION_MS) return;
-    if (this.#noting.has(id)) return;
-    this.#noting.add(id);
-    await this.#update((file) => {
-      const key = file.keys.find((each) => each.id === id);
-      return key === undefined ? [key, file] : replaceKey(file, { ...key, lastUsedAt: this.#timeIn(0) });
-    }).catch(() => {});
-    this.#noting.delete(id);
+    if (this.#uses.has(id)) return;
+    this.#uses.set(id, this.#timeIn(0));
+    if (!this.#isNoting) await this.#writeUses();
+  }
+
+  /** A state folder that cannot be written to keeps nobody out. */
+  async #writeUses(): Promise<void> {
+    this.#isNoting = true;
+    const uses = new Map(this.#uses);
+    const noted = (key: StoredKey): StoredKey => {
+      const lastUsedAt = uses.get(key.id);
+      return lastUsedAt === undefined ? key : { ...key, lastUsedAt };
+    };
+    await this.#update((file) => [undefined, { ...file, keys: file.keys.map(noted) }]).catch(() => {});
+    for (const id of uses.keys()) this.#uses.delete(id);
+    setTimeout(() => {
+      this.#isNoting = false;
+      if (this.#uses.size > 0) void this.#writeUses();
+    }, this.#noteEveryMs).unref();
   }
 
   #describe(key: StoredKey, file: KeyFile): KeyInfo {

@@ -38,11 +38,11 @@ export class FairSlots {
 
   /**
    * A slot, to be disposed. Throws `busy` when too many wait already: then the newest of whoever has the most waiting gives way,
-   * which may be this one. Throws `busy` when it does not come in time, too, and `cancelled`.
+   * which may be this one. Throws `busy` when it does not come in time, too, and `cancelled`; one that is free is given to whoever asks.
    */
   async take(owner: string, signal?: AbortSignal): Promise<Disposable> {
-    if (signal?.aborted === true) throw cancelled(signal);
     if (this.#free > 0) return this.#grant(owner);
+    if (signal?.aborted === true) throw cancelled(signal);
     if (this.#waiters >= this.#options.maxWaiting && !this.#makeRoom(owner)) throw this.#busy('wait already');
     using deadline = new Deadline('Waiting for a turn', this.#options.timeoutMs, { signal });
     return await this.#wait(owner, deadline, signal);

@@ -28,44 +28,54 @@ const MAX_ENTRIES = 200_000;
 export async function* packTree(
   files: GatedFiles,
   path: string,
-  options: PackOptions = {},
+  { prefix = '', onSkipped = () => {} }: PackOptions = {},
 ): AsyncGenerator<Uint8Array, void> {
-  const { entries, truncated } = await files.list(path, { maxEntries: MAX_ENTRIES });
-  if (truncated) throw new WorkcellError('unsupported', `A folder holds more than ${MAX_ENTRIES} entries`);
-  for (const entry of entries) {
-    if (isTemporary(entry.name)) continue;
-    const here = posix.join(path, entry.name);
-    const name = posix.join(options.prefix ?? '', entry.name);
-    try {
-      yield* packEntry(files, here, entry, { ...options, prefix: name });
-    } catch (error) {
-      if (!isWorkcellError(error) || error.code !== 'not_found') throw error;
-      options.onSkipped?.({ path: here, reason: 'it went away, or its name is not valid UTF-8' });
+  yield* packFolder(files, path, path, prefix);
+
+  /** `here`: how the folder is told of. */
+  async function* packFolder(
+    parent: GatedFiles,
+    name: string,
+    here: string,
+    target: string,
+  ): AsyncGenerator<Uint8Array, void> {
+    await using folder = await parent.enter(name);
+    const { entries, truncated } = await folder.files.list('', { maxEntries: MAX_ENTRIES });
+    if (truncated) throw new WorkcellError('unsupported', `A folder holds more than ${MAX_ENTRIES} entries`);
+    for (const entry of entries) {
+      if (isTemporary(entry.name)) continue;
+      const place = posix.join(here, entry.name);
+      try {
+        yield* packEntry(folder.files, entry, place, posix.join(target, entry.name));
+      } catch (error) {
+        if (!isWorkcellError(error) || error.code !== 'not_found') throw error;
+        onSkipped({ path: place, reason: 'it went away, or its name is not valid UTF-8' });
+      }
     }
   }
-}
 
-async function* packEntry(
-  files: GatedFiles,
-  here: string,
-  entry: ListedEntry,
-  options: PackOptions & { readonly prefix: string },
-): AsyncGenerator<Uint8Array, void> {
-  const { mode, modifiedAt } = entry;
-  const header = { path: options.prefix, mode: mode & 0o777, modifiedAt };
-  switch (entry.kind) {
-    case 'file': {
-      const { size, stream, info } = await files.openFile(here);
-      return yield* tarStream({ ...header, type: 'file', mode: info.mode & 0o777, size }, stream);
+  async function* packEntry(
+    parent: GatedFiles,
+    entry: ListedEntry,
+    here: string,
+    target: string,
+  ): AsyncGenerator<Uint8Array, void> {
+    const { name, kind, mode, modifiedAt } = entry;
+    const header = { path: target, mode: mode & 0o777, modifiedAt };
+    switch (kind) {
+      case 'file': {
+        const { size, stream, info } = await parent.openFile(name);
+        return yield* tarStream({ ...header, type: 'file', mode: info.mode & 0o777, size }, stream);
+      }
+      case 'directory':
+        yield tarHeader({ ...header, type: 'folder' });
+        return yield* packFolder(parent, name, here, target);
+      case 'symlink':
+        return yield tarHeader({ ...header, type: 'link', target: await parent.readLink(name) });
+      case 'other':
+        return onSkipped({ path: here, reason: 'it is neither a file, a folder nor a link' });
+      default:
+        kind satisfies never;
     }
-    case 'directory':
-      yield tarHeader({ ...header, type: 'folder' });
-      return yield* packTree(files, here, options);
-    case 'symlink':
-      return yield tarHeader({ ...header, type: 'link', target: await files.readLink(here) });
-    case 'other':
-      return options.onSkipped?.({ path: here, reason: 'it is neither a file, a folder nor a link' });
-    default:
-      entry.kind satisfies never;
   }
 }

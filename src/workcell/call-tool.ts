@@ -14,6 +14,7 @@ import type { Workspace } from '../workspaces/workspace-store.ts';
 import type { CustomerApprovals } from './customer-approvals.ts';
 import { ExecutionLog } from './execution-log.ts';
 import type { LiveExecution } from './live-execution.ts';
+import { runKey } from './run-key.ts';
 import { Stopwatch } from './stopwatch.ts';
 
 /** One call of a tool, without a program. */
@@ -90,7 +91,7 @@ export async function callTool(
       limits: config.limits,
       hub: { callTool: (call) => recorded.callTool({ ...call, onResult, trace }) },
       customer: workspace.customer,
-      runId: facts.id,
+      runId: runKey(workspace.customer, facts.id),
       approve: (call, ended) => gate.pass(call, ended),
       ...log.brokerHooks,
     });

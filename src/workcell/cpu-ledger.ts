@@ -18,6 +18,8 @@ export class CpuLedger {
   readonly #now: () => number;
   readonly #writes = new Turns();
   #day = '';
+  /** Takes what is added until it begins. */
+  #nextWrite: Promise<void> | undefined;
   /** On disk, as far as this process knows. */
   #written = 0;
   #pending = 0;
@@ -50,11 +52,14 @@ export class CpuLedger {
   async add(ms: number): Promise<void> {
     this.#turnDay();
     this.#pending += ms;
-    await this.#writes.take(() => this.#write());
+    this.#nextWrite ??= this.#writes.take(() => {
+      this.#nextWrite = undefined;
+      return this.#write();
+    });
+    await this.#nextWrite;
   }
 
   async #write(): Promise<void> {
-    if (this.#pending === 0) return;
     using deadline = new Deadline('Waiting for the usage of a customer', LOCK_TIMEOUT_MS);
     await using _lock = await FileLock.wait(
       { path: `${this.#path}.lock`, what: 'The usage of the customer' },

@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { WorkcellError } from '../core/errors.ts';
 import { type CustomerId, parseExecutionId, type SessionId } from '../core/ids.ts';
+import type { StoredEvent } from '../sessions/events.ts';
 import { type PruneReport, pruneSessions } from '../sessions/prune-sessions.ts';
 import { readSessionView } from '../sessions/read-session-view.ts';
 import type { SessionReader } from '../sessions/session-reader.ts';
@@ -12,6 +13,7 @@ import type { CustomerFolder, CustomerState } from './customer-state.ts';
 import { type ExportSessionOptions, exportSession } from './export-session.ts';
 import { type ImportedSession, type ImportSessionOptions, importSession } from './import-session.ts';
 import type { CustomerQuotas } from './quotas.ts';
+import { readSession } from './read-session.ts';
 
 export interface PageOptions {
   /** Default: all. */
@@ -97,6 +99,26 @@ export async function importInto(
   const imported = await importSession(archive, place, options);
   await approvals.restore(imported.sessionId);
   return imported;
+}
+
+/** Makes a session. Throws `already_exists`. */
+export async function createSession(state: CustomerState, id: SessionId | undefined): Promise<SessionId> {
+  const { sessions } = await state.open();
+  await using session = await sessions.create(id);
+  return session.id;
+}
+
+/** The events of a session after one. Throws `not_found`. */
+export async function readLog(
+  state: CustomerState,
+  customer: CustomerId,
+  id: SessionId,
+  after: number,
+): Promise<AsyncIterable<StoredEvent>> {
+  const found = await state.find();
+  const events = found === undefined ? undefined : await readSession(found.sessions, id, after);
+  if (events === undefined) throw noSession(customer, id);
+  return events;
 }
 
 async function openReader(

@@ -1,15 +1,7 @@
 import { SkillShelf } from '../catalog/skill-shelf.ts';
-import type { SkillStore } from '../catalog/skill-store.ts';
 import type { ApprovalDecision } from '../core/approval.ts';
-import { ERRORS, type ErrorCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
-import type {
-  ExecutionResult,
-  ExecutionSummary,
-  ExecutionTiming,
-  HistoryEvent,
-  PendingApproval,
-  RecordedResult,
-} from '../core/execution.ts';
+import { WorkcellError } from '../core/errors.ts';
+import type { ExecutionResult, ExecutionSummary, HistoryEvent, PendingApproval } from '../core/execution.ts';
 import {
   type CustomerId,
   type ExecutionId,
@@ -19,8 +11,6 @@ import {
   type SessionId,
 } from '../core/ids.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
-import type { ProgramExecutor } from '../executor/program-executor.ts';
-import type { Retriever } from '../selector/retriever.ts';
 import type { UsageMemory } from '../selector/usage-memory.ts';
 import type { StoredEvent } from '../sessions/events.ts';
 import type { ExecutionHistory } from '../sessions/execution-history.ts';
@@ -33,25 +23,21 @@ import type { Workspace } from '../workspaces/workspace-store.ts';
 import type { WorkspaceShare } from '../workspaces/workspace-tenure.ts';
 import { callTool, type ToolCallAnswer, type ToolCallRequest } from './call-tool.ts';
 import type { DecidedApproval } from './customer-approvals.ts';
+import type { CustomerContext } from './customer-context.ts';
 import { CustomerFiles } from './customer-files.ts';
 import type { QuotaUsage } from './customer-quota.ts';
 import * as ofSessions from './customer-sessions.ts';
 import { CustomerSnapshots } from './customer-snapshots.ts';
 import type { CustomerState } from './customer-state.ts';
-import type { CustomerUsage } from './customer-usage.ts';
 import { execute } from './execute.ts';
 import type { ExecuteRequest } from './execute-request.ts';
-import type { ExecutionContext } from './execution-context.ts';
 import type { Begun, StartedExecution } from './executions.ts';
 import type { ExportSessionOptions } from './export-session.ts';
 import type { ImportedSession, ImportSessionOptions } from './import-session.ts';
 import { type ExecutionList, type ListExecutionsOptions, listExecutions } from './list-executions.ts';
-import type { LiveExecution } from './live-execution.ts';
-import type { Admission, CustomerQuotas } from './quotas.ts';
-import { readSession } from './read-session.ts';
-import { type ResumeOptions, resume } from './resume.ts';
+import type { ResumeOptions } from './resume.ts';
+import { resumeForCustomer, runForCustomer } from './run-for-customer.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
-import { servedTools } from './served-tools.ts';
 import {
   closeSession,
   type NewCheckpoint,
@@ -60,18 +46,9 @@ import {
   setCheckpoint,
 } from './session-changes.ts';
 import { Skills } from './skills.ts';
+import { toExecutionResult } from './to-execution-result.ts';
+import { findHistory } from './tool-history.ts';
 import type { WatchOptions } from './watch-execution.ts';
-
-/** What all customers share. */
-export interface CustomerContext extends Omit<ExecutionContext, 'skills' | 'history' | 'approvals'> {
-  readonly sharedSkills: SkillStore;
-  /** What runs programs, if it was needed before. */
-  readonly startedExecutor: () => Promise<ProgramExecutor | undefined>;
-  readonly onToolsChanged: (listener: () => void) => () => void;
-  readonly quotas: CustomerQuotas;
-  /** Told why what tools were used for could not be read or written: nothing fails for that. */
-  readonly onUsageProblem: (customer: CustomerId, error: WorkcellError) => void;
-}
 
 /** A session that goes on. */
 export interface ResumedSession extends ReopenedSession {
@@ -132,7 +109,7 @@ export class Customer {
       const begun = await this.#begin(state, request);
       if ('live' in begun) return await begun.live.outcome;
       const { result } = await state.executions.started(begun);
-      return asResult(await result());
+      return toExecutionResult(await result());
     });
   }
 
@@ -320,30 +297,17 @@ export class Customer {
 
   /** Makes a session in which nothing has happened. Throws `already_exists`. */
   async createSession(id?: string): Promise<SessionId> {
-    return await this.#use(async (state) => {
-      const { sessions } = await state.open();
-      await using session = await sessions.create(id === undefined ? undefined : parseSessionId(id));
-      return session.id;
-    });
+    return await this.#use((state) => ofSessions.createSession(state, id === undefined ? id : parseSessionId(id)));
   }
 
   /** All that is recorded in a session after an event; throws `not_found`. Iterating throws `storage_failed`. */
   async readSession(id: string, { after = 0 }: { readonly after?: number } = {}): Promise<AsyncIterable<StoredEvent>> {
-    const sessionId = parseSessionId(id);
-    return await this.#use(async (state) => {
-      const found = await state.find();
-      const events = found === undefined ? undefined : await readSession(found.sessions, sessionId, after);
-      if (events !== undefined) return events;
-      throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${sessionId}"`);
-    });
+    return await this.#use((state) => ofSessions.readLog(state, this.id, parseSessionId(id), after));
   }
 
   /** A page of its executions, the latest first. Throws `not_found` when `before` is none of its executions. */
   async listExecutions(page: ListExecutionsOptions): Promise<ExecutionList> {
-    return await this.#use(async (state) => {
-      const found = await state.find();
-      return found === undefined ? { executions: [], hasMore: false } : await listExecutions(found.sessions, page);
-    });
+    return await this.#use((state) => listExecutions(state, page));
   }
 
   /** What its sessions tell of one execution. Throws as {@link executionSummary} does. */
@@ -354,7 +318,7 @@ export class Customer {
   /** As `Workcell.searchTools`, and by what tools were used for by this customer. */
   async searchTools(queries: string | readonly string[], options: ToolSearchOptions = {}): Promise<ToolSearchResult> {
     const context = this.#context();
-    const history = await this.#use(async (state) => this.#history((await state.find())?.usage, context));
+    const history = await this.#use(async (state) => findHistory((await state.find())?.usage, context, this.id));
     return searchTools([queries].flat(), options, { ...context, history });
   }
 
@@ -383,52 +347,17 @@ export class Customer {
   #begin(state: CustomerState, request: ExecuteRequest): Promise<Begun> {
     return state.executions.begin(request, async (live) => {
       using _lease = this.#states.lease(this.id);
-      return await this.#execute(live, request, state);
+      return await runForCustomer(live, request, await state.open(), this.#context());
     });
-  }
-
-  async #execute(live: LiveExecution, request: ExecuteRequest, state: CustomerState): Promise<ExecutionResult> {
-    const { workspace, sessions, skills, usage, approvals } = await state.open();
-    const { limits } = this.#context().config;
-    await using admission = await this.#admit(workspace, live, request.timeoutMs ?? limits.timeoutMs);
-    await using session =
-      request.session === undefined
-        ? await sessions.create()
-        : await sessions.openOrCreate(parseSessionId(request.session));
-    const context = this.#context();
-    const result = await execute(live, request, workspace, session, {
-      ...context,
-      executor: async () => admission.metered(await context.executor()),
-      skills: new SkillShelf([skills, context.sharedSkills]),
-      history: await this.#history(usage, context),
-      approvals,
-    });
-    await this.#remember(usage, request, result, context);
-    return result;
   }
 
   async #resume(state: CustomerState, id: ExecutionId, options: ResumeOptions): Promise<StartedExecution> {
-    const live = await state.executions.resume(id, async (resumed, session, { started: { request } }) => {
+    const live = await state.executions.resume(id, async (resumed, session, recorded) => {
       using _lease = this.#states.lease(this.id);
-      const { workspace, skills, approvals } = await state.open();
-      const context = this.#context();
-      const shelf = new SkillShelf([skills, context.sharedSkills]);
-      const timeoutMs = request?.timeoutMs ?? context.config.limits.timeoutMs;
-      await using admission = await this.#admit(workspace, resumed, timeoutMs);
-      return await resume(resumed, options, workspace, session, {
-        ...context,
-        skills: shelf,
-        approvals,
-        executor: async () => admission.metered(await context.executor()),
-      });
+      return await resumeForCustomer(resumed, { options, session, recorded }, await state.open(), this.#context());
     });
     const started = await state.executions.started({ isNew: false, live });
     return { ...started, result: () => this.#use(() => started.result()) };
-  }
-
-  /** Before anything is on disk: what is refused leaves nothing behind. */
-  #admit(workspace: Workspace, { signal }: LiveExecution, timeoutMs: number): Promise<Admission> {
-    return this.#context().quotas.admit(workspace, { timeoutMs, signal });
   }
 
   /** Looking for a session must not make a customer. */
@@ -436,30 +365,6 @@ export class Customer {
     const found = await state.find();
     if (found !== undefined) return await found.sessions.open(id);
     throw new WorkcellError('not_found', `Customer "${this.id}" has no session "${id}"`);
-  }
-
-  async #history(usage: CustomerUsage | undefined, context: CustomerContext): Promise<Retriever | undefined> {
-    if (!context.config.selector.usage) return undefined;
-    try {
-      return await usage?.history(context.catalog.list());
-    } catch (error) {
-      context.onUsageProblem(this.id, toWorkcellError(error));
-      return undefined;
-    }
-  }
-
-  async #remember(
-    usage: CustomerUsage,
-    { task }: ExecuteRequest,
-    result: ExecutionResult,
-    context: CustomerContext,
-  ): Promise<void> {
-    if (!context.config.selector.usage || task === undefined) return;
-    try {
-      await usage.record({ task, tools: servedTools(result, context.catalog), at: new Date() });
-    } catch (error) {
-      context.onUsageProblem(this.id, toWorkcellError(error));
-    }
   }
 
   async #share(): Promise<Workspace & WorkspaceShare> {
@@ -484,13 +389,3 @@ export class Customer {
     return await work(lease.value);
   }
 }
-
-/** Throws what kept an execution from an outcome. */
-function asResult({ status, timing, ...result }: RecordedResult): ExecutionResult {
-  if (status !== 'interrupted') return { ...result, status, timing: timing ?? NO_TIMING };
-  const code = String(result.error?.fields?.['code']);
-  const message = result.error?.message ?? 'The execution was cut off';
-  throw new WorkcellError(code in ERRORS ? (code as ErrorCode) : 'internal', message);
-}
-
-const NO_TIMING: ExecutionTiming = { selectMs: 0, generateMs: 0, acquireMs: 0, runMs: 0, totalMs: 0 };

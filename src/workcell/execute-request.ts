@@ -14,7 +14,10 @@ export interface ExecuteRequest extends ExecutionOrigin {
   readonly tools?: readonly string[] | undefined;
   /** The session to record it in; one that does not exist is created. Default: a new one. */
   readonly session?: string | undefined;
-  /** The same id again is the same execution, never a second run, also after a restart. Default: a new one. */
+  /**
+   * The same id again is the same execution, never a second run, also after a restart; `signal`, `onEvent`, `timeoutMs` and `limits` are
+   * those of the first request. Default: a new id.
+   */
   readonly executionId?: string | undefined;
   /** Ends the program; its result is `killed`. */
   readonly signal?: AbortSignal | undefined;

@@ -1,8 +1,10 @@
 import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionId } from '../core/ids.ts';
 import type { StoredEvent } from '../sessions/events.ts';
+import { recallSession } from '../sessions/recall-session.ts';
 import { type RecordedCalls, recordedCalls } from '../sessions/recorded-calls.ts';
-import { type Remembered, SessionMemory } from '../sessions/session-memory.ts';
+import type { Remembered } from '../sessions/session-memory.ts';
+import type { SessionReader } from '../sessions/session-reader.ts';
 import type { CheckedCheckpoint } from './session-of-program.ts';
 
 type Event<Type extends StoredEvent['type']> = Extract<StoredEvent, { readonly type: Type }>;
@@ -19,41 +21,39 @@ export interface InterruptedExecution extends RecordedCalls {
   readonly checkpoints: readonly CheckedCheckpoint[];
 }
 
-/** Throws `not_found` for an execution that is not in these events, and `invalid_state` for one that cannot be run again. */
-export async function readInterrupted(
-  id: ExecutionId,
-  events: AsyncIterable<StoredEvent>,
-): Promise<InterruptedExecution> {
-  const memory = new SessionMemory();
-  const own: StoredEvent[] = [];
-  const checkpoints: CheckedCheckpoint[] = [];
+/** Throws `not_found` for an execution that the session does not have, and `invalid_state` for one that cannot be run again. */
+export async function readInterrupted(id: ExecutionId, session: SessionReader): Promise<InterruptedExecution> {
+  const events: StoredEvent[] = [];
   let started: Event<'execution.started'> | undefined;
-  let first = memory.remembered;
   let outcome: string | undefined;
-  for await (const event of events) {
-    if (event.type === 'checkpoint.set' && started !== undefined) checkpoints.push(event);
-    if ('executionId' in event && event.executionId === id && event.type !== 'output') {
-      own.push(event);
-      if (event.type === 'execution.finished') outcome = event.status;
-      if (event.type === 'execution.resumed') outcome = undefined;
-      if (event.type === 'execution.started') {
-        started = event;
-        first = memory.remembered;
-      }
-    }
-    memory.push(event);
+  for await (const event of session.execution(id)) {
+    if (event.type === 'output') continue;
+    events.push(event);
+    if (event.type === 'execution.started') started = event;
+    if (event.type === 'execution.finished') outcome = event.status;
+    if (event.type === 'execution.resumed') outcome = undefined;
   }
   if (started === undefined) throw new WorkcellError('not_found', `The session does not have the execution "${id}"`);
   if (outcome !== undefined && outcome !== 'interrupted') {
     throw new WorkcellError('invalid_state', `Cannot resume the execution "${id}": it has ended, and is ${outcome}`);
   }
   return {
-    ...recordedCalls(id, own),
+    ...recordedCalls(id, events),
     started: whole(id, started),
-    first,
-    latest: memory.remembered,
-    checkpoints,
+    first: (await recallSession(session, started.seq)).remembered,
+    latest: (await recallSession(session)).remembered,
+    checkpoints: await checkpointsAfter(session, started.seq),
   };
+}
+
+async function checkpointsAfter(session: SessionReader, seq: number): Promise<readonly CheckedCheckpoint[]> {
+  const checkpoints: CheckedCheckpoint[] = [];
+  for (const landmark of session.landmarks()) {
+    if (landmark.type !== 'checkpoint.set' || landmark.seq <= seq) continue;
+    const event = await session.event(landmark);
+    if (event.type === 'checkpoint.set') checkpoints.push(event);
+  }
+  return checkpoints;
 }
 
 function whole(id: ExecutionId, started: Event<'execution.started'>): InterruptedExecution['started'] {

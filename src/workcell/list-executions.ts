@@ -1,7 +1,7 @@
 import type { Language } from '../core/execution.ts';
 import type { ExecutionId, SessionId } from '../core/ids.ts';
 import type { SessionReader } from '../sessions/session-reader.ts';
-import type { SessionStore } from '../sessions/session-store.ts';
+import type { CustomerState } from './customer-state.ts';
 
 /** An execution in a list; its summary tells the rest. */
 export interface ListedExecution {
@@ -32,9 +32,11 @@ export interface ExecutionList {
 
 /** A page of a customer's executions; of the logs, only the starts of those in it are read. */
 export async function listExecutions(
-  sessions: SessionStore,
+  state: CustomerState,
   { limit, before }: ListExecutionsOptions,
 ): Promise<ExecutionList> {
+  const sessions = (await state.find())?.sessions;
+  if (sessions === undefined) return { executions: [], hasMore: false };
   const ids = (await sessions.list()).filter((id) => before === undefined || id <= before.sessionId).toReversed();
   const executions: ListedExecution[] = [];
   for (const sessionId of ids) {

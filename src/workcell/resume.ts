@@ -39,7 +39,7 @@ export async function resume(
   context: ExecutionContext,
 ): Promise<ExecutionResult> {
   const { id } = live;
-  const interrupted = await readInterrupted(id, session.read());
+  const interrupted = await readInterrupted(id, await session.openReader());
   const { started, attempts, calls, lastCall, first, latest, checkpoints } = interrupted;
   const { request, task } = started;
   const watch = new Stopwatch();

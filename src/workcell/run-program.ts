@@ -14,6 +14,7 @@ import { LearnedResults } from './learned-results.ts';
 import type { LiveExecution } from './live-execution.ts';
 import { type ExecutionOrigin, ObservedExecution } from './observed-execution.ts';
 import type { PreparedProgram } from './prepare-program.ts';
+import { runKey } from './run-key.ts';
 import type { SessionOfProgram } from './session-of-program.ts';
 import type { Stopwatch } from './stopwatch.ts';
 
@@ -72,7 +73,7 @@ export async function runProgram(
       limits,
       hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
       customer: workspace.customer,
-      runId: id,
+      runId: runKey(workspace.customer, id),
       isKeyed: (server) => config.mcpServers[server]?.idempotencyKey === true,
       replay,
       refusal: (tool) => catalog.refusal(tool),

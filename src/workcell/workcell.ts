@@ -28,7 +28,8 @@ import { IdleMap } from '../util/idle-map.ts';
 import type { Unpacked } from '../util/unpack-tree.ts';
 import { APPROVALS, WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { createLogger } from './create-logger.ts';
-import { Customer, type CustomerContext, type CustomerStates } from './customer.ts';
+import { Customer, type CustomerStates } from './customer.ts';
+import type { CustomerContext } from './customer-context.ts';
 import { type ApprovalSettings, CustomerState } from './customer-state.ts';
 import { type ExportOptions, exportCustomer } from './export-customer.ts';
 import { importCustomer } from './import-customer.ts';
@@ -116,6 +117,7 @@ export class Workcell implements AsyncDisposable {
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
   #isDraining = false;
+  #isSyncing = false;
 
   private constructor(loaded: LoadedConfig, log: Logger, tools: UpstreamTools, options: OpenOptions) {
     const { config } = loaded;
@@ -333,6 +335,11 @@ export class Workcell implements AsyncDisposable {
     await this.#openExecutor();
   }
 
+  /** Whether tools of servers that were never asked before are still to come. */
+  get isSyncing(): boolean {
+    return this.#isSyncing;
+  }
+
   get isDraining(): boolean {
     return this.#isDraining;
   }
@@ -421,7 +428,12 @@ export class Workcell implements AsyncDisposable {
   async #syncUnknown(later: boolean): Promise<void> {
     const synced = this.#tools.syncUnknown(this.#onProgress);
     if (!later) return await synced;
-    synced.catch((error) => this.#onProgress(`the tools could not be read: ${messageOf(error)}`));
+    this.#isSyncing = true;
+    void synced
+      .catch((error) => this.#onProgress(`the tools could not be read: ${messageOf(error)}`))
+      .finally(() => {
+        this.#isSyncing = false;
+      });
   }
 
   /** No program fails because what it has shown could not be kept. */

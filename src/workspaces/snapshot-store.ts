@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { Deadline } from '../util/deadline.ts';
 import { FileLock } from '../util/file-lock.ts';
-import type { Attributes, GatedFiles, ListedEntry } from '../util/gated-files.ts';
+import type { GatedFiles, ListedEntry } from '../util/gated-files.ts';
 import { isSettled, isTemporary } from '../util/pinned-files.ts';
 import { entriesOf, mergeTree, statIfThere } from './merge-tree.ts';
 import { replaceTree, TREE_FOLDERS } from './replace-tree.ts';
@@ -86,7 +86,17 @@ export class SnapshotStore {
       );
     return await withStaging(tree, async (staging) => {
       const id = `snp_${Date.now().toString(36).padStart(9, '0')}${randomBytes(8).toString('hex')}`;
-      const draft = new Draft(tree, staging, await this.#known(), this.#options.onProgress);
+      await tree.makeDirectory(`${staging}/objects`);
+      await tree.makeDirectory(`${staging}/data`);
+      await using room = await tree.enter(staging);
+      const draft = new Draft({
+        tree,
+        place: staging,
+        staging: room.files,
+        known: await this.#known(),
+        objects: await this.#objects(),
+        onProgress: this.#options.onProgress,
+      });
       await tree.writeFile(`${staging}/manifest.jsonl`, draft.lines(), { sync: false });
       const info: SnapshotInfo = {
         id,
@@ -98,10 +108,8 @@ export class SnapshotStore {
       await tree.writeFile(`${staging}/snapshot.json`, `${JSON.stringify(info)}\n`, { sync: false });
       await tree.syncAll();
       // What is among the objects has reached the disk, or a later snapshot would build on what a crash has emptied.
-      if (await tree.exists(`${staging}/objects`)) {
-        await mergeTree(tree, `${staging}/objects`, OBJECTS);
-        await tree.remove(`${staging}/objects`);
-      }
+      await mergeTree(tree, `${staging}/objects`, OBJECTS);
+      await tree.remove(`${staging}/objects`);
       await tree.rename(staging, `${HOME}/${id}`);
       await tree.syncFolder(HOME);
       return info;
@@ -134,21 +142,25 @@ export class SnapshotStore {
     await using _lock = await tenure.take();
     await using _turn = await this.#turn();
     await replaceTree(tree, async (folder) => {
+      await using kept = await tree.enter(HOME);
+      await using fresh = await tree.enter(folder);
       const folders: ManifestEntry[] = [];
       let done = 0;
-      await inParallel(readManifest(tree, `${HOME}/${id}/manifest.jsonl`), async (entry) => {
-        const path = `${folder}/${entry.path}`;
+      await inParallel(readManifest(kept.files, `${id}/manifest.jsonl`), async (entry) => {
+        const { path } = entry;
+        const attributes = { mode: entry.mode, modifiedAt: new Date(entry.at), owner: entry.owner };
         if (++done % PROGRESS_EVERY === 0) this.#options.onProgress?.(`${done} files and folders are back`);
         if (entry.kind === 'folder') {
           folders.push(entry);
-          return await tree.makeDirectory(path);
-        }
-        if (entry.kind === 'link') await tree.makeLink(path, entry.target);
-        else await tree.cloneFile(placeOf(id, entry.from), path);
-        await tree.setAttributes(path, attributesOf(entry));
+          await fresh.files.makeDirectory(path);
+        } else if (entry.kind === 'link') {
+          await fresh.files.makeLink(path, entry.target);
+          await fresh.files.setAttributes(path, attributes);
+        } else await kept.files.cloneFile(placeOf(id, entry.from), path, { into: fresh.files, attributes });
       });
       // Putting something into a folder changes when that was modified, so the folders come last, the inner ones first.
-      for (const entry of folders.reverse()) await tree.setAttributes(`${folder}/${entry.path}`, attributesOf(entry));
+      for (const { path, mode, at, owner } of folders.reverse())
+        await fresh.files.setAttributes(path, { mode, modifiedAt: new Date(at), owner });
     });
     return info;
   }
@@ -186,16 +198,24 @@ export class SnapshotStore {
     return known;
   }
 
+  /** The contents that are kept, by their SHA-256. */
+  async #objects(): Promise<Set<string>> {
+    const { tree } = this.#workspace;
+    const objects = new Set<string>();
+    if ((await statIfThere(tree, OBJECTS)) === undefined) return objects;
+    for (const { name: part } of await entriesOf(tree, OBJECTS))
+      for (const { name } of await entriesOf(tree, `${OBJECTS}/${part}`)) objects.add(name);
+    return objects;
+  }
+
   async #collectObjects(): Promise<void> {
     const { tree } = this.#workspace;
     const used = new Set<string>();
     for (const { id } of await this.list())
       for await (const entry of readManifest(tree, `${HOME}/${id}/manifest.jsonl`))
         if (entry.kind === 'file' && 'object' in entry.from) used.add(entry.from.object);
-    if ((await statIfThere(tree, OBJECTS)) === undefined) return;
-    for (const { name: part } of await entriesOf(tree, OBJECTS))
-      for (const { name } of await entriesOf(tree, `${OBJECTS}/${part}`))
-        if (!used.has(name)) await tree.remove(`${OBJECTS}/${part}/${name}`);
+    for (const object of await this.#objects())
+      if (!used.has(object)) await tree.remove(`${OBJECTS}/${partOf(object)}`);
   }
 
   /** Objects are neither written nor collected by two at a time. */
@@ -205,63 +225,67 @@ export class SnapshotStore {
   }
 }
 
+interface DraftOptions {
+  readonly tree: GatedFiles;
+  /** The folder of the tree in which the snapshot is made, and what is in it. */
+  readonly place: string;
+  readonly staging: GatedFiles;
+  /** The entries of the last snapshot, by path. */
+  readonly known: ReadonlyMap<string, ManifestEntry>;
+  /** The contents that are kept already; those of this snapshot are added. */
+  readonly objects: Set<string>;
+  readonly onProgress: ((text: string) => void) | undefined;
+}
+
 /** A snapshot while it is made. */
 class Draft {
   readonly count = { files: 0, folders: 0, links: 0, bytes: 0, skipped: 0 };
   storage: SnapshotInfo['storage'] = 'shared';
-  readonly #tree: GatedFiles;
-  readonly #staging: string;
-  readonly #known: ReadonlyMap<string, ManifestEntry>;
-  readonly #onProgress: ((text: string) => void) | undefined;
+  readonly #options: DraftOptions;
 
-  constructor(
-    tree: GatedFiles,
-    staging: string,
-    known: ReadonlyMap<string, ManifestEntry>,
-    onProgress: ((text: string) => void) | undefined,
-  ) {
-    this.#tree = tree;
-    this.#staging = staging;
-    this.#known = known;
-    this.#onProgress = onProgress;
+  constructor(options: DraftOptions) {
+    this.#options = options;
   }
 
   async *lines(): AsyncGenerator<Buffer, void> {
-    for (const folder of TREE_FOLDERS) yield* this.#folder(folder);
+    for (const folder of TREE_FOLDERS) yield* this.#folder(this.#options.tree, folder, folder);
   }
 
-  async *#folder(path: string): AsyncGenerator<Buffer, void> {
-    const entries = await entriesOf(this.#tree, path);
+  async *#folder(parent: GatedFiles, name: string, path: string): AsyncGenerator<Buffer, void> {
+    await using folder = await parent.enter(name);
+    const entries = await entriesOf(folder.files, '');
     for (let at = 0; at < entries.length; at += AT_ONCE) {
-      const batch = entries.slice(at, at + AT_ONCE).filter(({ name }) => !isTemporary(name));
-      const kept = await Promise.all(batch.map((entry) => this.#keep(posix.join(path, entry.name), entry)));
+      const batch = entries.slice(at, at + AT_ONCE).filter((entry) => !isTemporary(entry.name));
+      const kept = await Promise.all(
+        batch.map((entry) => this.#keep(folder.files, posix.join(path, entry.name), entry)),
+      );
       for (const entry of kept) {
         if (entry === undefined) continue;
         yield manifestLine(entry);
-        if (entry.kind === 'folder') yield* this.#folder(entry.path);
+        if (entry.kind === 'folder') yield* this.#folder(folder.files, posix.basename(entry.path), entry.path);
       }
     }
   }
 
   /** Undefined for what a snapshot cannot hold, and what went away meanwhile. */
-  async #keep(path: string, entry: ListedEntry): Promise<ManifestEntry | undefined> {
-    const { uid, gid, modifiedAt } = entry;
+  async #keep(folder: GatedFiles, path: string, entry: ListedEntry): Promise<ManifestEntry | undefined> {
+    const { name, kind, uid, gid, modifiedAt } = entry;
     const base = { path, mode: entry.mode & 0o777, at: modifiedAt.getTime(), owner: { uid, gid } };
     try {
-      switch (entry.kind) {
+      switch (kind) {
         case 'file': {
-          const file = await this.#file(path, entry);
+          const file = await this.#file(folder, path, entry);
           this.count.files++;
           this.count.bytes += file.size;
-          if (this.count.files % PROGRESS_EVERY === 0) this.#onProgress?.(`${this.count.files} files are kept`);
+          if (this.count.files % PROGRESS_EVERY === 0) this.#options.onProgress?.(`${this.count.files} files are kept`);
           return { ...base, kind: 'file', ...file };
         }
         case 'directory':
-          await this.#tree.stat(path);
+          await folder.stat(name);
           this.count.folders++;
           return { ...base, kind: 'folder' };
         case 'symlink': {
-          const target = await this.#tree.readLink(path);
+          const target = await folder.readLink(name);
           this.count.links++;
           return { ...base, kind: 'link', target };
         }
@@ -276,70 +300,64 @@ class Draft {
     }
   }
 
-  async #file(path: string, entry: ListedEntry): Promise<Content> {
-    const known = this.#known.get(path);
-    if (known?.kind === 'file' && known.version === entry.version)
-      return { size: known.size, from: known.from, version: known.version };
+  async #file(folder: GatedFiles, path: string, entry: ListedEntry): Promise<Content> {
+    const { tree, place, staging, known } = this.#options;
+    const before = known.get(path);
+    if (before?.kind === 'file' && before.version === entry.version)
+      return { size: before.size, from: before.from, version: before.version };
     if (this.storage === 'shared') {
       const clone = randomBytes(8).toString('hex');
-      if (await this.#tree.cloneFile(path, `${this.#staging}/data/${clone}`, { onlyShared: true })) {
-        const { size } = await this.#tree.stat(`${this.#staging}/data/${clone}`);
+      if (await tree.cloneFile(path, `${place}/data/${clone}`, { onlyShared: true })) {
+        const { size } = await staging.stat(`data/${clone}`);
         return { size, from: { clone } };
       }
       this.storage = 'objects';
     }
     const version = isSettled(entry) ? { version: entry.version } : {};
-    return { ...(await this.#object(path)), ...version };
+    return { ...(await this.#object(folder, entry.name)), ...version };
   }
 
   /** The content as an object, which is written only when there is none like it. */
-  async #object(path: string): Promise<Content> {
-    const { size, stream } = await this.#tree.openFile(path);
+  async #object(folder: GatedFiles, name: string): Promise<Content> {
+    const { staging, objects } = this.#options;
+    const { size, stream } = await folder.openFile(name);
     const hash = createHash('sha256');
     if (size <= WHOLE_BYTES) {
       const bytes = Buffer.concat(await Array.fromAsync(stream as AsyncIterable<Buffer>));
       const object = hash.update(bytes).digest('hex');
-      if (!(await this.#tree.exists(`${OBJECTS}/${partOf(object)}`)))
-        await this.#tree.writeFile(this.#place(object), bytes, { sync: false });
+      if (objects.has(object)) return { size, from: { object } };
+      objects.add(object);
+      await staging.writeFile(`objects/${partOf(object)}`, bytes, { sync: false });
       return { size, from: { object } };
     }
-    const draft = `${this.#staging}/${randomBytes(8).toString('hex')}`;
-    await this.#tree.writeFile(
-      draft,
-      (async function* () {
-        for await (const chunk of stream as AsyncIterable<Buffer>) {
-          hash.update(chunk);
-          yield chunk;
-        }
-      })(),
-      { sync: false },
-    );
+    const draft = randomBytes(8).toString('hex');
+    const hashed = async function* () {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        hash.update(chunk);
+        yield chunk;
+      }
+    };
+    await staging.writeFile(draft, hashed(), { sync: false });
     const object = hash.digest('hex');
-    await this.#tree.rename(draft, this.#place(object));
+    await staging.rename(draft, `objects/${partOf(object)}`);
+    objects.add(object);
     return { size, from: { object } };
   }
-
-  #place(object: string): string {
-    return `${this.#staging}/objects/${partOf(object)}`;
-  }
 }
+
+type Content = Pick<Extract<ManifestEntry, { kind: 'file' }>, 'size' | 'from' | 'version'>;
 
 function noSnapshot(id: string): WorkcellError {
   return new WorkcellError('not_found', `There is no snapshot ${JSON.stringify(id.slice(0, 100))}`);
 }
 
-type Content = Pick<Extract<ManifestEntry, { kind: 'file' }>, 'size' | 'from' | 'version'>;
-
 function partOf(object: string): string {
   return `${object.slice(0, 2)}/${object}`;
 }
 
+/** In the folder of the snapshots. */
 function placeOf(id: string, from: Content['from']): string {
-  return 'object' in from ? `${OBJECTS}/${partOf(from.object)}` : `${HOME}/${id}/data/${from.clone}`;
-}
-
-function attributesOf({ mode, at, owner }: ManifestEntry): Attributes {
-  return { mode, modifiedAt: new Date(at), owner };
+  return 'object' in from ? `objects/${partOf(from.object)}` : `${id}/data/${from.clone}`;
 }
 
 /** Works on several entries at a time; a folder is made before anything behind it is begun. */

@@ -151,6 +151,7 @@ function readsEnvironment(path: string, tokens: readonly Token[]): string[] {
 }
 
 function isTooLong(path: string, text: string): string[] {
+  if (text.startsWith('// Generated ')) return [];
   const lines = text.trimEnd().split('\n').length;
   return lines > MAX_LINES ? [`src/${path} has ${lines} lines: split what has more than ${MAX_LINES}`] : [];
 }

@@ -1,26 +1,37 @@
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ExecutionResult, HistoryEvent } from '../../src/core/execution.ts';
 import type { Customer } from '../../src/workcell/customer.ts';
 import type { WatchOptions } from '../../src/workcell/watch-execution.ts';
 import { type Cell, openCell } from '../support/cell.ts';
-import { doubleServer } from '../support/mcp-servers.ts';
+import { doubleServer, stdioServer } from '../support/mcp-servers.ts';
 import { eventually } from '../support/processes.ts';
+import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 
 const number = { type: 'object', properties: { n: { type: 'number' } }, required: ['n'] };
 let cell: Cell;
 let ann: Customer;
+let counters: TempFolder;
 
 beforeAll(async () => {
   const tools = [{ name: 'double_number', description: 'Doubles a number', inputSchema: number }];
+  counters = await tempFolder();
+  const counter = [join(import.meta.dirname, '../support/counter-server.ts'), counters.path, 'keyed'];
   cell = await openCell({
-    mcpServers: { maths: doubleServer({ tools }) },
+    mcpServers: {
+      maths: doubleServer({ tools }),
+      keyed: { ...stdioServer(process.execPath, counter), idempotencyKey: true },
+    },
     sandbox: { driver: 'bubblewrap', isolation: 'process' },
   });
   ann = cell.workcell.customer('ann');
 });
 
-afterAll(() => cell?.[Symbol.asyncDispose]());
+afterAll(async () => {
+  await cell?.[Symbol.asyncDispose]();
+  await counters?.[Symbol.asyncDispose]();
+});
 
 const watch = (id: string, options: WatchOptions = {}): Promise<HistoryEvent[]> =>
   Array.fromAsync(ann.watch(id, options));
@@ -132,4 +143,15 @@ it('stops telling when the watcher leaves', async () => {
   leaving.abort();
   expect(await watching).toMatchObject([{ type: 'started' }]);
   await ann.cancel(id);
+});
+
+it('keeps the calls of two customers apart that have chosen the same id', async () => {
+  const code = (mark: string) =>
+    `import { increment } from 'servers/keyed'; return await increment({ counter: 'both', mark: '${mark}' });`;
+  const ours = await ann.execute({ code: code('ann'), executionId: 'order-8' });
+  const theirs = await cell.workcell.customer('bob').execute({ code: code('bob'), executionId: 'order-8' });
+  expect([ours.value, theirs.value]).toEqual([
+    { count: 1, mark: 'ann' },
+    { count: 2, mark: 'bob' },
+  ]);
 });

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ExecutionSummary, PendingApproval, RecordedResult } from '../../src/core/execution.ts';
 import { type ApiAnswer, type ApiServer, openApiServer } from '../support/api-server.ts';
@@ -26,6 +27,13 @@ afterAll(async () => {
 });
 
 const run = (body: object) => api.call('POST', `${ANN}/executions`, { body });
+/** A body that is no text. */
+async function download(path: string, headers: Record<string, string>): Promise<Buffer> {
+  const response = await request(`${api.url}${path}`, { headers: { authorization: `Bearer ${api.key}`, ...headers } });
+  const bytes = Buffer.from(await response.body.arrayBuffer());
+  expect(response.statusCode, bytes.toString()).toBe(200);
+  return bytes;
+}
 const linesOf = ({ text }: ApiAnswer) =>
   text
     .trimEnd()
@@ -75,6 +83,27 @@ describe('a session', () => {
       status: 200,
       body: { sessionId: 'work', interrupted: [], paused: [], resumed: [], checkpoint },
     });
+  });
+
+  it('goes to another customer as one file, with the files of the workspace', async () => {
+    await api.call('PUT', `${ANN}/files/note.txt`, { body: 'kept', headers: { 'content-type': 'text/plain' } });
+    const sealed = { 'x-passphrase': 'a passphrase that is long enough' };
+    const archive = await download(`${ANN}/sessions/work/export`, sealed);
+    const send = (query: string, headers: Record<string, string>) =>
+      api.call('POST', `/customers/eve/sessions/import?${query}`, {
+        body: archive,
+        headers: { 'content-type': 'application/octet-stream', ...headers },
+      });
+    expect(await send('', { 'x-passphrase': 'another that is long enough' })).toMatchObject({ status: 400 });
+    expect(await api.call('GET', '/customers/eve/files/note.txt')).toMatchObject({ status: 404 });
+    expect(await send('as=moved', sealed)).toMatchObject({
+      status: 201,
+      headers: { location: '/customers/eve/sessions/moved' },
+      body: { sessionId: 'moved', executions: 3, from: { customer: 'ann', session: 'work' }, files: { files: 1 } },
+    });
+    expect((await api.call('GET', '/customers/eve/files/note.txt')).text).toBe('kept');
+    expect((await api.call('GET', '/customers/eve/sessions/moved')).body).toMatchObject({ taskCount: 3 });
+    expect(await send('as=moved', sealed)).toMatchObject({ status: 409 });
   });
 
   it('that is deleted is gone, and so is the history of its executions', async () => {

@@ -1,6 +1,7 @@
 import { type Dispatcher, request } from 'undici';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { httpApi } from '../../src/http/http-api.ts';
+import type { OpenApiDocument } from '../../src/http/openapi.ts';
 import { type McpRoutesOptions, mcpRoutes } from '../../src/mcp/http-routes.ts';
 import { createDriver } from '../../src/workcell/driver-choice.ts';
 import { ownBackend } from '../../src/workcell/own-backend.ts';
@@ -13,6 +14,7 @@ import {
   serveSandboxes,
 } from '../../src/workcell/sandbox-backend.ts';
 import { createWorkcell, type Workcell } from '../../src/workcell/workcell.ts';
+import { answerChecker } from './answer-checker.ts';
 import { type CellOptions, writeConfig } from './cell-config.ts';
 import { quietDriver } from './quiet-driver.ts';
 import { tempFolder } from './temp-folder.ts';
@@ -27,6 +29,7 @@ export interface ApiServer extends AsyncDisposable {
   readonly key: string;
   /** `GET /customers/:customer`, …: all that it answers. */
   readonly routes: readonly string[];
+  /** Throws for an answer that is not as the server's own documentation says. */
   call(method: string, path: string, options?: ApiCall): Promise<ApiAnswer>;
 }
 
@@ -67,7 +70,7 @@ export async function openApiServer({ driver: wanted, mcp, ...options }: ApiServ
   const cell = stack.use(await createWorkcell({ config: loaded, ...(backend === undefined ? {} : { backend }) }));
   const budget = openBudget(settings);
   const driver = stack.use(wanted === 'quiet' ? quietDriver() : await createDriver(settings, { budget }));
-  const readiness = new Readiness({ driver, folder: settings.paths.workspaces, isDraining: () => cell.isDraining });
+  const readiness = new Readiness({ driver, folder: settings.paths.workspaces, cell });
   const store = openKeyStore(settings);
   let tree = '';
   const server = stack.use(
@@ -86,6 +89,8 @@ export async function openApiServer({ driver: wanted, mcp, ...options }: ApiServ
   );
   listensAt(server.url);
   stack.defer(() => cell.close());
+  const { body } = await callApi(`${server.url}/openapi.json`, 'GET', {});
+  const check = answerChecker(body as OpenApiDocument);
   const owned = stack.move();
   return {
     url: server.url,
@@ -94,7 +99,11 @@ export async function openApiServer({ driver: wanted, mcp, ...options }: ApiServ
     store,
     key: key.reveal(),
     routes: routesOf(tree),
-    call: (method, path, call) => callApi(`${server.url}${path}`, method, { key: key.reveal(), ...call }),
+    call: async (method, path, call) => {
+      const answer = await callApi(`${server.url}${path}`, method, { key: key.reveal(), ...call });
+      check(method, path, answer);
+      return answer;
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -169,7 +169,7 @@ async function answerOf(customer: Customer, id: string, { accept, headers, signa
   const place = {
     location: `/customers/${customer.id}/executions/${id}`,
     'x-execution-id': id,
-    ...(accept === 'application/json' ? { vary: 'accept, prefer' } : {}),
+    vary: 'accept, prefer',
   };
   if (isStreamType(accept)) {
     const answer = streamOf(customer.watch(id, { follow: true, signal }), accept);

@@ -9,6 +9,7 @@ import { type Answer, defineRoute, type HttpContext, type Route } from '../defin
 import { endWhenStalled } from '../end-when-stalled.ts';
 import { entityTag, versionsIn } from '../entity-tags.ts';
 import { decodeCursor, encodeCursor, pageFields, pageOf } from '../schemas/page.ts';
+import { unpackedSchema } from '../schemas/unpacked.ts';
 
 const FILE = '/customers/{customer}/files/{path*}';
 const ARCHIVE = '/customers/{customer}/archive';
@@ -30,19 +31,6 @@ const fileSchema: z.ZodType<FileEntry> = z
     version: z.string().nullable().describe('Its ETag, without the quotes; null for one that changes right now'),
   })
   .meta({ id: 'File' });
-
-const unpackedSchema = z
-  .object({
-    files: z.int(),
-    folders: z.int(),
-    links: z.int(),
-    bytes: z.int(),
-    skipped: z
-      .array(z.object({ path: z.string(), reason: z.string() }))
-      .readonly()
-      .describe('Links that were left out because they lead outside'),
-  })
-  .meta({ id: 'UnpackedArchive' });
 
 const pathParams = z.strictObject({ path: z.string().describe('May hold slashes') });
 const conditionHeaders = z.object({

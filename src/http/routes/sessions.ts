@@ -1,11 +1,13 @@
-import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { assertScope } from '../../core/principal.ts';
+import { Secret } from '../../util/secret.ts';
 import type { Customer } from '../../workcell/customer.ts';
-import { defineRoute, type Route } from '../define-route.ts';
+import { defineRoute, type HttpContext, type Route } from '../define-route.ts';
+import { endWhenStalled } from '../end-when-stalled.ts';
 import { decodeCursor, encodeCursor, pageFields, pageOf, pageQuery } from '../schemas/page.ts';
 import {
   checkpointSchema,
+  importedSessionSchema,
   resumedSessionSchema,
   sessionSchema,
   sessionSummarySchema,
@@ -13,6 +15,9 @@ import {
 } from '../schemas/session.ts';
 
 const NDJSON = 'application/x-ndjson';
+const GZIP = 'application/gzip';
+const BYTES = 'application/octet-stream';
+const PASSPHRASE = 'x-passphrase';
 const params = z.strictObject({ sessionId: z.string() });
 const made = z.object({ sessionId: z.string() });
 const checkpointBody = z.strictObject({
@@ -21,10 +26,23 @@ const checkpointBody = z.strictObject({
   context: z.unknown().optional().describe('JSON; programs find it as their checkpoint'),
 });
 
+const withFiles = z
+  .enum(['true', 'false'])
+  .default('true')
+  .transform((value) => value === 'true')
+  .describe('Whether the files and skills of the workspace go with it; that needs the scope `files`, too');
+const isWanted = z
+  .enum(['true', 'false'])
+  .default('false')
+  .transform((value) => value === 'true');
+const passphraseHeader = z.object({
+  [PASSPHRASE]: z.string().min(1).optional().describe('Of an archive that is encrypted'),
+});
+
 type View = Awaited<ReturnType<Customer['session']>>;
 
 /** What programs did, in the order in which they did it; a session goes on for as long as one likes. */
-export function sessionRoutes(): readonly Route[] {
+export function sessionRoutes({ cell }: HttpContext): readonly Route[] {
   return [
     defineRoute({
       method: 'POST',
@@ -78,7 +96,7 @@ export function sessionRoutes(): readonly Route[] {
       responses: { 200: { description: 'The events, a line each', types: { [NDJSON]: storedEventSchema } } },
       handler: async ({ customer, params: { sessionId }, query: { after } }) => {
         const events = await customer.readSession(sessionId, { after });
-        return { type: NDJSON, body: Readable.from(linesOf(events), { objectMode: false }) };
+        return { type: NDJSON, body: endWhenStalled(linesOf(events)) };
       },
     }),
     defineRoute({
@@ -131,6 +149,55 @@ export function sessionRoutes(): readonly Route[] {
       },
     }),
     defineRoute({
+      method: 'GET',
+      path: '/customers/{customer}/sessions/{sessionId}/export',
+      summary: 'Download a session as one file, to import it elsewhere',
+      scope: 'sessions',
+      params,
+      query: z.strictObject({
+        files: withFiles,
+        plain: isWanted.describe('Lets a session that is encrypted here be exported without a passphrase'),
+      }),
+      headers: passphraseHeader,
+      responses: {
+        200: { description: 'The archive; encrypted with a passphrase', types: { [GZIP]: null, [BYTES]: null } },
+      },
+      handler: async ({ customer, params: { sessionId }, query, headers, principal }) => {
+        if (query.files) assertScope(principal, 'files');
+        const passphrase = secretOf(headers[PASSPHRASE]);
+        const archive = await customer.exportSession(sessionId, { ...query, passphrase });
+        const name = passphrase === undefined ? `${sessionId}.tar.gz` : `${sessionId}.sealed`;
+        return {
+          type: passphrase === undefined ? GZIP : BYTES,
+          headers: { 'content-disposition': `attachment; filename="${name}"` },
+          body: endWhenStalled(archive),
+        };
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      path: '/customers/{customer}/sessions/import',
+      summary: 'Make a session of an archive, with all that it holds or not at all',
+      scope: 'sessions',
+      makesCustomer: true,
+      query: z.strictObject({
+        as: z.string().optional().describe('The id that it gets. Default: the one that it had'),
+        files: withFiles,
+        overwrite: isWanted.describe('Whether files of the same names are replaced'),
+      }),
+      headers: passphraseHeader,
+      body: { types: [GZIP, BYTES], maxBytes: cell.loaded.config.workspace.maxArchiveBytes },
+      responses: {
+        201: { description: 'It is made', schema: importedSessionSchema, headers: { Location: 'Its path' } },
+      },
+      handler: async ({ customer, query, headers, body, principal }) => {
+        if (query.files) assertScope(principal, 'files');
+        const imported = await customer.importSession(body, { ...query, passphrase: secretOf(headers[PASSPHRASE]) });
+        const location = `/customers/${customer.id}/sessions/${imported.sessionId}`;
+        return { status: 201, headers: { location }, body: imported };
+      },
+    }),
+    defineRoute({
       method: 'DELETE',
       path: '/customers/{customer}/sessions/{sessionId}',
       summary: 'Delete a session; its executions stay known, and their history is gone',
@@ -145,8 +212,12 @@ export function sessionRoutes(): readonly Route[] {
   ];
 }
 
-async function* linesOf(events: AsyncIterable<unknown>): AsyncGenerator<string> {
-  for await (const event of events) yield `${JSON.stringify(event)}\n`;
+function secretOf(text: string | undefined): Secret | undefined {
+  return text === undefined ? undefined : new Secret(text);
+}
+
+async function* linesOf(events: AsyncIterable<unknown>): AsyncGenerator<Buffer> {
+  for await (const event of events) yield Buffer.from(`${JSON.stringify(event)}\n`);
 }
 
 /** In the spelling of this API. */

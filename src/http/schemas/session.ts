@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { LANGUAGES } from '../../core/execution.ts';
 import { STATES } from './execution.ts';
+import { unpackedSchema } from './unpacked.ts';
 
 const at = z.string().describe('ISO 8601, UTC');
 
@@ -61,6 +62,16 @@ export const resumedSessionSchema = z
     resumed: z.array(z.string()).describe('Executions that run again'),
   })
   .meta({ id: 'ResumedSession' });
+
+export const importedSessionSchema = z
+  .object({
+    sessionId: z.string(),
+    events: z.int(),
+    executions: z.int(),
+    from: z.object({ customer: z.string(), session: z.string(), exportedAt: at }),
+    files: unpackedSchema.nullable(),
+  })
+  .meta({ id: 'ImportedSession' });
 
 /** A line of a session's log, as docs/ARCHITECTURE.md describes it; later versions may write more. */
 export const storedEventSchema = z

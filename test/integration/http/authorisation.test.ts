@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SCOPES } from '../../../src/core/principal.ts';
+import type { OpenApiDocument } from '../../../src/http/openapi.ts';
 import { KeyStore } from '../../../src/sandbox/key-store.ts';
 import { type ApiServer, openApiServer } from '../../support/api-server.ts';
 import { sandboxSpec } from '../../support/sandbox-server.ts';
@@ -95,6 +97,12 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers/:customer/sessions/:sessionId/log': customer(200),
   'POST /customers/:customer/sessions/:sessionId/checkpoint': customer(204, { body: { step: 1 } }),
   'POST /customers/:customer/sessions/:sessionId/resume': customer(200),
+  'GET /customers/:customer/sessions/:sessionId/export': customer(200),
+  // Nothing is no archive.
+  'POST /customers/:customer/sessions/import': customer(400, {
+    body: EMPTY_TAR,
+    headers: { 'content-type': 'application/gzip' },
+  }),
   'POST /customers/:customer/sessions/:sessionId/close': customer(204),
   'GET /customers/:customer/approvals': customer(200),
   // Customers do not decide on what they do.
@@ -216,9 +224,9 @@ describe('every route', () => {
   it.each(Object.entries(ROUTES))('%s', async (route, { expected, query = '', ...request }) => {
     const [method = '', pattern = ''] = route.split(' ');
     const answered: number[] = [];
+    const path = method === 'GET' ? await pathFor(pattern) : undefined;
     for (const key of KEYS) {
-      const path = await pathFor(pattern);
-      const { status, body } = await api.call(method, path + query, {
+      const { status, body } = await api.call(method, (path ?? (await pathFor(pattern))) + query, {
         key: keys[key],
         ...request,
         body: bodyFor(request.body),
@@ -230,15 +238,33 @@ describe('every route', () => {
     expect(answered).toEqual(expected);
   });
 
+  it('needs the scope that its documentation names', async () => {
+    const document = (await api.call('GET', '/openapi.json')).body as OpenApiDocument;
+    const { secret } = await api.store.create({ name: 'a', role: 'organisation', org: 'acme', scopes: ['read'] });
+    const documented = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ path, method, scope: operation['x-scope'] })),
+    );
+    expect(new Set(documented.map(({ scope }) => scope))).toEqual(new Set(SCOPES.filter((scope) => scope !== 'mcp')));
+    for (const { path, method, scope } of documented.filter((each) => each.method !== 'head')) {
+      const pattern = path.replace(/\/\{path\}$/, '*').replace(/\{(\w+)\}/g, ':$1');
+      const { query = '', headers = {}, body } = ROUTES[`${method.toUpperCase()} ${pattern}`] ?? open(0);
+      const { status } = await api.call(method.toUpperCase(), (await pathFor(pattern)) + query, {
+        key: secret.reveal(),
+        headers,
+        body: bodyFor(body),
+      });
+      expect([path, method, status === 403]).toEqual([path, method, scope !== 'read']);
+    }
+  });
+
   it('answers HEAD as it answers GET', async () => {
     const heads = api.routes.filter((route) => route.startsWith('HEAD '));
     expect(heads.length).toBeGreaterThan(20);
     for (const route of heads) {
       const pattern = route.slice('HEAD '.length);
       const { expected, query = '', headers = {} } = ROUTES[`GET ${pattern}`] ?? open(0);
-      const answers = KEYS.map(async (key) =>
-        api.call('HEAD', (await pathFor(pattern)) + query, { key: keys[key], headers }),
-      );
+      const path = await pathFor(pattern);
+      const answers = KEYS.map((key) => api.call('HEAD', path + query, { key: keys[key], headers }));
       const answered = (await Promise.all(answers)).map(({ status, text }) => (text === '' ? status : text));
       expect(answered, route).toEqual(expected);
     }
@@ -257,6 +283,10 @@ async function pathFor(pattern: string): Promise<string> {
   if (path.includes(':sessionId')) {
     const { body } = await api.call('POST', '/customers/acme.ann/sessions', { body: {} });
     return path.replace(':sessionId', (body as { readonly sessionId: string }).sessionId);
+  }
+  if (path.includes(':snapshot')) {
+    const { body } = await api.call('POST', '/customers/acme.ann/snapshots', { body: {} });
+    return path.replace(':snapshot', (body as { readonly id: string }).id);
   }
   if (path.endsWith('/files/a/b'))
     await api.call('PUT', path, { body: 'x', headers: { 'content-type': 'text/plain' } });

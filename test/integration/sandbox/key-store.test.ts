@@ -5,6 +5,7 @@ import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DEFAULT_ORGANISATION, type Principal, SCOPES, type Scope } from '../../../src/core/principal.ts';
 import { type CreatedKey, KeyStore } from '../../../src/sandbox/key-store.ts';
+import { eventually } from '../../support/processes.ts';
 import { type TempFolder, tempFolder } from '../../support/temp-folder.ts';
 
 const CUSTOMER = 'customer' as const;
@@ -15,7 +16,7 @@ let folder: TempFolder;
 let now: number;
 let store: KeyStore;
 const path = () => join(folder.path, 'state/keys.json');
-const open = () => new KeyStore(join(folder.path, 'state'), { now: () => now });
+const open = () => new KeyStore(join(folder.path, 'state'), { now: () => now, noteEveryMs: 200 });
 const make = (options: Partial<Parameters<KeyStore['create']>[0]> = {}) =>
   store.create({ name: 'a key', role: 'organisation', ...options });
 async function principalOf({ secret }: CreatedKey): Promise<Principal> {
@@ -171,7 +172,18 @@ describe('a secret', () => {
     now += 5 * 60_000 - 1;
     expect(await used()).toBe('2026-01-01T00:00:00.000Z');
     now += 1;
-    expect(await used()).toBe('2026-01-01T00:05:00.000Z');
+    await eventually(async () => (await used()) === '2026-01-01T00:05:00.000Z');
+  });
+
+  it('leaves its note together with others, so that many keys in use do not mean many writes', async () => {
+    const secrets = [];
+    for (let n = 0; n < 20; n++) secrets.push((await make()).secret.reveal());
+    const { ino } = await stat(path());
+    await Promise.all(secrets.map((secret) => store.find(secret)));
+    const noted = async () => (await open().list()).filter(({ lastUsedAt }) => lastUsedAt !== undefined).length;
+    expect(await noted()).toBeLessThan(20);
+    expect((await stat(path())).ino).not.toBe(ino);
+    await eventually(async () => (await noted()) === 20);
   });
 });
 

@@ -181,6 +181,16 @@ describe('credentials of customers', () => {
     expect(tools?.hub.status('double')).toMatchObject({ customers: 2 });
   });
 
+  it('are those of the organisation’s customer, and not of one that another calls the same', async () => {
+    await open({ double: github() });
+    await withTokens({ ann: 'token-of-ann', 'acme.ann': 'token-of-acme', 'box.ann': 'token-of-box' });
+    for (const [id, token] of Object.entries({ ann: 'ann', 'acme.ann': 'acme', 'box.ann': 'box' }))
+      expect(await call('environment', id)).toMatchObject({ value: { TOKEN: `Bearer token-of-${token}` } });
+    expect(await call('environment', 'acme.bob')).toMatchObject({
+      error: { message: expect.stringMatching(/--customer acme\.bob$/) },
+    });
+  });
+
   it('that are missing are told with the command that sets them; nobody is served with the default one', async () => {
     await open({ double: github() });
     const store = await withTokens({ ann: 'token-of-ann' });
@@ -254,7 +264,9 @@ describe('a process for each customer', () => {
     expect(ann).toMatchObject({ value: { ID: 'ann', DIR: join(root, 'ann/double') } });
     expect(bob).toMatchObject({ value: { ID: 'bob', DIR: join(root, 'bob/double') } });
     expect((await stat(join(root, 'ann/double'))).isDirectory()).toBe(true);
-    expect(await descendants()).toHaveLength(2);
+    const other = { value: { ID: 'acme.ann', DIR: join(root, 'acme.ann/double') } };
+    expect(await call('environment', 'acme.ann')).toMatchObject(other);
+    expect(await descendants()).toHaveLength(3);
   });
 });
 

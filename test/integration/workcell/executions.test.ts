@@ -120,12 +120,17 @@ describe('an execution that waits for an approval', () => {
   test('is waited for until the watcher leaves, or everything is closed', async () => {
     open();
     const leaving = new AbortController();
-    const watching = Array.fromAsync(executions.watch(ID, { follow: true, signal: leaving.signal }));
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const { type } of executions.watch(ID, { follow: true, signal: leaving.signal })) seen.push(type);
+    })();
     const { result } = await executions.started({ isNew: false, recorded: await executions.recorded(ID) });
     const outcome = result();
     outcome.catch(() => {});
+    await eventually(() => seen.length === 2);
     leaving.abort();
-    expect(await watching).toHaveLength(2);
+    await watching;
+    expect(seen).toEqual(['started', 'approval.required']);
     executions.close();
     await expect(outcome).rejects.toMatchObject({ code: 'cancelled' });
   });

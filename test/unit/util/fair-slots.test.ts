@@ -74,8 +74,8 @@ describe('slots', () => {
     expect(await left).toBe('cancelled');
     held[Symbol.dispose]();
     (await stays)[Symbol.dispose]();
-    expect(await codeOf(slots.take('d', AbortSignal.abort()))).toBe('cancelled');
-    (await slots.take('e'))[Symbol.dispose]();
+    using _free = await slots.take('d', AbortSignal.abort());
+    expect(await codeOf(slots.take('e', AbortSignal.abort()))).toBe('cancelled');
   });
 
   it('may be waited for by as many as the bound says', async () => {

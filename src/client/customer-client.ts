@@ -1,0 +1,156 @@
+import { randomUUID } from 'node:crypto';
+import type { Dispatcher } from 'undici';
+import { WorkcellError } from '../core/errors.ts';
+import { type FollowOptions, followExecution } from './follow-execution.ts';
+import type { ExecuteRequest, ExecutionSummary, HistoryEvent, RecordedResult } from './operations.ts';
+import { type ApiRequest, pathOf, type Transport } from './transport.ts';
+
+export interface RequestOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ReadFileOptions extends RequestOptions {
+  /** Bytes, both ends included; `end` undefined is the last one. */
+  readonly range?: { readonly start: number; readonly end?: number | undefined } | undefined;
+}
+
+export interface WriteFileOptions extends RequestOptions {
+  /** Only when the file has this version still; throws `precondition_failed` otherwise. */
+  readonly ifMatch?: string | undefined;
+  /** Only when there is no file yet. */
+  readonly isNew?: boolean | undefined;
+}
+
+type Content = string | Uint8Array | AsyncIterable<Uint8Array>;
+
+/** What is done for one customer, beyond single requests: executions to their end, files, archives. */
+export class CustomerClient {
+  readonly id: string;
+  readonly #transport: Transport;
+
+  constructor(transport: Transport, id: string) {
+    this.#transport = transport;
+    this.id = id;
+  }
+
+  /** Runs a program to its end; connections that break meanwhile do not matter. Throws `paused` when it waits for an approval. */
+  async execute(request: ExecuteRequest, options: RequestOptions = {}): Promise<RecordedResult> {
+    let result: RecordedResult | undefined;
+    for await (const event of this.stream(request, options)) if (event.type === 'finished') result = event.result;
+    if (result !== undefined) return result;
+    throw new WorkcellError('protocol_error', 'The execution was told to its end, and had none');
+  }
+
+  /** Runs a program, and tells what happens, each event once. Leaving the loop does not end the program: {@link cancel} does. */
+  async *stream(request: ExecuteRequest, { signal }: RequestOptions = {}): AsyncGenerator<HistoryEvent> {
+    // With an id of its own the request can be sent again: it is the same execution.
+    const named = { ...request, executionId: request.executionId ?? `exe_${randomUUID().replaceAll('-', '')}` };
+    const first = await this.#transport.send({
+      method: 'POST',
+      path: pathOf`/customers/${this.id}/executions`,
+      json: named,
+      headers: { accept: 'application/x-ndjson' },
+      isRepeatable: true,
+      signal,
+    });
+    yield* followExecution(this.#transport, this.#execution(named.executionId), { signal }, first);
+  }
+
+  /** What happens in an execution after the event `after`, up to its end. */
+  follow(executionId: string, options: FollowOptions = {}): AsyncGenerator<HistoryEvent> {
+    return followExecution(this.#transport, this.#execution(executionId), options);
+  }
+
+  execution(executionId: string, { signal }: RequestOptions = {}): Promise<ExecutionSummary> {
+    return this.#transport.json({ method: 'GET', path: this.#execution(executionId), signal });
+  }
+
+  /** Ends a program; one that has ended stays as it is. */
+  async cancel(executionId: string, { signal }: RequestOptions = {}): Promise<void> {
+    await this.#transport.json({ method: 'DELETE', path: this.#execution(executionId), signal });
+  }
+
+  /** The content of a file; its version is in `version`. */
+  async readFile(
+    path: string,
+    { range, signal }: ReadFileOptions = {},
+  ): Promise<{ bytes: Uint8Array; version: string }> {
+    const headers = range === undefined ? {} : { range: `bytes=${range.start}-${range.end ?? ''}` };
+    const { body, headers: told } = await this.#transport.send({
+      method: 'GET',
+      path: this.#file(path),
+      headers,
+      signal,
+    });
+    return { bytes: await body.bytes(), version: versionIn(told) };
+  }
+
+  /** Writes a file as a whole, or not at all; gives its new version. A stream is sent once. */
+  async writeFile(path: string, content: Content, options: WriteFileOptions = {}): Promise<string> {
+    const { ifMatch, isNew = false, signal } = options;
+    const { body, headers } = await this.#transport.send({
+      method: 'PUT',
+      path: this.#file(path),
+      headers: {
+        'content-type': 'application/octet-stream',
+        ...(ifMatch === undefined ? {} : { 'if-match': `"${ifMatch}"` }),
+        ...(isNew ? { 'if-none-match': '*' } : {}),
+      },
+      body: content as ApiRequest['body'],
+      // Of two that were sent, the second would find the version of the first.
+      isRepeatable: ifMatch === undefined && !isNew,
+      signal,
+    });
+    await body.dump();
+    return versionIn(headers);
+  }
+
+  async removeFile(path: string, { signal }: RequestOptions = {}): Promise<void> {
+    await this.#transport.json({ method: 'DELETE', path: this.#file(path), signal });
+  }
+
+  /** A session with its files, as a file that another server can import. */
+  async exportSession(sessionId: string, { signal }: RequestOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    const path = pathOf`/customers/${this.id}/sessions/${sessionId}/export`;
+    return (await this.#transport.send({ method: 'GET', path, signal })).body;
+  }
+
+  async importSession(archive: AsyncIterable<Uint8Array>, { signal }: RequestOptions = {}): Promise<unknown> {
+    return await this.#upload('sessions/import', archive, signal);
+  }
+
+  /** A folder of the workspace as tar.gz. */
+  async downloadArchive(path = '', { signal }: RequestOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+    const request = { method: 'GET' as const, path: pathOf`/customers/${this.id}/archive`, query: { path }, signal };
+    return (await this.#transport.send(request)).body;
+  }
+
+  /** Adds what is in a tar or tar.gz to the workspace, all of it or nothing. */
+  async uploadArchive(archive: AsyncIterable<Uint8Array>, { signal }: RequestOptions = {}): Promise<unknown> {
+    return await this.#upload('archive', archive, signal);
+  }
+
+  #upload(what: string, archive: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): Promise<unknown> {
+    const headers = { 'content-type': 'application/gzip' };
+    const body = archive as unknown as Dispatcher.DispatchOptions['body'];
+    return this.#transport.json({
+      method: 'POST',
+      path: `${pathOf`/customers/${this.id}/`}${what}`,
+      headers,
+      body,
+      signal,
+    });
+  }
+
+  #execution(executionId: string): string {
+    return pathOf`/customers/${this.id}/executions/${executionId}`;
+  }
+
+  #file(path: string): string {
+    return `${pathOf`/customers/${this.id}/files/`}${path.split('/').map(encodeURIComponent).join('/')}`;
+  }
+}
+
+function versionIn({ etag }: Readonly<Record<string, string | string[] | undefined>>): string {
+  return String(etag ?? '').replace(/^"|"$/g, '');
+}

@@ -1,0 +1,94 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { WorkcellClient } from '../../src/client/index.ts';
+import { FlakyProxy } from '../chaos/flaky-proxy.ts';
+import { type ApiServer, openApiServer } from '../support/api-server.ts';
+
+const WALK = fileURLToPath(new URL('../../examples/http-api.py', import.meta.url));
+const QUOTA = 2;
+
+let server: ApiServer;
+let proxy: FlakyProxy;
+let client: WorkcellClient;
+
+beforeAll(async () => {
+  server = await openApiServer({ quotas: { default: { executions: QUOTA } } });
+  proxy = await FlakyProxy.open(() => Number(new URL(server.url).port));
+  client = new WorkcellClient({ url: proxy.url, apiKey: server.key });
+});
+
+afterAll(async () => {
+  await proxy?.[Symbol.asyncDispose]();
+  await server?.[Symbol.asyncDispose]();
+});
+
+describe('the client', () => {
+  test('tells each event once, and runs the program once, whatever becomes of its connections', async () => {
+    const customer = client.customer('ann');
+    const code = `import { appendFileSync } from 'node:fs';
+      appendFileSync('/workspace/runs', 'x');
+      for (let line = 1; line <= 10; line++) {
+        console.log(line);
+        await new Promise((done) => setTimeout(done, 50));
+      }
+      return 'done'`;
+    const events = [];
+    for await (const event of customer.stream({ code })) {
+      events.push(event);
+      if (event.type === 'stdout') proxy.dropAll();
+    }
+    expect(events.map(({ seq }) => seq)).toEqual(events.map((_, index) => index + 1));
+    expect(events.at(-1)).toMatchObject({ type: 'finished', result: { status: 'completed', value: 'done' } });
+    const { bytes } = await customer.readFile('runs');
+    expect(Buffer.from(bytes).toString()).toBe('x');
+  });
+
+  test('calls any operation by its name', async () => {
+    await client.call('PUT /customers/{customer}', { params: { customer: 'bea' } });
+    const { items } = await client.call('GET /customers', { query: { limit: 10 } });
+    expect(items).toContainEqual({ customer: 'bea' });
+    expect(await client.call('GET /customers/{customer}/usage', { params: { customer: 'bea' } })).toHaveProperty(
+      'executions',
+    );
+  });
+
+  test('keeps a file that somebody else has changed', async () => {
+    const files = client.customer('ann');
+    const first = await files.writeFile('a/notes', 'one', { isNew: true });
+    const second = await files.writeFile('a/notes', 'two', { ifMatch: first });
+    await expect(files.writeFile('a/notes', 'three', { ifMatch: first })).rejects.toMatchObject({
+      code: 'precondition_failed',
+    });
+    await expect(files.writeFile('a/notes', 'four', { isNew: true })).rejects.toMatchObject({
+      code: 'precondition_failed',
+    });
+    const { bytes, version } = await files.readFile('a/notes', { range: { start: 1 } });
+    expect([Buffer.from(bytes).toString(), version]).toEqual(['wo', second]);
+    await files.removeFile('a/notes');
+    await expect(files.readFile('a/notes')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  test('throws what the server says, with the id to ask its operator about', async () => {
+    const wrong = new WorkcellClient({ url: server.url, apiKey: 'msb_wrong' });
+    await expect(wrong.customer('ann').execute({ code: 'return 1' })).rejects.toMatchObject({
+      code: 'unauthenticated',
+      details: { status: 401, requestId: expect.stringMatching(/./) },
+    });
+    await expect(client.customer('ann').execution('exe_none')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  test('gives up on a server that is not there', async () => {
+    const nowhere = new WorkcellClient({ url: 'http://127.0.0.1:1', apiKey: 'msb_x', attempts: 2 });
+    await expect(nowhere.call('GET /customers', { query: {} })).rejects.toMatchObject({ code: 'server_unreachable' });
+  });
+});
+
+test('a client in another language walks the whole API', { timeout: 120_000 }, async () => {
+  const env = { PATH: process.env['PATH'], WORKCELL_URL: server.url, WORKCELL_API_KEY: server.key };
+  const { stdout } = await promisify(execFile)('python3', [WALK, 'walker'], {
+    env: { ...env, WORKCELL_QUOTA: String(QUOTA) },
+  });
+  expect(stdout).toMatch(/^- done$/m);
+});
