@@ -192,6 +192,11 @@ export class ApprovalGate {
     this.#parked.abort();
   }
 
+  /** Parks a program that does nothing but wait, as if it had waited for long enough. */
+  endHold(): void {
+    if (this.open.length > 0 && this.#doesNothingElse() && !this.parked.aborted) this.park(this.open);
+  }
+
   /** Nothing waits here from then on. Safe to call again. */
   close(): void {
     if (this.#isClosed) return;
@@ -302,11 +307,15 @@ export class ApprovalGate {
     this.#options.onWaiting(false);
   }
 
+  #doesNothingElse(): boolean {
+    return this.open.length === this.#openCalls?.();
+  }
+
   /** Whether the program does nothing but wait, and for how long. */
   #look(): void {
     const { open } = this;
     if (open.length === 0 || this.#parked.signal.aborted) return;
-    const isPaused = open.length === this.#openCalls?.();
+    const isPaused = this.#doesNothingElse();
     if (isPaused) for (const resolve of this.#paused) resolve(open);
     if (performance.now() - this.#heldSince < this.#options.config.approvals.holdMs) return;
     if (isPaused) this.park(open);

@@ -175,6 +175,21 @@ describe('an execution that waits for an approval', () => {
     expect([await count('first'), await count('second'), await count('third')]).toEqual([1, 1, 1]);
   });
 
+  it('does not keep a server from its end, and goes on with the next one', async () => {
+    const config = await configure();
+    const cell = stack.use(await createWorkcell({ config }));
+    const executing = cell.customer('ann').execute(request());
+    executing.catch(() => {});
+    await eventually(async () => (await cell.customer('ann').listApprovals()).length === 1);
+    expect(await cell.drain(20_000)).toBe(true);
+    await expect(executing).rejects.toMatchObject({ code: 'paused' });
+    await cell.close();
+    const ann = await openAnn(config);
+    const { approvalId } = await only(ann);
+    await ann.decideApproval(approvalId, { approved: true, ...bob });
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
+  });
+
   it('asks for each of several calls, and runs again as often as it has to', async () => {
     const code = `import { increment } from 'servers/guarded';
 await Promise.all(['first', 'second'].map((counter) => increment({ counter })));
