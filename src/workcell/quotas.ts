@@ -17,6 +17,8 @@ export interface QuotasOptions {
   /** Executions that may wait for their turn, and how long. */
   readonly maxQueued: number;
   readonly queueTimeoutMs: number;
+  /** Throws when nothing may begin any more. */
+  readonly assertAccepts: () => void;
   /** Told of each refusal: the name of the quota. */
   readonly onRefused: (quota: string) => void;
   /** Told when what was used could not be written down. */
@@ -91,6 +93,7 @@ export class CustomerQuotas {
   }
 
   async #reserve(workspace: Workspace, timeoutMs: number): Promise<Reservation> {
+    this.#options.assertAccepts();
     const quota = await this.#quotaOf(workspace);
     return await this.#counted(async () => {
       await quota.refresh();
