@@ -37,12 +37,16 @@ export type { NewKey } from './sandbox/new-key.ts';
 // A Microsandbox server of one's own.
 export { SandboxServer, type SandboxServerOptions } from './sandbox/server.ts';
 export { ToolSelector } from './selector/tool-selector.ts';
+export type { PrunedSession, PruneReport } from './sessions/prune-sessions.ts';
+export type { SessionPage, SessionSummary } from './sessions/session-summary.ts';
 export type { SessionView } from './sessions/session-view.ts';
 export { Secret } from './util/secret.ts';
 export type { Customer } from './workcell/customer.ts';
 export type { QuotaUsage } from './workcell/customer-quota.ts';
 export type { ExecuteRequest } from './workcell/execute-request.ts';
 export type { StartedExecution } from './workcell/executions.ts';
+export type { ExportSessionOptions } from './workcell/export-session.ts';
+export type { ImportedSession, ImportSessionOptions } from './workcell/import-session.ts';
 export type { Detail, ToolHit, ToolSearchOptions, ToolSearchResult } from './workcell/search-tools.ts';
 export type { ReadySkill, Skill } from './workcell/skill-view.ts';
 export type { SaveSkill, SkillDetails, SkillHit, SkillList, Skills } from './workcell/skills.ts';

@@ -114,6 +114,22 @@ export interface Operations {
     body: undefined;
     answer: undefined;
   };
+  'GET /customers/{customer}/sessions/{sessionId}/export': {
+    params: { readonly customer: string; readonly sessionId: string };
+    query: { readonly files?: 'true' | 'false' | undefined; readonly plain?: 'true' | 'false' | undefined };
+    body: undefined;
+    answer: undefined;
+  };
+  'POST /customers/{customer}/sessions/import': {
+    params: { readonly customer: string };
+    query: {
+      readonly as?: string | undefined;
+      readonly files?: 'true' | 'false' | undefined;
+      readonly overwrite?: 'true' | 'false' | undefined;
+    };
+    body: undefined;
+    answer: ImportedSession;
+  };
   'GET /customers/{customer}/files': {
     params: { readonly customer: string };
     query: {
@@ -413,6 +429,13 @@ export type HistoryEvent =
     }
   | { readonly seq: number; readonly at: string; readonly type: 'resumed'; readonly attempt: number }
   | { readonly seq: number; readonly at: string; readonly type: 'finished'; readonly result: RecordedResult };
+export type ImportedSession = {
+  readonly sessionId: string;
+  readonly events: number;
+  readonly executions: number;
+  readonly from: { readonly customer: string; readonly session: string; readonly exportedAt: string };
+  readonly files: UnpackedArchive | null;
+};
 export type Key = {
   readonly id: string;
   readonly name: string;

@@ -1,5 +1,6 @@
 import { ERRORS } from '../core/errors.ts';
 import type { Content, OpenApiDocument, Operation } from './openapi.ts';
+import { notesOf, schemaHtml, text } from './schema-html.ts';
 
 /** The OpenAPI document as one HTML page that needs nothing else: no script, no font, no network. */
 export function docsPage(document: OpenApiDocument): string {
@@ -15,7 +16,8 @@ export function docsPage(document: OpenApiDocument): string {
     (name) => `<a href="#${text(name)}">${text(name)}</a>`,
   );
   const schemas = Object.entries(components.schemas).map(
-    ([name, schema]) => `<h3 id="schema-${text(name)}">${text(name)}</h3>${pre(schema)}`,
+    ([name, schema]) =>
+      `<h3 id="schema-${text(name)}">${text(name)}</h3><p>${notesOf(schema)}</p><pre>${schemaHtml(schema)}</pre>`,
   );
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -39,8 +41,8 @@ interface Listed {
 function operationHtml({ method, path, operation }: Listed): string {
   const { operationId, summary, description = '', parameters, requestBody, responses } = operation;
   const rows = parameters.map(
-    ({ name, in: place, required, description: about = '', schema }) =>
-      `<tr><td><code>${text(name)}</code>${required ? '' : ' <i>optional</i>'}<td>${place}<td>${text(about)}<td>${inline(schema)}</tr>`,
+    ({ name, in: place, required, description = '', schema }) =>
+      `<tr><td><code>${text(name)}</code>${required ? '' : ' <i>optional</i>'}<td>${place}<td><code>${schemaHtml(schema)}</code><td>${notesOf({ ...schema, description })}</tr>`,
   );
   const answers = Object.entries(responses).map(
     ([status, response]) =>
@@ -48,32 +50,18 @@ function operationHtml({ method, path, operation }: Listed): string {
   );
   return `<article id="${text(operationId)}"><h3><b>${method}</b> <code>${text(path)}</code></h3>
 <p>${text(summary)}. ${text(description)} <small>Scope of the key: <code>${text(operation['x-scope'])}</code></small></p>
-${rows.length === 0 ? '' : `<table><tr><th>parameter<th>in<th>meaning<th>schema</tr>${rows.join('')}</table>`}
+${rows.length === 0 ? '' : `<table><tr><th>parameter<th>in<th>type<th>meaning</tr>${rows.join('')}</table>`}
 ${requestBody === undefined ? '' : `<h4>Body</h4>${contentHtml(requestBody.content)}`}
 <table><tr><th>status<th>when<th>body</tr>${answers.join('')}</table></article>`;
 }
 
 function contentHtml(content: Content): string {
   return Object.entries(content)
-    .map(([type, { schema }]) => `<code>${text(type)}</code> ${schema === undefined ? '' : inline(schema)}`)
-    .join('<br>');
-}
-
-/** A name, linked, for what has one; what is small, in the line; the rest to unfold. */
-function inline(schema: Readonly<Record<string, unknown>>): string {
-  const { $ref } = schema;
-  if (typeof $ref === 'string') {
-    const name = text($ref.split('/').at(-1) ?? '');
-    return `<a href="#schema-${name}">${name}</a>`;
-  }
-  const json = JSON.stringify(schema);
-  return json.length <= 80
-    ? `<code>${text(json)}</code>`
-    : `<details><summary>schema</summary>${pre(schema)}</details>`;
-}
-
-function pre(schema: unknown): string {
-  return `<pre>${text(JSON.stringify(schema, null, 2))}</pre>`;
+    .map(
+      ([type, { schema }]) =>
+        `<code>${text(type)}</code>${schema === undefined ? '' : `<pre>${schemaHtml(schema)}</pre>`}`,
+    )
+    .join('');
 }
 
 function problemRows(): string {
@@ -83,10 +71,6 @@ function problemRows(): string {
         `<tr id="problem-${code}"><td><code>${code}</code><td>${http}<td>${retryable ? 'yes' : 'no'}</tr>`,
     )
     .join('');
-}
-
-function text(value: string): string {
-  return value.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 const STYLE = `body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:auto;padding:1rem;color-scheme:light dark}

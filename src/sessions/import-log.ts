@@ -7,8 +7,8 @@ import { type JsonLine, parseJsonLines } from '../util/json-lines.ts';
 import { syncFolder } from '../util/sync-folder.ts';
 import { decodeEvent, type StoredEvent } from './events.ts';
 import type { ExecutionRegister } from './execution-register.ts';
-import type { Line } from './landmark.ts';
-import { claimsOf, lineOf } from './log-file.ts';
+import { type Line, lineOf } from './landmark.ts';
+import { claimsOf } from './log-file.ts';
 import { type IndexedSource, IndexWriter, readIndex } from './session-index.ts';
 
 export interface LogImportOptions {

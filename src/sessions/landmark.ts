@@ -1,7 +1,10 @@
 import { crc32 } from 'node:zlib';
 import type { StoredEvent } from './events.ts';
 
-/** The events that are worth finding without reading what lies between them; `mark` is any event, so that no gap gets long. */
+/**
+ * The events that are worth finding without reading what lies between them. `execution.interrupted` is an `execution.finished`
+ * without an outcome; `mark` is any event, so that no gap gets long.
+ */
 const TYPES = [
   'mark',
   'session.created',
@@ -13,7 +16,8 @@ const TYPES = [
   'execution.resumed',
   'approval.requested',
   'approval.decided',
-] as const satisfies readonly (StoredEvent['type'] | 'mark')[];
+  'execution.interrupted',
+] as const satisfies readonly (StoredEvent['type'] | 'mark' | 'execution.interrupted')[];
 
 export type LandmarkType = (typeof TYPES)[number];
 
@@ -45,6 +49,13 @@ export interface Line {
   readonly seq: number;
   readonly start: number;
   readonly end: number;
+}
+
+/** The line of an event that is between these bytes. */
+export function lineOf(event: StoredEvent, start: number, end: number): Line {
+  const executionId = 'executionId' in event ? event.executionId : undefined;
+  const isInterrupted = event.type === 'execution.finished' && event.status === 'interrupted';
+  return { type: isInterrupted ? 'execution.interrupted' : event.type, executionId, seq: event.seq, start, end };
 }
 
 /** The landmark that a line makes after `previous`; undefined when it makes none. Pure. */

@@ -12,7 +12,7 @@ import { syncFolder } from '../util/sync-folder.ts';
 import { boundEvent } from './bound-event.ts';
 import { type SessionEvent, type StoredEvent, stampEvent } from './events.ts';
 import type { Claim, ExecutionRegister } from './execution-register.ts';
-import type { Line } from './landmark.ts';
+import { type Line, lineOf } from './landmark.ts';
 import { type IndexedSource, IndexWriter } from './session-index.ts';
 
 export interface LogFileOptions extends Omit<IndexedSource, 'end'> {
@@ -289,12 +289,6 @@ function placeLines(batch: readonly Waiting[], size: number): readonly Line[] {
     end += line.length;
     return lineOf(event, start, end);
   });
-}
-
-/** What the index has to know of an event that is between these bytes. */
-export function lineOf(event: StoredEvent, start: number, end: number): Line {
-  const executionId = 'executionId' in event ? event.executionId : undefined;
-  return { type: event.type, executionId, seq: event.seq, start, end };
 }
 
 /** What the register has to know of these. */

@@ -4,6 +4,7 @@ import { WorkcellError } from '../core/errors.ts';
 import type { SessionId } from '../core/ids.ts';
 import { readJsonLines, readTail } from '../util/json-lines.ts';
 import type { StoredEvent } from './events.ts';
+import { type Line, lineOf } from './landmark.ts';
 import type { LineCodec } from './line-codec.ts';
 
 /** A session's log, to read. */
@@ -26,13 +27,8 @@ export interface HistoryRange {
 }
 
 /** One line, and the event in it unless a later version of Workcell wrote it. */
-export interface HistoryLine {
-  readonly seq: number;
-  readonly type: string;
-  readonly executionId: string | undefined;
+export interface HistoryLine extends Line {
   readonly event: StoredEvent | undefined;
-  readonly start: number;
-  readonly end: number;
 }
 
 /**
@@ -89,9 +85,9 @@ export class SessionHistory implements AsyncIterable<StoredEvent> {
       if (decoded.seq !== number) {
         throw new WorkcellError('storage_failed', `${subject} has the sequence number ${decoded.seq}`);
       }
-      const event = decoded.kind === 'event' ? decoded.event : undefined;
-      const executionId = event !== undefined && 'executionId' in event ? event.executionId : undefined;
-      yield { seq: number, type: event?.type ?? '', executionId, event, start: line.start, end: line.end };
+      const { start: first, end: next } = line;
+      if (decoded.kind === 'event') yield { ...lineOf(decoded.event, first, next), event: decoded.event };
+      else yield { type: '', seq: number, start: first, end: next, event: undefined };
     }
   }
 

@@ -158,7 +158,7 @@ async function headOf(logPath: string): Promise<Buffer | undefined> {
   return head;
 }
 
-const MAGIC = 'workcell-landmarks-1\n';
+const MAGIC = 'workcell-landmarks-2\n';
 const HEAD_LINE_BYTES = 64 * 1024;
 
 async function sizeOf({ path, end }: IndexedSource): Promise<number> {

@@ -37,7 +37,7 @@ export class SessionLog implements AsyncDisposable {
     return new SessionHistory(this.#file.source);
   }
 
-  /** The same, by their index. */
+  /** The same, for those who want a part of it. Throws `storage_failed` when the log cannot be read. */
   openReader(): Promise<SessionReader> {
     return SessionReader.open(this.#file.source);
   }

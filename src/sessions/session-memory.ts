@@ -1,7 +1,5 @@
 import type { PastExecution, ProgramSession } from '../core/program-session.ts';
 import type { StoredEvent } from './events.ts';
-import type { Landmark } from './landmark.ts';
-import type { SessionReader } from './session-reader.ts';
 
 /** Executions, bytes of the JSON of each value, characters of each task: what a program is told of the past. */
 export const HISTORY_LIMITS = { executions: 10, valueBytes: 8 * 1024, taskLength: 500 } as const;
@@ -12,8 +10,6 @@ export interface Remembered extends Pick<ProgramSession, 'checkpoint' | 'history
   /** The executions that have no outcome, oldest first. */
   readonly unfinished: readonly string[];
 }
-
-export type Recalled = Omit<Remembered, 'unfinished'>;
 
 /** Follows a session event by event. */
 export class SessionMemory {
@@ -93,46 +89,3 @@ function boundValue(value: unknown): Pick<PastExecution, 'value' | 'truncated'> 
   const bytes = Buffer.byteLength(JSON.stringify(value) ?? '');
   return bytes <= HISTORY_LIMITS.valueBytes ? { value } : { value: null, truncated: true };
 }
-
-/** What a session remembers at the end of these events. */
-export async function followSession(events: AsyncIterable<StoredEvent>): Promise<SessionMemory> {
-  const memory = new SessionMemory();
-  for await (const event of events) memory.push(event);
-  return memory;
-}
-
-/**
- * What a session remembers, without a look at what lies between the events that tell it. `before`: at the event with this `seq`;
- * default at its end.
- */
-export async function recallSession(reader: SessionReader, before = Infinity): Promise<Recalled> {
-  const memory = new SessionMemory();
-  for (const landmark of telling(reader, before).toReversed()) memory.push(await reader.event(landmark));
-  return memory.remembered;
-}
-
-/** The latest checkpoint, the latest opening or closing, and the latest executions that have ended, the latest first. */
-function telling(reader: SessionReader, before: number): readonly Landmark[] {
-  const found: Landmark[] = [];
-  const seen = new Set<string>();
-  const ended = new Set<string>();
-  let left = MAX_ENDED;
-  for (const landmark of reader.latest()) {
-    const { type, executionId, seq } = landmark;
-    if (seq >= before) continue;
-    const kind = type === 'session.closed' ? 'session.resumed' : type;
-    if (kind === 'checkpoint.set' || kind === 'session.resumed') {
-      if (!seen.has(kind)) found.push(landmark);
-      seen.add(kind);
-    } else if (type === 'execution.finished' && left > 0 && !seen.has(executionId)) {
-      left -= 1;
-      ended.add(executionId);
-      found.push(landmark);
-    } else if (type === 'execution.started' && ended.has(executionId)) found.push(landmark);
-    if (type === 'execution.finished' || type === 'execution.resumed') seen.add(executionId);
-  }
-  return found;
-}
-
-/** Some of them may have been cut off, which is no outcome. */
-const MAX_ENDED = 2 * HISTORY_LIMITS.executions;

@@ -8,6 +8,8 @@ import { type IndexedSource, readIndex } from './session-index.ts';
 
 type Event<Type extends StoredEvent['type']> = Extract<StoredEvent, { readonly type: Type }>;
 
+const ENDS: ReadonlySet<string> = new Set(['execution.finished', 'execution.interrupted']);
+
 export interface Page {
   /** How many at most. */
   readonly limit: number;
@@ -49,11 +51,6 @@ export class SessionReader {
     return this.#landmarks.forward();
   }
 
-  /** The landmarks, the latest first. */
-  latest(): Iterable<Landmark> {
-    return this.#landmarks.backward();
-  }
-
   /** Throws `not_found` when there is no execution `before`. */
   executions({ limit, before }: Page): ExecutionPage {
     const ids: ExecutionId[] = [];
@@ -83,12 +80,26 @@ export class SessionReader {
   }
 
   /** The last event of one of these types. */
-  async last<Type extends Exclude<LandmarkType, 'mark'>>(...types: readonly Type[]): Promise<Event<Type> | undefined> {
+  async last<Type extends StoredEvent['type'] & LandmarkType>(
+    ...types: readonly Type[]
+  ): Promise<Event<Type> | undefined> {
     for (const landmark of this.#landmarks.backward()) {
       // The index says which type the line has, and reading it makes sure.
       if ((types as readonly string[]).includes(landmark.type)) return (await this.event(landmark)) as Event<Type>;
     }
     return undefined;
+  }
+
+  /** The event of a landmark. Throws `storage_failed` when it is not there any more. */
+  async event(landmark: Landmark): Promise<StoredEvent> {
+    for await (const { event, type } of this.#history.lines({ from: landmark, end: landmark.end })) {
+      if (event !== undefined && (landmark.type === 'mark' || type === landmark.type)) return event;
+    }
+    const place = `byte ${landmark.start}`;
+    throw new WorkcellError(
+      'storage_failed',
+      `Session "${this.id}" was changed while it was read: see ${place} of its log`,
+    );
   }
 
   /** The first event; undefined for a log without any. */
@@ -106,7 +117,7 @@ export class SessionReader {
       if (!executionIds.has(executionId)) continue;
       const from = open.get(executionId);
       if (type === 'execution.started' || type === 'execution.resumed') open.set(executionId, from ?? landmark);
-      else if (type === 'execution.finished' || from === undefined) {
+      else if (ENDS.has(type) || from === undefined) {
         ranges.get(executionId)?.push({ from: from ?? landmark, end });
         open.delete(executionId);
       }
@@ -123,17 +134,5 @@ export class SessionReader {
       if (type === 'execution.started' && executionId === execution) return ordinal - 1;
     }
     throw new WorkcellError('not_found', `Session "${this.id}" has no execution ${JSON.stringify(execution)}`);
-  }
-
-  /** The event at a landmark. */
-  async event(landmark: Landmark): Promise<StoredEvent> {
-    for await (const { event } of this.#history.lines({ from: landmark, end: landmark.end })) {
-      if (event !== undefined && (landmark.type === 'mark' || event.type === landmark.type)) return event;
-    }
-    const place = `byte ${landmark.start}`;
-    throw new WorkcellError(
-      'storage_failed',
-      `Session "${this.id}" was changed while it was read: see ${place} of its log`,
-    );
   }
 }

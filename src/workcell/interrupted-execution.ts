@@ -1,8 +1,9 @@
 import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionId } from '../core/ids.ts';
 import type { StoredEvent } from '../sessions/events.ts';
+import { recallSession } from '../sessions/recall-session.ts';
 import { type RecordedCalls, recordedCalls } from '../sessions/recorded-calls.ts';
-import { type Recalled, recallSession } from '../sessions/session-memory.ts';
+import type { Remembered } from '../sessions/session-memory.ts';
 import type { SessionReader } from '../sessions/session-reader.ts';
 import type { CheckedCheckpoint } from './session-of-program.ts';
 
@@ -14,8 +15,8 @@ export interface InterruptedExecution extends RecordedCalls {
     readonly request: NonNullable<Event<'execution.started'>['request']>;
   };
   /** What its session remembered when its program first ran, and what it remembers. */
-  readonly first: Recalled;
-  readonly latest: Recalled;
+  readonly first: Remembered;
+  readonly latest: Remembered;
   /** The checkpoints that were set since it started. */
   readonly checkpoints: readonly CheckedCheckpoint[];
 }
@@ -39,8 +40,8 @@ export async function readInterrupted(id: ExecutionId, session: SessionReader): 
   return {
     ...recordedCalls(id, events),
     started: whole(id, started),
-    first: await recallSession(session, started.seq),
-    latest: await recallSession(session),
+    first: (await recallSession(session, started.seq)).remembered,
+    latest: (await recallSession(session)).remembered,
     checkpoints: await checkpointsAfter(session, started.seq),
   };
 }

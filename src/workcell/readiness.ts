@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access, statfs } from 'node:fs/promises';
 import type { SandboxDriver } from '../sandbox/driver.ts';
+import type { Workcell } from './workcell.ts';
 
 /** Whether new work can be taken, and by part why not: in words that are fit for anybody. */
 export interface ReadinessReport {
@@ -12,7 +13,7 @@ export interface ReadinessOptions {
   readonly driver: Pick<SandboxDriver, 'probe'>;
   /** The folder of the workspaces. */
   readonly folder: string;
-  readonly isDraining: () => boolean;
+  readonly cell: Pick<Workcell, 'isDraining' | 'isSyncing'>;
 }
 
 /** Anyone may ask, and as often as they like; the host is looked at so often at most. */
@@ -32,9 +33,11 @@ export class Readiness {
     const now = performance.now();
     if (this.#looked === undefined || now - this.#looked.at > FRESH_MS)
       this.#looked = { at: now, checks: this.#look() };
+    const { isDraining, isSyncing } = this.#options.cell;
     const checks = {
       ...(await this.#looked.checks),
-      accepting: this.#options.isDraining() ? 'the server is shutting down' : 'ok',
+      tools: isSyncing ? 'the tools of new servers are being read' : 'ok',
+      accepting: isDraining ? 'the server is shutting down' : 'ok',
     };
     return { ready: Object.values(checks).every((check) => check === 'ok'), checks };
   }

@@ -1,8 +1,8 @@
 import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionId } from '../core/ids.ts';
 import type { ProgramCheckpoint } from '../core/program-session.ts';
+import { recallSession } from '../sessions/recall-session.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
-import { followSession } from '../sessions/session-memory.ts';
 import { checkCheckpoint } from './session-of-program.ts';
 
 /** What a session that is opened again has. */
@@ -16,7 +16,7 @@ export interface ReopenedSession {
 
 /** Opens a session for more, also one that was closed. `running`: the executions that are under way. */
 export async function reopenSession(session: SessionLog, running: ReadonlySet<string>): Promise<ReopenedSession> {
-  const memory = await followSession(session.read());
+  const memory = await recallSession(await session.openReader());
   const { unfinished, checkpoint } = memory.remembered;
   const left = unfinished.filter((id) => !running.has(id)) as ExecutionId[];
   const interrupted = left.filter((id) => !memory.paused.has(id));
@@ -26,7 +26,7 @@ export async function reopenSession(session: SessionLog, running: ReadonlySet<st
 
 /** Ends a session until it is resumed; one that is closed stays so. Throws `invalid_state` while programs run in it. */
 export async function closeSession(session: SessionLog, running: ReadonlySet<string>): Promise<void> {
-  const { unfinished, isClosed } = (await followSession(session.read())).remembered;
+  const { unfinished, isClosed } = (await recallSession(await session.openReader())).remembered;
   const busy = unfinished.filter((id) => running.has(id));
   if (busy.length > 0) {
     const message = `Cannot close session "${session.id}": ${busy.join(', ')} runs in it; cancel it, or wait for its end`;

@@ -115,6 +115,7 @@ export class Workcell implements AsyncDisposable {
   #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
   #isDraining = false;
+  #isSyncing = false;
 
   private constructor(loaded: LoadedConfig, log: Logger, tools: UpstreamTools, options: OpenOptions) {
     const { config } = loaded;
@@ -328,6 +329,11 @@ export class Workcell implements AsyncDisposable {
     await this.#openExecutor();
   }
 
+  /** Whether tools of servers that were never asked before are still to come. */
+  get isSyncing(): boolean {
+    return this.#isSyncing;
+  }
+
   get isDraining(): boolean {
     return this.#isDraining;
   }
@@ -415,7 +421,12 @@ export class Workcell implements AsyncDisposable {
   async #syncUnknown(later: boolean): Promise<void> {
     const synced = this.#tools.syncUnknown(this.#onProgress);
     if (!later) return await synced;
-    synced.catch((error) => this.#onProgress(`the tools could not be read: ${messageOf(error)}`));
+    this.#isSyncing = true;
+    void synced
+      .catch((error) => this.#onProgress(`the tools could not be read: ${messageOf(error)}`))
+      .finally(() => {
+        this.#isSyncing = false;
+      });
   }
 
   /** No program fails because what it has shown could not be kept. */

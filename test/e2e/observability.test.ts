@@ -31,7 +31,7 @@ describe('what anybody may ask', () => {
     const health = await fetch(`${server.url}/healthz`);
     expect([health.status, await health.json()]).toEqual([200, { status: 'ok' }]);
     const ready = await fetch(`${server.url}/readyz`);
-    const checks = { sandboxes: 'ok', storage: 'ok', accepting: 'ok' };
+    const checks = { sandboxes: 'ok', storage: 'ok', tools: 'ok', accepting: 'ok' };
     expect([ready.status, await ready.json()]).toEqual([200, { ready: true, checks }]);
   });
 

@@ -70,7 +70,7 @@ export async function openApiServer({ driver: wanted, mcp, ...options }: ApiServ
   const cell = stack.use(await createWorkcell({ config: loaded, ...(backend === undefined ? {} : { backend }) }));
   const budget = openBudget(settings);
   const driver = stack.use(wanted === 'quiet' ? quietDriver() : await createDriver(settings, { budget }));
-  const readiness = new Readiness({ driver, folder: settings.paths.workspaces, isDraining: () => cell.isDraining });
+  const readiness = new Readiness({ driver, folder: settings.paths.workspaces, cell });
   const store = openKeyStore(settings);
   let tree = '';
   const server = stack.use(

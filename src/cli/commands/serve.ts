@@ -10,6 +10,7 @@ import { packageVersion } from '../../util/package-version.ts';
 import { createLogger } from '../../workcell/create-logger.ts';
 import { createDriver } from '../../workcell/driver-choice.ts';
 import { ownBackend } from '../../workcell/own-backend.ts';
+import { pruneDaily } from '../../workcell/prune-sessions.ts';
 import { Readiness } from '../../workcell/readiness.ts';
 import { newApiKey, openBudget, openKeyStore, prepareDriver, serveSandboxes } from '../../workcell/sandbox-backend.ts';
 import { createWorkcell, type Workcell } from '../../workcell/workcell.ts';
@@ -53,7 +54,7 @@ export function serveCommand(): Command {
         }),
       );
       cell.metrics.watchProcess();
-      const readiness = new Readiness({ driver, folder: config.paths.workspaces, isDraining: () => cell.isDraining });
+      const readiness = new Readiness({ driver, folder: config.paths.workspaces, cell });
       const server = await serveSandboxes(config, driver, {
         ...{ host, port, hosts, keys, budget },
         keepsState: true,
@@ -71,6 +72,7 @@ export function serveCommand(): Command {
       const placeholder = apiKey === undefined ? '<a key of workcell key create>' : '<server.apiKey>';
       print(`MSB_BACKEND=cloud MSB_API_URL=${server.url} MSB_API_KEY=${ofThisRun?.reveal() ?? `'${placeholder}'`}`);
       using _sweeps = sweepApprovals(cell);
+      await using _pruning = pruneSessions(cell);
       if (!signal.aborted) await once(signal, 'abort');
       say(`Stopping: executions may go on for ${formatDuration(config.server.drainMs)}; again ends them at once`);
       await cell.drain(config.server.drainMs);
@@ -87,6 +89,20 @@ function sweepApprovals(cell: Workcell): Disposable {
     }
   })().catch(() => {});
   return { [Symbol.dispose]: () => sweeping.abort() };
+}
+
+/** Undefined when sessions may get as old as they like. */
+function pruneSessions(cell: Workcell): AsyncDisposable | undefined {
+  const { sessions, log } = cell.loaded.config;
+  if (sessions.retentionMs === undefined) return undefined;
+  const logger = createLogger(log.level);
+  return pruneDaily(cell, {
+    onReport: ({ problem, ...report }) => {
+      if (problem === null) logger.info(report, 'old sessions were deleted');
+      else logger.error({ customer: report.customer }, `old sessions could not be deleted: ${problem}`);
+    },
+    onProblem: (error) => logger.error({ err: error }, `old sessions could not be deleted: ${messageOf(error)}`),
+  });
 }
 
 /** What customers use, besides the Microsandbox API: theirs over HTTP, and that of their agents over MCP. */

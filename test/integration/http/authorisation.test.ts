@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SCOPES } from '../../../src/core/principal.ts';
+import type { OpenApiDocument } from '../../../src/http/openapi.ts';
 import { KeyStore } from '../../../src/sandbox/key-store.ts';
 import { type ApiServer, openApiServer } from '../../support/api-server.ts';
 import { sandboxSpec } from '../../support/sandbox-server.ts';
@@ -123,6 +125,10 @@ const ROUTES: Readonly<Record<string, Row>> = {
     body: EMPTY_TAR,
     headers: { 'content-type': 'application/x-tar' },
   }),
+  'GET /customers/:customer/snapshots': customer(200),
+  'POST /customers/:customer/snapshots': customer(201, { body: {} }),
+  'POST /customers/:customer/snapshots/:snapshot/restore': customer(200),
+  'DELETE /customers/:customer/snapshots/:snapshot': customer(204),
   'GET /customers/:customer/mcp': customer(400),
   'POST /customers/:customer/mcp': customer(200, INITIALIZE),
   'DELETE /customers/:customer/mcp': customer(400),
@@ -241,6 +247,25 @@ describe('every route', () => {
     expect(answered).toEqual(expected);
   });
 
+  it('needs the scope that its documentation names', async () => {
+    const document = (await api.call('GET', '/openapi.json')).body as OpenApiDocument;
+    const { secret } = await api.store.create({ name: 'a', role: 'organisation', org: 'acme', scopes: ['read'] });
+    const documented = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ path, method, scope: operation['x-scope'] })),
+    );
+    expect(new Set(documented.map(({ scope }) => scope))).toEqual(new Set(SCOPES.filter((scope) => scope !== 'mcp')));
+    for (const { path, method, scope } of documented.filter((each) => each.method !== 'head')) {
+      const pattern = path.replace(/\/\{path\}$/, '*').replace(/\{(\w+)\}/g, ':$1');
+      const { query = '', headers = {}, body } = ROUTES[`${method.toUpperCase()} ${pattern}`] ?? open(0);
+      const { status } = await api.call(method.toUpperCase(), (await pathFor(pattern)) + query, {
+        key: secret.reveal(),
+        headers,
+        body: bodyFor(body),
+      });
+      expect([path, method, status === 403]).toEqual([path, method, scope !== 'read']);
+    }
+  });
+
   it('answers HEAD as it answers GET', async () => {
     const heads = api.routes.filter((route) => route.startsWith('HEAD '));
     expect(heads.length).toBeGreaterThan(20);
@@ -267,6 +292,10 @@ async function pathFor(pattern: string): Promise<string> {
   if (path.includes(':sessionId')) {
     const { body } = await api.call('POST', '/customers/acme.ann/sessions', { body: {} });
     return path.replace(':sessionId', (body as { readonly sessionId: string }).sessionId);
+  }
+  if (path.includes(':snapshot')) {
+    const { body } = await api.call('POST', '/customers/acme.ann/snapshots', { body: {} });
+    return path.replace(':snapshot', (body as { readonly id: string }).id);
   }
   if (path.endsWith('/files/a/b'))
     await api.call('PUT', path, { body: 'x', headers: { 'content-type': 'text/plain' } });

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseCustomerId, parseSessionId } from '../../../src/core/ids.ts';
 import type { SessionEvent } from '../../../src/sessions/events.ts';
+import { recallSession } from '../../../src/sessions/recall-session.ts';
 import type { SessionLog } from '../../../src/sessions/session-log.ts';
-import { followSession, HISTORY_LIMITS, recallSession } from '../../../src/sessions/session-memory.ts';
+import { HISTORY_LIMITS, SessionMemory } from '../../../src/sessions/session-memory.ts';
 import { SessionStore } from '../../../src/sessions/session-store.ts';
 import { type TempFolder, tempFolder } from '../../support/temp-folder.ts';
 import { SAMPLE_EVENTS } from '../../unit/sessions/sample-events.ts';
@@ -46,10 +47,11 @@ async function append(...events: readonly SessionEvent[]): Promise<void> {
 
 /** What the index tells, after making sure that the whole log tells the same. */
 async function recalled() {
-  const { unfinished, ...whole } = (await followSession(session.read())).remembered;
-  const { checkpoint, history, isClosed } = await recallSession(await session.openReader());
-  expect({ checkpoint, history, isClosed }).toEqual(whole);
-  return { checkpoint, history, isClosed, unfinished };
+  const whole = new SessionMemory();
+  for await (const event of session.read()) whole.push(event);
+  const { remembered } = await recallSession(await session.openReader());
+  expect(remembered).toEqual(whole.remembered);
+  return remembered;
 }
 
 it('a new session remembers nothing', async () => {
