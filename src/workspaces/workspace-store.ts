@@ -124,6 +124,8 @@ export class WorkspaceStore implements AsyncDisposable {
         if (name.startsWith(REMOVED) && (await claimant(name.slice(REMOVED.length))) === undefined)
           await top.remove(name);
       await this.#disks.release(customer);
+      if (await this.#disks.isMounted(customer))
+        throw new WorkcellError('busy', 'another process has its disk mounted; stop it, or try again later');
       const gone = `${REMOVED}${await claimName()}`;
       await top.rename(customer, gone);
       await top.syncFolder('');
