@@ -4,7 +4,7 @@ import { runCrashes } from '../crash/run-crashes.ts';
 const KILLS = 200;
 
 it(`${KILLS} kills at random and chosen moments lose nothing that was acknowledged, and no call of a replay takes effect twice`, {
-  timeout: 600_000,
+  timeout: 1_200_000,
 }, async () => {
   const seed = Date.now() % 1_000_000;
   const report = await runCrashes({ kills: KILLS, seed });

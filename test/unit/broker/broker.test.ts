@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Broker, type BrokerOptions } from '../../../src/broker/broker.ts';
+import { Replay } from '../../../src/broker/replay.ts';
+import type { LoggedCall } from '../../../src/core/logged-call.ts';
 import type { ToolDescriptor } from '../../../src/core/tool.ts';
 import { type ToolOutcome, toolFailed } from '../../../src/core/tool-error.ts';
 import type { UpstreamCall } from '../../../src/upstream/upstream-hub.ts';
@@ -272,6 +274,50 @@ describe('what is kept', () => {
   it('is what a program may know: the answer of a call that could not be kept is none', async () => {
     const { broker } = brokerFor({ onReturned: async () => false });
     expect(codeOf(await broker.call(request({ n: 1 })))).toBe('cancelled');
+  });
+});
+
+describe('a replay', () => {
+  const logged = (call: number, returned: LoggedCall['returned'], mayHaveLeft = true): LoggedCall => {
+    return { call, server: 'srv', tool: 't', arguments: { n: call }, afterMs: 0, returned, mayHaveLeft };
+  };
+  const replayOf = (...calls: readonly LoggedCall[]) => new Replay({ calls, lastCall: 5, keptBytes: 1000 });
+
+  it('answers from the log, without telling of it again, and numbers what is new after it', async () => {
+    const told: unknown[] = [];
+    const { broker, sent } = brokerFor({
+      runId: 'run',
+      replay: replayOf(logged(2, { outcome: { ok: true, value: 'kept' }, ms: 7 })),
+      onCalled: ({ seq }) => told.push(['called', seq]),
+      onReturned: async ({ seq }) => told.push(['returned', seq]) > 0,
+    });
+    expect(await broker.call(request({ n: 2 }))).toEqual({ ok: true, value: 'kept' });
+    expect(await broker.call(request({ n: 2 }))).toEqual({ ok: true, value: { n: 2 } });
+    expect(told).toEqual([
+      ['called', 6],
+      ['returned', 6],
+    ]);
+    expect(sent).toMatchObject([{ idempotencyKey: 'run:6' }]);
+    expect(broker.records).toMatchObject([{ seq: 2, ms: 7, ok: true }, { seq: 6 }]);
+  });
+
+  it.each([
+    ['of no certain kind', {}, true, 'outcome_unknown'],
+    ['of an idempotent tool', { tools: [descriptor('t', { annotations: { idempotentHint: true } })] }, true, 'ok'],
+    ['of a server that knows keys', { isKeyed: () => true }, true, 'ok'],
+    ['that has surely not left', {}, false, 'ok'],
+    ['of a tool that is not selected any more', { tools: [] }, true, 'not_selected'],
+  ])('of a call without an answer, %s', async (_what, options, mayHaveLeft, code) => {
+    const returned: number[] = [];
+    const { broker, sent } = brokerFor({
+      ...options,
+      runId: 'run',
+      replay: replayOf(logged(3, undefined, mayHaveLeft)),
+      onReturned: async ({ seq }) => returned.push(seq) > 0,
+    });
+    expect(codeOf(await broker.call(request({ n: 3 })))).toBe(code);
+    expect(sent.map(({ idempotencyKey }) => idempotencyKey)).toEqual(code === 'ok' ? ['run:3'] : []);
+    expect(returned).toEqual([3]);
   });
 });
 
