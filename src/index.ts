@@ -5,6 +5,7 @@ export { ToolCatalog } from './catalog/tool-catalog.ts';
 export { CodeGenerator, type GeneratedProgram } from './codegen/program.ts';
 // Configuration, results, errors.
 export { type LoadedConfig, loadConfig } from './config/load-config.ts';
+export type { ApprovalDecision } from './core/approval.ts';
 export { ERRORS, type ErrorCode, isWorkcellError, WorkcellError } from './core/errors.ts';
 export type {
   ExecutionEvent,
@@ -42,6 +43,7 @@ export type { SessionPage, SessionSummary } from './sessions/session-summary.ts'
 export type { SessionView } from './sessions/session-view.ts';
 export { Secret } from './util/secret.ts';
 export type { Customer } from './workcell/customer.ts';
+export type { DecidedApproval } from './workcell/customer-approvals.ts';
 export type { QuotaUsage } from './workcell/customer-quota.ts';
 export type { ExecuteRequest } from './workcell/execute-request.ts';
 export type { StartedExecution } from './workcell/executions.ts';

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { customerOf, noSuchCustomer } from '../core/customer-of.ts';
 import { assertScope } from '../core/principal.ts';
@@ -6,7 +6,7 @@ import { traceContext } from '../core/trace-context.ts';
 import { Span } from '../telemetry/span.ts';
 import { acceptedType } from './accept.ts';
 import { type Answer, type HttpContext, isRawBody, type RawBody, type Route } from './define-route.ts';
-import { limitBody, tooLarge } from './limit-body.ts';
+import { drainBody, limitBody, tooLarge } from './limit-body.ts';
 import { validate } from './validate.ts';
 
 const BODY_BYTES = 1024 * 1024;
@@ -42,29 +42,36 @@ function register(app: FastifyInstance, route: Route, context: HttpContext): voi
       return payload;
     },
     handler: async (request, reply) => {
-      const { principal, id: requestId } = request;
-      const span = startSpan(request, reply, route);
-      const { customer: given, ...params } = paramsOf(request, route);
-      const customer = given === undefined ? undefined : context.cell.customer(customerOf(principal, given));
-      if (customer !== undefined && route.makesCustomer !== true && !(await customer.exists()))
-        throw noSuchCustomer(given ?? '');
-      const accept = offered.includes(ANY) ? ANY : acceptedType(request.headers.accept, offered);
-      if (accept === undefined) throw notAcceptable(offered);
-      const answer = await route.handler({
-        customer,
-        params: validate(route.params, params, 'path'),
-        query: validate(route.query, request.query, 'query'),
-        body: bodyOf(request, route),
-        headers: route.headers === undefined ? undefined : validate(route.headers, request.headers, 'headers'),
-        principal,
-        requestId,
-        trace: span.traceContext,
-        accept,
-        signal: goneSignal(reply),
-      } as never);
-      return send(reply, answer);
+      try {
+        return send(reply, await answerTo(request, reply));
+      } finally {
+        if (isRawBody(route.body)) drainBody(rawBodyOf(request), route.body.maxBytes);
+      }
     },
   });
+
+  async function answerTo(request: FastifyRequest, reply: FastifyReply): Promise<Answer> {
+    const { principal, id: requestId } = request;
+    const span = startSpan(request, reply, route);
+    const { customer: given, ...params } = paramsOf(request, route);
+    const customer = given === undefined ? undefined : context.cell.customer(customerOf(principal, given));
+    if (customer !== undefined && route.makesCustomer !== true && !(await customer.exists()))
+      throw noSuchCustomer(given ?? '');
+    const accept = offered.includes(ANY) ? ANY : acceptedType(request.headers.accept, offered);
+    if (accept === undefined) throw notAcceptable(offered);
+    return await route.handler({
+      customer,
+      params: validate(route.params, params, 'path'),
+      query: validate(route.query, request.query, 'query'),
+      body: bodyOf(request, route),
+      headers: route.headers === undefined ? undefined : validate(route.headers, request.headers, 'headers'),
+      principal,
+      requestId,
+      trace: span.traceContext,
+      accept,
+      signal: goneSignal(reply),
+    } as never);
+  }
 }
 
 /** The types of its successful answers, JSON first. */
@@ -84,8 +91,13 @@ function paramsOf({ params }: FastifyRequest, { path }: Route): Record<string, s
 }
 
 function bodyOf(request: FastifyRequest, { body }: Route): unknown {
-  if (isRawBody(body)) return limitBody(request.body as Readable, body.maxBytes);
+  if (isRawBody(body)) return limitBody(rawBodyOf(request), body.maxBytes);
   return validate(body, request.body, 'body');
+}
+
+/** A request without a body has an empty one. */
+function rawBodyOf({ body }: FastifyRequest): Readable {
+  return (body as Readable | undefined) ?? Readable.from([]);
 }
 
 /** Before a byte of it is read. */

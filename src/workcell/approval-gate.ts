@@ -186,6 +186,17 @@ export class ApprovalGate {
     if (this.#left.length > 0) throw this.#pausedError(cause);
   }
 
+  /** Has the program ended, and its execution paused: these calls wait on without it. */
+  park(left: readonly PendingApproval[]): void {
+    this.#left = left;
+    this.#parked.abort();
+  }
+
+  /** Parks a program that does nothing but wait, as if it had waited for long enough. */
+  endHold(): void {
+    if (this.open.length > 0 && this.#doesNothingElse() && !this.parked.aborted) this.park(this.open);
+  }
+
   /** Nothing waits here from then on. Safe to call again. */
   close(): void {
     if (this.#isClosed) return;
@@ -296,20 +307,20 @@ export class ApprovalGate {
     this.#options.onWaiting(false);
   }
 
+  #doesNothingElse(): boolean {
+    return this.open.length === this.#openCalls?.();
+  }
+
   /** Whether the program does nothing but wait, and for how long. */
   #look(): void {
     const { open } = this;
     if (open.length === 0 || this.#parked.signal.aborted) return;
-    const isPaused = open.length === this.#openCalls?.();
+    const isPaused = this.#doesNothingElse();
     if (isPaused) for (const resolve of this.#paused) resolve(open);
     if (performance.now() - this.#heldSince < this.#options.config.approvals.holdMs) return;
-    if (isPaused) {
-      this.#left = open;
-      this.#parked.abort();
-    } else {
-      // A program that goes on beside the call that waits must not do so without a bound.
-      for (const waiting of this.#waiting.values()) waiting.endPause();
-    }
+    if (isPaused) this.park(open);
+    // A program that goes on beside the call that waits must not do so without a bound.
+    else for (const waiting of this.#waiting.values()) waiting.endPause();
   }
 }
 

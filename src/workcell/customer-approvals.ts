@@ -114,6 +114,11 @@ export class CustomerApprovals {
     }
   }
 
+  /** Parks the programs that do nothing but wait: this process is about to end, and decisions may take long. */
+  endHolds(): void {
+    for (const gate of this.#gates.values()) gate.endHold();
+  }
+
   /** Resolves with what an execution waits for, when it does nothing but wait. Rejects when the signal fires. */
   async whenPaused(executionId: ExecutionId, signal: AbortSignal): Promise<readonly PendingApproval[]> {
     const aborted = Promise.withResolvers<never>();

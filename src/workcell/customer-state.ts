@@ -56,6 +56,11 @@ export class CustomerState {
       : undefined;
   }
 
+  /** Parks the programs that do nothing but wait to be approved. */
+  async endHolds(): Promise<void> {
+    (await this.#opened)?.approvals.endHolds();
+  }
+
   /** Made on first use. */
   open(): Promise<CustomerFolder> {
     this.#opened ??= this.#workspaces.open(this.#id).then((workspace) => {

@@ -212,11 +212,7 @@ export class Customer {
     return await this.#use(async (state) => (await state.find())?.approvals.list() ?? []);
   }
 
-  /**
-   * Approves or rejects a call that waits, and sees to it that its program goes on; resolves when the decision is on disk. The
-   * same decision again changes nothing. Throws `not_found`, and `invalid_state` when it was decided otherwise, or the call
-   * waits no longer.
-   */
+  /** Approves or rejects a call that waits, and sees to it that its program goes on, as `CustomerApprovals.decide` describes. */
   async decideApproval(id: string, decision: ApprovalDecision): Promise<DecidedApproval> {
     return await this.#use(async (state) => {
       const found = await state.find();
@@ -225,10 +221,7 @@ export class Customer {
     });
   }
 
-  /**
-   * Rejects what nobody has decided on in time, and goes on where a process died in the middle of it; of one execution, or of
-   * all.
-   */
+  /** Rejects what nobody has decided on in time, and goes on where a process died in the middle; of one execution, or of all. */
   async sweepApprovals(execution?: string): Promise<void> {
     const id = execution === undefined ? undefined : parseExecutionId(execution);
     await this.#use(async (state) => (await state.find())?.approvals.sweep(id));
@@ -293,12 +286,7 @@ export class Customer {
     options: ImportSessionOptions = {},
   ): Promise<ImportedSession> {
     await using workspace = await this.#share();
-    return await this.#use(async (state) => {
-      const imported = await ofSessions.importInto(state, workspace, this.#context(), archive, options);
-      const { approvals } = await state.open();
-      await approvals.restore(imported.sessionId);
-      return imported;
-    });
+    return await this.#use((state) => ofSessions.importInto(state, workspace, this.#context(), archive, options));
   }
 
   /** Deletes the sessions that are older than `sessions.retention` lets them get. */

@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { SkillShelf } from '../catalog/skill-shelf.ts';
 import { SkillStore } from '../catalog/skill-store.ts';
@@ -16,6 +17,7 @@ import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
 import type { ToolOutcome } from '../core/tool-error.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
+import { ApprovalFolder } from '../sessions/approval-folder.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { readServerLog } from '../upstream/server-log.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
@@ -24,7 +26,7 @@ import { Deadline } from '../util/deadline.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { IdleMap } from '../util/idle-map.ts';
 import type { Unpacked } from '../util/unpack-tree.ts';
-import { WorkspaceStore } from '../workspaces/workspace-store.ts';
+import { APPROVALS, WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { createLogger } from './create-logger.ts';
 import { Customer, type CustomerStates } from './customer.ts';
 import type { CustomerContext } from './customer-context.ts';
@@ -79,6 +81,8 @@ export interface ServerCall {
 }
 
 /** What is kept of customers of whom nothing runs. */
+/** By then another server has taken over, or this one is back. */
+const RETRY_AFTER_MS = 2_000;
 const IDLE_CUSTOMERS = { idleMs: 5 * 60_000, maxIdle: 256 };
 
 /** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
@@ -150,6 +154,7 @@ export class Workcell implements AsyncDisposable {
       maxExecutions: config.server.maxExecutions,
       maxQueued: config.server.maxQueued,
       queueTimeoutMs: config.server.queueTimeoutMs,
+      assertAccepts: () => this.#assertAccepts(),
       onRefused: (quota) => this.metrics.refused(quota),
       onProblem: (customer, error) =>
         this.#log.error({ customer, err: error }, 'What an execution has used could not be written down'),
@@ -206,9 +211,13 @@ export class Workcell implements AsyncDisposable {
    */
   async sweepApprovals(): Promise<void> {
     for (const id of await this.listCustomers()) {
-      await this.customer(id)
-        .sweepApprovals()
-        .catch((error) => this.#approvalsOf(id).onProblem(error));
+      try {
+        // Nothing is opened for those, most of all, of whom nothing waits.
+        const folder = new ApprovalFolder(join(this.loaded.config.paths.workspaces, id, APPROVALS));
+        if ((await folder.list()).length > 0) await this.customer(id).sweepApprovals();
+      } catch (error) {
+        this.#approvalsOf(id).onProblem(error);
+      }
     }
   }
 
@@ -338,9 +347,10 @@ export class Workcell implements AsyncDisposable {
     return this.#isDraining;
   }
 
-  /** Refuses new executions, and waits for those under way, at most so long. Gives whether all have ended. */
+  /** Refuses new executions, and waits for those under way, at most so long; those that wait to be approved are paused. Gives whether all have ended. */
   async drain(timeoutMs: number): Promise<boolean> {
     this.#isDraining = true;
+    await Promise.all(this.#customers.values().map((state) => state.endHolds()));
     using deadline = new Deadline('Waiting for executions to end', timeoutMs);
     return await deadline.race(this.#settled()).then(
       () => true,
@@ -364,6 +374,12 @@ export class Workcell implements AsyncDisposable {
     this.#executor
       ?.then((executor) => executor.release(customer, { force: true }))
       .catch((error) => this.#log.error({ customer }, `Its sandbox cannot be ended: ${messageOf(error)}`));
+  }
+
+  #assertAccepts(): void {
+    if (!this.#isDraining) return;
+    const message = 'This server is shutting down, and begins nothing more; try again in a moment';
+    throw new WorkcellError('shutting_down', message, { details: { retryAfterMs: RETRY_AFTER_MS } });
   }
 
   #indexTools(): void {

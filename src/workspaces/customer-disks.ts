@@ -46,6 +46,13 @@ export class CustomerDisks {
     await (await mounted)?.close();
   }
 
+  /** Whether anybody on this host has the disk of a customer mounted. */
+  async isMounted(customer: CustomerId): Promise<boolean> {
+    const home = join(this.#root, customer);
+    const [outer, inner] = await Promise.all([stat(home), stat(join(home, DISK)).catch(() => undefined)]);
+    return inner !== undefined && inner.dev !== outer.dev;
+  }
+
   async close(): Promise<void> {
     const mounts = await Promise.allSettled(this.#mounted.values());
     await Promise.all(mounts.map((mount) => (mount.status === 'fulfilled' ? mount.value?.close() : undefined)));

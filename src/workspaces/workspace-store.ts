@@ -59,6 +59,8 @@ export interface WorkspaceStoreOptions {
 /** What guests write to. */
 const GUEST_FOLDERS = ['files', 'skills'] as const;
 const PRIVATE = 0o700;
+/** The folder of {@link Workspace.approvalsPath}. */
+export const APPROVALS = 'approvals';
 const CREATE_TIMEOUT_MS = 10_000;
 /** What a folder that is being removed is called. */
 const REMOVED = '.removed-';
@@ -124,6 +126,8 @@ export class WorkspaceStore implements AsyncDisposable {
         if (name.startsWith(REMOVED) && (await claimant(name.slice(REMOVED.length))) === undefined)
           await top.remove(name);
       await this.#disks.release(customer);
+      if (await this.#disks.isMounted(customer))
+        throw new WorkcellError('busy', 'another process has its disk mounted; stop it, or try again later');
       const gone = `${REMOVED}${await claimName()}`;
       await top.rename(customer, gone);
       await top.syncFolder('');
@@ -160,7 +164,7 @@ export class WorkspaceStore implements AsyncDisposable {
       sessionsPath: join(this.#root, customer, 'sessions'),
       usagePath: join(this.#root, customer, 'usage.json'),
       cpuPath: join(this.#root, customer, 'cpu.json'),
-      approvalsPath: join(this.#root, customer, 'approvals'),
+      approvalsPath: join(this.#root, customer, APPROVALS),
       skillsPath: join(this.#root, ...home, 'skills'),
       files: new GatedFiles(this.#root, [...home, 'files']),
       skills: new GatedFiles(this.#root, [...home, 'skills']),

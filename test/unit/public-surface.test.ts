@@ -31,7 +31,9 @@ it('the package exports these types and no others', async () => {
   );
   expect(types.sort()).toEqual(
     [
+      'ApprovalDecision',
       'CustomerId',
+      'DecidedApproval',
       'KeyInfo',
       'KeyStore',
       'NewKey',

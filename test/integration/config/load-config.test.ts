@@ -77,6 +77,8 @@ describe('without a file', () => {
         maxArchiveBytes: 4 * 1024 ** 3,
         maxArchiveFiles: 100_000,
         maxSnapshots: 20,
+        shared: false,
+        leaseMs: 30_000,
       },
       sessions: { maxSizeBytes: 256 * 1024 ** 2, retentionMs: undefined, encryptionKey: undefined, oldKeys: [] },
       server: {

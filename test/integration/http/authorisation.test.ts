@@ -115,11 +115,6 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'GET /customers/:customer/files*': customer(200),
   'PUT /customers/:customer/files*': customer(200, { body: 'x', headers: { 'content-type': 'text/plain' } }),
   'DELETE /customers/:customer/files*': customer(204),
-  'GET /customers/:customer/snapshots': customer(200),
-  'POST /customers/:customer/snapshots': customer(201, { body: {} }),
-  // There is none of that id: who may look gets the same answer in other words.
-  'POST /customers/:customer/snapshots/:snapshot/restore': customer(404),
-  'DELETE /customers/:customer/snapshots/:snapshot': customer(404),
   'GET /customers/:customer/archive': customer(200),
   'POST /customers/:customer/archive': customer(200, {
     body: EMPTY_TAR,

@@ -15,7 +15,10 @@ const put = (path: string, body: string | Uint8Array, headers: Record<string, st
 const get = (headers: Record<string, string>, method = 'GET') => api.call(method, FILE, { headers });
 
 beforeAll(async () => {
-  api = await openApiServer({ driver: 'quiet', workspace: { maxFile: '100K', maxArchive: '1M', maxArchiveFiles: 10 } });
+  api = await openApiServer({
+    driver: 'quiet',
+    workspace: { maxFile: '100K', maxArchive: '64M', maxArchiveFiles: 10 },
+  });
 });
 afterAll(async () => api[Symbol.asyncDispose]());
 
@@ -39,6 +42,9 @@ describe('a file', () => {
       'accept-ranges': 'bytes',
     });
     expect(await get({}, 'HEAD')).toMatchObject({ status: 200, text: '', headers: { 'content-length': '10' } });
+    expect(await put('empty', '')).toMatchObject({ status: 201, body: { size: 0 } });
+    expect(await api.call('GET', `${BASE}/files/empty`)).toMatchObject({ status: 200, text: '' });
+    expect(await api.call('PUT', `${BASE}/files/none`)).toMatchObject({ status: 201, body: { size: 0 } });
     await put('page.html', '<script>alert(1)</script>');
     const page = await api.call('GET', `${BASE}/files/page.html`);
     expect(page.headers['content-type']).toBe('text/plain; charset=utf-8');
@@ -154,6 +160,9 @@ describe('files together', () => {
     const listed = execFileSync('tar', ['-t'], { input: Buffer.from(await answer.arrayBuffer()) }).toString();
     expect(listed.split('\n').sort()).toEqual(['', 'one', 'sub/', 'sub/two']);
     expect(await send(Buffer.from('no archive'))).toMatchObject({ status: 400, body: { code: 'invalid_argument' } });
+    // Larger than what waits in buffers: who sends still hears why it was refused.
+    const large = await send(Buffer.alloc(20_000_000, 'x'));
+    expect(large).toMatchObject({ status: 400, body: { code: 'invalid_argument' } });
     expect(await send(gzip, { headers: { 'content-type': 'text/plain' } })).toMatchObject({ status: 415 });
     const many = execFileSync('sh', ['-c', 'for i in 1 2 3 4 5 6 7 8 9 10; do echo x > $i; done; tar -cz .'], {
       cwd: folder.path,
