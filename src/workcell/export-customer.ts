@@ -10,6 +10,8 @@ export const EXPORT_FORMAT = 1;
 export const SESSIONS = 'sessions';
 export const USAGE = 'usage.json';
 export const LOG_SUFFIX = '.jsonl';
+/** Which executions there have been, also those whose session was deleted: none of them is ever run again. */
+const EXECUTIONS = `${SESSIONS}/.executions`;
 
 export interface ExportOptions {
   readonly onSkipped?: ((skipped: Skipped) => void) | undefined;
@@ -29,6 +31,8 @@ export async function* exportCustomer(
   for (const folder of TREE_FOLDERS) yield* packTree(tree, folder, { ...options, prefix: folder });
   const logs = (await entriesOf(home, SESSIONS)).filter(({ name }) => name.endsWith(LOG_SUFFIX));
   for (const { name, kind } of logs) if (kind === 'file') yield* packFile(`${SESSIONS}/${name}`);
+  const register = (await statIfThere(home, EXECUTIONS)) === undefined ? [] : await entriesOf(home, EXECUTIONS);
+  for (const { name, kind } of register) if (kind === 'file') yield* packFile(`${EXECUTIONS}/${name}`);
   if ((await statIfThere(home, USAGE)) !== undefined) yield* packFile(USAGE);
   yield tarEnd();
 

@@ -89,9 +89,11 @@ export async function importCustomer(
   }
 }
 
+const EXECUTION_FILE = /^sessions\/\.executions\/[0-9a-f]{2}$/;
+
 function isRecord({ path, type }: TarEntry): boolean {
   if (type !== 'file') return false;
-  if (path === USAGE) return true;
+  if (path === USAGE || EXECUTION_FILE.test(path)) return true;
   const [folder, name = '', ...deeper] = path.split('/');
   if (folder !== SESSIONS || deeper.length > 0 || !name.endsWith(LOG_SUFFIX)) return false;
   parseSessionId(name.slice(0, -LOG_SUFFIX.length));

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { newSessionId } from '../../../src/core/ids.ts';
+import { newSessionId, parseSessionId } from '../../../src/core/ids.ts';
 import { SessionStore } from '../../../src/sessions/session-store.ts';
 import { CredentialStore } from '../../../src/upstream/credential-store.ts';
 import { Secret } from '../../../src/util/secret.ts';
@@ -9,6 +9,7 @@ import { tarEnd, tarFile } from '../../../src/util/tar-writer.ts';
 import { createWorkcell } from '../../../src/workcell/workcell.ts';
 import { writeConfig } from '../../support/cell-config.ts';
 import { cli } from '../../support/cli.ts';
+import { recordExecution } from '../../support/record-execution.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
 const DAY = 24 * 60 * 60_000;
@@ -51,6 +52,24 @@ async function* one(bytes: Buffer): AsyncGenerator<Buffer> {
 }
 
 describe('a whole customer', () => {
+  test('takes with it which executions have run, also those whose session was deleted', async () => {
+    const [from, to] = [await makeCell(), await makeCell()];
+    const workspace = await from.cell.customer('acme').workspace();
+    for (const [session, execution] of [
+      ['kept', 'e-kept'],
+      ['deleted', 'e-deleted'],
+    ] as const) {
+      await using log = await new SessionStore(workspace).create(parseSessionId(session));
+      await recordExecution(log, execution, 'text');
+    }
+    await from.cell.customer('acme').deleteSession('deleted');
+    await to.cell.importCustomer('acme', one(await exported(from.cell, 'acme')));
+    const customer = to.cell.customer('acme');
+    expect(await customer.executionSummary('e-kept')).toMatchObject({ state: 'completed' });
+    await expect(customer.executionSummary('e-deleted')).rejects.toMatchObject({ code: 'history_gone' });
+    await expect(customer.executionSummary('e-never')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
   test('is exported from one place and imported at another, where its sessions open', async () => {
     const [from, to] = [await makeCell(), await makeCell()];
     const session = await fill(from.cell, 'acme');
