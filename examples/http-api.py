@@ -1,6 +1,6 @@
 """Walks the HTTP API of `workcell serve` with nothing but Python's standard library.
 
-    workcell serve                      # prints WORKCELL_API_KEY when there is no key yet
+    workcell serve                      # prints a key as MSB_API_KEY when there is none yet
     WORKCELL_URL=http://127.0.0.1:5555 WORKCELL_API_KEY=msb_... python3 examples/http-api.py [CUSTOMER]
 
 It makes a session, streams an execution, breaks the connection off in the middle, takes the stream up again without a gap,

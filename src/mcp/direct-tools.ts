@@ -40,8 +40,7 @@ export class DirectTools implements ToolSource {
           signal: extra.signal,
           onProgress: tell,
           trace: traceOf(extra),
-          // Where nobody answers, the call waits on for others to decide.
-          onApproval: (approval) => void this.#ask([approval], extra, over.signal).catch(() => {}),
+          onApproval: (approval) => this.#ask([approval], extra, over.signal).catch(() => false),
         });
         return resultOf(answer);
       } finally {

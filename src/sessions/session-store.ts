@@ -153,7 +153,8 @@ export class SessionStore {
    * `busy` while anybody has it open, and `invalid_state` unless it was written to before the given time. Cut off by a crash, it may have to be called again.
    */
   async remove(id: SessionId, { writtenBefore }: { readonly writtenBefore?: Date } = {}): Promise<void> {
-    await this.unregistered();
+    // A log whose key is lost can be deleted, too.
+    await this.unregistered().catch(unlessKeyMissing);
     await this.#turns.take(async () => {
       if (!(await this.#has(id))) throw new WorkcellError('not_found', `There is no session "${id}"`);
       await using _lock = await this.#lock(id);
@@ -350,6 +351,10 @@ async function startsLine(path: string, start: number): Promise<boolean> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   const { buffer, bytesRead } = await file.read(Buffer.alloc(1), 0, 1, start - 1);
   return bytesRead === 1 && buffer.toString() === '\n';
+}
+
+function unlessKeyMissing(error: unknown): void {
+  if (!isWorkcellError(error) || error.code !== 'invalid_config') throw error;
 }
 
 function isStorageFailure(error: unknown): boolean {

@@ -186,6 +186,12 @@ export class ApprovalGate {
     if (this.#left.length > 0) throw this.#pausedError(cause);
   }
 
+  /** Has the program ended, and its execution paused: these calls wait on without it. */
+  park(left: readonly PendingApproval[]): void {
+    this.#left = left;
+    this.#parked.abort();
+  }
+
   /** Nothing waits here from then on. Safe to call again. */
   close(): void {
     if (this.#isClosed) return;
@@ -303,13 +309,9 @@ export class ApprovalGate {
     const isPaused = open.length === this.#openCalls?.();
     if (isPaused) for (const resolve of this.#paused) resolve(open);
     if (performance.now() - this.#heldSince < this.#options.config.approvals.holdMs) return;
-    if (isPaused) {
-      this.#left = open;
-      this.#parked.abort();
-    } else {
-      // A program that goes on beside the call that waits must not do so without a bound.
-      for (const waiting of this.#waiting.values()) waiting.endPause();
-    }
+    if (isPaused) this.park(open);
+    // A program that goes on beside the call that waits must not do so without a bound.
+    else for (const waiting of this.#waiting.values()) waiting.endPause();
   }
 }
 

@@ -25,8 +25,8 @@ export interface ToolCallRequest {
   readonly signal?: AbortSignal | undefined;
   /** Told at most ten times a second. */
   readonly onProgress?: ((progress: ToolProgress) => void) | undefined;
-  /** Told when the call waits to be approved. */
-  readonly onApproval?: ((approval: PendingApproval) => void) | undefined;
+  /** Told when the call waits to be approved. One that resolves with false wants it to wait no longer: then it is paused. */
+  readonly onApproval?: ((approval: PendingApproval) => Promise<boolean>) | undefined;
   /** Told to the tool's server. */
   readonly trace?: TraceContext | undefined;
 }
@@ -72,7 +72,10 @@ export async function callTool(
   const { onProgress, onApproval, trace } = request;
   const onEvent = (event: ExecutionEvent) => {
     if (event.type === 'tool.progress') onProgress?.(event);
-    else if (event.type === 'approval.required') onApproval?.(event.approval);
+    else if (event.type === 'approval.required') void waitFor(event.approval);
+  };
+  const waitFor = async (approval: PendingApproval) => {
+    if ((await onApproval?.(approval)) === false) gate.park([approval]);
   };
   const asked = { code: facts.program, tools: [toolName(tool)], onEvent };
   const log = await ExecutionLog.start(session, facts, asked, live);

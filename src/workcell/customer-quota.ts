@@ -77,13 +77,15 @@ export class CustomerQuota {
     this.#bucket.take();
     this.#reservedCpuMs += wantedCpuMs;
     let usedMs = 0;
-    let isHeld = true;
+    let released: Promise<void> | undefined;
     const letGo = () => {
-      const held = isHeld;
-      isHeld = false;
-      if (held) this.#executions -= 1;
-      if (held) this.#reservedCpuMs -= wantedCpuMs;
-      return held;
+      this.#executions -= 1;
+      this.#reservedCpuMs -= wantedCpuMs;
+    };
+    const release = async () => {
+      letGo();
+      // In one step with that, so that what was used is never missing from both.
+      if (usedMs > 0) await cpu.add(usedMs * cpus);
     };
     return {
       runs: () => {
@@ -92,12 +94,15 @@ export class CustomerQuota {
           usedMs += end();
         };
       },
-      release: async () => {
-        // In one step with the counting, so that what was used is never missing from both.
-        if (letGo() && usedMs > 0) await cpu.add(usedMs * cpus);
+      release: () => {
+        released ??= release();
+        return released;
       },
       cancel: () => {
-        if (letGo()) this.#bucket.giveBack();
+        if (released !== undefined) return;
+        released = Promise.resolve();
+        letGo();
+        this.#bucket.giveBack();
       },
     };
   }

@@ -92,10 +92,13 @@ export async function importInto(
   archive: AsyncIterable<Uint8Array>,
   options: ImportSessionOptions,
 ): Promise<ImportedSession> {
-  const { sessions } = await state.open();
+  const { sessions, approvals } = await state.open();
   const { maxArchiveBytes: bytes, maxArchiveFiles: entries } = config.workspace;
   const admit = (count: number) => quotas.admitBytes(workspace, count);
-  return await importSession(archive, { sessions, workspace, limits: { bytes, entries }, admit }, options);
+  const place = { sessions, workspace, limits: { bytes, entries }, admit };
+  const imported = await importSession(archive, place, options);
+  await approvals.restore(imported.sessionId);
+  return imported;
 }
 
 /** Makes a session. Throws `already_exists`. */

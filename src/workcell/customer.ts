@@ -293,12 +293,7 @@ export class Customer {
     options: ImportSessionOptions = {},
   ): Promise<ImportedSession> {
     await using workspace = await this.#share();
-    return await this.#use(async (state) => {
-      const imported = await ofSessions.importInto(state, workspace, this.#context(), archive, options);
-      const { approvals } = await state.open();
-      await approvals.restore(imported.sessionId);
-      return imported;
-    });
+    return await this.#use((state) => ofSessions.importInto(state, workspace, this.#context(), archive, options));
   }
 
   /** Deletes the sessions that are older than `sessions.retention` lets them get. */

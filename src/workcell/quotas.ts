@@ -17,6 +17,8 @@ export interface QuotasOptions {
   /** Executions that may wait for their turn, and how long. */
   readonly maxQueued: number;
   readonly queueTimeoutMs: number;
+  /** Throws when nothing may begin any more. */
+  readonly assertAccepts: () => void;
   /** Told of each refusal: the name of the quota. */
   readonly onRefused: (quota: string) => void;
   /** Told when what was used could not be written down. */
@@ -30,10 +32,15 @@ export interface Wish {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An execution that may begin; disposing it makes room for the next. */
+/** An execution that may begin. */
 export interface Admission extends AsyncDisposable {
-  /** Counts the time for which programs run there. */
+  /**
+   * Counts the time for which its program runs there. What holds of the execution then is its log alone, so it makes room for
+   * the next: whoever learns of its end, and begins another, finds that room.
+   */
   metered(executor: ProgramExecutor): ProgramExecutor;
+  /** Makes room for the next; again it does nothing. Never rejects. */
+  release(): Promise<void>;
 }
 
 const MAX_REMEMBERED = 1_000;
@@ -86,6 +93,7 @@ export class CustomerQuotas {
   }
 
   async #reserve(workspace: Workspace, timeoutMs: number): Promise<Reservation> {
+    this.#options.assertAccepts();
     const quota = await this.#quotaOf(workspace);
     return await this.#counted(async () => {
       await quota.refresh();
@@ -94,13 +102,15 @@ export class CustomerQuotas {
   }
 
   #admission(customer: CustomerId, reservation: Reservation, slot?: Disposable): Admission {
+    const release = async () => {
+      slot?.[Symbol.dispose]();
+      // What a program has done is not undone because it could not be counted.
+      await reservation.release().catch((error) => this.#options.onProblem(customer, error));
+    };
     return {
-      metered: (executor) => metered(executor, reservation),
-      [Symbol.asyncDispose]: async () => {
-        slot?.[Symbol.dispose]();
-        // What a program has done is not undone because it could not be counted.
-        await reservation.release().catch((error) => this.#options.onProblem(customer, error));
-      },
+      metered: (executor) => metered(executor, reservation, release),
+      release,
+      [Symbol.asyncDispose]: release,
     };
   }
 
@@ -152,7 +162,7 @@ function refusedQuota(error: unknown): string | undefined {
   return error.code === 'quota_exceeded' ? String(error.details['quota']) : undefined;
 }
 
-function metered(executor: ProgramExecutor, reservation: Reservation): ProgramExecutor {
+function metered(executor: ProgramExecutor, reservation: Reservation, release: Admission['release']): ProgramExecutor {
   return {
     execute: async (request) => {
       let ended: (() => void) | undefined;
@@ -167,6 +177,7 @@ function metered(executor: ProgramExecutor, reservation: Reservation): ProgramEx
         });
       } finally {
         ended?.();
+        await release();
       }
     },
     release: (customer, options) => executor.release(customer, options),

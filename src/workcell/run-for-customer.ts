@@ -23,6 +23,8 @@ export async function runForCustomer(
   const { workspace, sessions, usage } = folder;
   const timeoutMs = request.timeoutMs ?? context.config.limits.timeoutMs;
   await using admission = await context.quotas.admit(workspace, { timeoutMs, signal: live.signal });
+  // A program that does not compile never runs; whoever learns of its end finds room for the next all the same.
+  void live.finished.then(() => admission.release());
   await using session =
     request.session === undefined
       ? await sessions.create()

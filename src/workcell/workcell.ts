@@ -79,6 +79,8 @@ export interface ServerCall {
 }
 
 /** What is kept of customers of whom nothing runs. */
+/** By then another server has taken over, or this one is back. */
+const RETRY_AFTER_MS = 2_000;
 const IDLE_CUSTOMERS = { idleMs: 5 * 60_000, maxIdle: 256 };
 
 /** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
@@ -150,6 +152,7 @@ export class Workcell implements AsyncDisposable {
       maxExecutions: config.server.maxExecutions,
       maxQueued: config.server.maxQueued,
       queueTimeoutMs: config.server.queueTimeoutMs,
+      assertAccepts: () => this.#assertAccepts(),
       onRefused: (quota) => this.metrics.refused(quota),
       onProblem: (customer, error) =>
         this.#log.error({ customer, err: error }, 'What an execution has used could not be written down'),
@@ -364,6 +367,12 @@ export class Workcell implements AsyncDisposable {
     this.#executor
       ?.then((executor) => executor.release(customer, { force: true }))
       .catch((error) => this.#log.error({ customer }, `Its sandbox cannot be ended: ${messageOf(error)}`));
+  }
+
+  #assertAccepts(): void {
+    if (!this.#isDraining) return;
+    const message = 'This server is shutting down, and begins nothing more; try again in a moment';
+    throw new WorkcellError('shutting_down', message, { details: { retryAfterMs: RETRY_AFTER_MS } });
   }
 
   #indexTools(): void {

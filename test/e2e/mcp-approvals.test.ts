@@ -156,6 +156,20 @@ describe('an MCP client that can ask its person', () => {
 });
 
 describe('an MCP client that can ask nobody', () => {
+  it('is told at once that a tool that it calls directly is paused; once approved, the call is made', async () => {
+    await using model = await agent(undefined, { query: '?tools=direct' });
+    const before = await sent();
+    const paused = await model.call('bank__pay', { cents: 8 });
+    expect(paused.isError).toBe(true);
+    expect(textOf(paused)).toMatch(
+      /^paused: Execution "\S+" is paused until it is decided whether it may call bank\.pay/,
+    );
+    const [, approvalId = ''] = /\((apr_\S+)\)/.exec(textOf(paused)) ?? [];
+    expect(await sent()).toBe(before);
+    expect(await decide(approvalId, 'approve')).toBe(200);
+    await eventually(async () => (await sent()) === before + 1);
+  });
+
   it('gets "paused" at once, with who decides where, and the result once that is decided', async () => {
     await using model = await agent();
     const before = await sent();

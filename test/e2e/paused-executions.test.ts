@@ -27,10 +27,13 @@ beforeEach(async () => {
 afterEach(() => stack.disposeAsync());
 
 /** Two servers with the same counters: one is asked freely, one only with an approval. */
-async function configure(approvals: Readonly<Record<string, string>> = {}): Promise<string> {
+async function configure(
+  approvals: Readonly<Record<string, string>> = {},
+  host: string = folder.path,
+): Promise<string> {
   const counters = join(folder.path, 'counters');
   const counter = (more: object) => stdioServer(process.execPath, [COUNTER, counters], more);
-  return writeConfig(folder.path, {
+  return writeConfig(host, {
     mcpServers: { free: counter({}), guarded: counter({ requireApproval: ['increment'] }) },
     sandbox: { driver: 'bubblewrap', isolation: 'process' },
     approvals,
@@ -105,6 +108,20 @@ async function followed(ann: Customer): Promise<readonly HistoryEvent[]> {
 function endOf(events: readonly HistoryEvent[]): unknown {
   const last = events.at(-1);
   return last?.type === 'finished' ? { status: last.result.status, value: last.result.value } : last;
+}
+
+/** A session with its log as `edit` makes it, as an archive that is well-formed. */
+async function archiveOf(config: string, edit: (log: string) => string): Promise<AsyncIterable<Uint8Array>> {
+  const ann = await openAnn(config);
+  const path = join(folder.path, 'workspaces/ann/sessions/s.jsonl');
+  await writeFile(path, edit(await readFile(path, 'utf8')));
+  return await ann.exportSession('s');
+}
+
+/** Another host: with the same counters, and nothing else. */
+async function otherHost(): Promise<string> {
+  const other = stack.use(await tempFolder());
+  return await configure({}, other.path);
 }
 
 const bob = { by: 'bob' };
@@ -255,5 +272,39 @@ return 'both';`;
     expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
     const log = await readFile(join(folder.path, 'workspaces/ann/sessions/s.jsonl'), 'utf8');
     expect(log.match(/"approval.requested"/g)).toHaveLength(1);
+  });
+
+  it('goes on at another host, where it is listed and decided', async () => {
+    const config = await configure();
+    await kill(await hold(config));
+    const archive = await archiveOf(config, (log) => log);
+    const ann = await openAnn(await otherHost());
+    await ann.importSession(archive);
+    const { approvalId } = await only(ann);
+    await ann.decideApproval(approvalId, { approved: true, ...bob });
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
+    expect([await count('first'), await count('second'), await count('third')]).toEqual([1, 1, 1]);
+  });
+
+  it('is asked for again where its session says that it was approved elsewhere', async () => {
+    const config = await configure();
+    await kill(await hold(config));
+    const archive = await archiveOf(config, (log) => {
+      const { at, seq } = JSON.parse(log.trimEnd().split('\n').at(-1) ?? '');
+      const decided = { approvalId: 'apr_job_1', call: 2, approved: true, by: 'me', reason: null, waiting: false };
+      return `${log}${JSON.stringify({ v: 1, seq: seq + 1, at, type: 'approval.decided', executionId: 'job', ...decided })}\n`;
+    });
+    const ann = await openAnn(await otherHost());
+    await ann.importSession(archive);
+    await ann.resumeExecution('job', { replay: true });
+    const [approval] = await eventually(async () => {
+      const open = await ann.listApprovals();
+      return open.length > 0 && open;
+    });
+    expect(approval).toMatchObject({ approvalId: 'apr_job_2', call: 2, arguments: { counter: 'second' } });
+    expect(await count('second')).toBe(0);
+    await ann.decideApproval('apr_job_2', { approved: true, ...bob });
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
+    expect(await count('second')).toBe(1);
   });
 });

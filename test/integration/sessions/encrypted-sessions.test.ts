@@ -147,6 +147,17 @@ describe('an encrypted session', () => {
     );
   });
 
+  test('can be deleted when its key is lost, with its index or without', async () => {
+    for (const lost of [[], ['.index'], ['.index', '.executions']]) {
+      const folder = await encrypted();
+      for (const name of lost) await rm(join(folder, name), { recursive: true });
+      const store = storeWith(folder, newKey());
+      await store.remove(s1);
+      expect(await store.list()).toEqual([]);
+      if (lost.length < 2) expect(await store.locate(parseExecutionId('e-two'))).toBe('gone');
+    }
+  });
+
   test('goes on with a new key, and needs the old one for what is before', async () => {
     const folder = await encrypted();
     const next = newKey();

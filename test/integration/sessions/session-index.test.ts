@@ -74,7 +74,7 @@ describe('the index of a session', () => {
     await recordStart(log, 'e1');
     await recordFinish(log, 'e1', 'interrupted');
     await recordExecution(log, 'e2', 'between');
-    const approval = { executionId: 'e1', call: 1, approvalId: 'apr_1' };
+    const approval = { executionId: 'e1', call: 1, approvalId: 'apr_e1_1' };
     await log.append({ type: 'approval.decided', ...approval, approved: true, by: 'ann', reason: null });
     await recordExecution(log, 'e3', 'between');
     await log.append({ type: 'execution.resumed', executionId: 'e1', attempt: 2, replay: true });

@@ -38,7 +38,7 @@ function open(): void {
   executions = new Executions({ customer: ANN, sessions: async () => store });
 }
 
-const approval = { executionId: ID, call: 1, approvalId: 'apr_1' };
+const approval = { executionId: ID, call: 1, approvalId: `apr_${ID}_1` };
 
 /** An execution that stopped where it waits for an approval. */
 async function pause(): Promise<void> {
@@ -67,11 +67,11 @@ describe('an execution that waits for an approval', () => {
       state: 'paused',
       lastSeq: 2,
       result: null,
-      approvals: [{ approvalId: 'apr_1', call: 1, server: 'bank', tool: 'pay', arguments: { cents: 1 } }],
+      approvals: [{ approvalId: `apr_${ID}_1`, call: 1, server: 'bank', tool: 'pay', arguments: { cents: 1 } }],
     });
     expect(await Array.fromAsync(executions.watch(ID))).toMatchObject([
       { type: 'started' },
-      { type: 'approval.required', approvalId: 'apr_1' },
+      { type: 'approval.required', approvalId: `apr_${ID}_1` },
     ]);
     expect((await executions.recorded(ID)).finished).toBeUndefined();
   });

@@ -54,6 +54,10 @@ describe('an approval', () => {
     expect(states(requested(), requested('apr_e1_2', 2), decided(true), returned)).toEqual(['used', 'open']);
   });
 
+  it('is none when its id is that of another execution', () => {
+    expect(states(requested('apr_e2_1'), requested('apr_e1_x'), requested('../apr_e1_1'))).toEqual([]);
+  });
+
   it('keeps the first decision', () => {
     const [approval] = approvalsOf([requested(), decided(false), decided(true)]);
     expect(approval?.decided).toMatchObject({ approved: false, by: 'ann', reason: null });

@@ -55,7 +55,7 @@ const requested = (executionId: string, call: number): SessionEvent => ({
   type: 'approval.requested',
   executionId,
   call,
-  approvalId: `apr_${call}`,
+  approvalId: `apr_e1_${call}`,
   server: 'bank',
   tool: `pay${call}`,
   arguments: { cents: call },
@@ -64,7 +64,7 @@ const decided = (executionId: string, call: number): SessionEvent => ({
   type: 'approval.decided',
   executionId,
   call,
-  approvalId: `apr_${call}`,
+  approvalId: `apr_e1_${call}`,
   approved: true,
   by: 'key_1',
   reason: null,
@@ -107,7 +107,7 @@ describe('ExecutionHistory', () => {
     expect(told('e1', events).told).toEqual([
       expect.objectContaining({ seq: 1, type: 'started', executionId: 'e1', language: 'python', task: 'Do it' }),
       { seq: 2, at: events[4]?.at, type: 'tool.called', call: 1, server: 'bank', tool: 'pay1' },
-      expect.objectContaining({ seq: 3, type: 'approval.required', approvalId: 'apr_1', arguments: { cents: 1 } }),
+      expect.objectContaining({ seq: 3, type: 'approval.required', approvalId: 'apr_e1_1', arguments: { cents: 1 } }),
       expect.objectContaining({ seq: 4, type: 'approval.decided', approved: true, by: 'key_1', reason: null }),
       {
         seq: 5,
