@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, type FileHandle, lstat, open, rename, rm } from 'node:fs/promises';
+import { copyFile, type FileHandle, lstat, open, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { CustomerId, SessionId } from '../core/ids.ts';
@@ -231,15 +231,18 @@ async function takeOver(
   if (mode === 'create' || found.lease === fence.token) return found;
   if ((found.lease ?? 0) > fence.token)
     throw new WorkcellError('busy', `Session "${id}" is written by another server; send the request there`);
-  const copy = join(dirname(path), `.${id}.${fence.token}.copy`);
-  await rm(copy, { force: true });
+  const folder = dirname(path);
+  const copy = join(folder, `.${id}.${fence.token}.copy`);
+  // A former owner that was stopped right before it put its own copy in place must not find that any more.
+  for (const name of await readdir(folder))
+    if (name.startsWith(`.${id}.`) && name.endsWith('.copy')) await rm(join(folder, name), { force: true });
   await copyFile(path, copy, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
   const file = await open(copy, FLAGS);
   cleanup.add(() => file.close());
   await file.sync();
   fence.assertHeld();
   await rename(copy, path);
-  await syncFolder(dirname(path));
+  await syncFolder(folder);
   if (found.lease !== undefined) await rm(lock(found.lease).path, { recursive: true, force: true });
   return { ...found, file };
 }

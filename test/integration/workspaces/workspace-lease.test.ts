@@ -14,7 +14,7 @@ import { eventually } from '../../support/processes.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
 const SERVER = fileURLToPath(new URL('./lease-server.ts', import.meta.url));
-const TTL_MS = 1_500;
+const TTL_MS = 3_000;
 
 async function makeRoot(): Promise<string> {
   const folder = await tempFolder();
