@@ -43,7 +43,7 @@ describe('a key', () => {
       ['POST', '/v1/sandboxes'],
       ['GET', '/v1/volumes'],
       ['GET', '/v1/sandboxes/x/agent'],
-      ['GET', '/nowhere'],
+      ['GET', '/v1/nowhere'],
     ] as const) {
       expect(await server.call(method, path, { key })).toEqual({ status: 401, body: refusal('invalid_api_key') });
     }
