@@ -1,9 +1,14 @@
 import { Agent, request } from 'undici';
+import { z } from 'zod';
+import { problemSchema } from '../../src/http/schemas/problem.ts';
 import { errorResponseSchema } from '../../src/protocol/rest.ts';
 import { openQuietServer } from '../support/quiet-server.ts';
 import { API_KEY } from '../support/sandbox-server.ts';
 import type { Random } from '../unit/random.ts';
 import { mutateBytes, mutateJson } from './mutate.ts';
+
+/** The original's below its own paths, and a problem document elsewhere, where a changed path may lead. */
+const failureSchema = z.union([errorResponseSchema, problemSchema]);
 
 /** A call of which parts are changed. To fuzz another route, add it to those that {@link openServerTarget} gets. */
 export interface SeedCall {
@@ -29,7 +34,7 @@ export async function openServerTarget(
     });
     const text = await answer.body.text();
     if (answer.statusCode >= 500) throw new Error(`${method} ${path} was answered with ${answer.statusCode}: ${text}`);
-    if (answer.statusCode >= 400) errorResponseSchema.parse(JSON.parse(text));
+    if (answer.statusCode >= 400) failureSchema.parse(JSON.parse(text));
   };
 }
 
