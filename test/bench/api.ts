@@ -30,7 +30,9 @@ await bench({ driver: 'qemu', isolation: 'emulated' }, { executions: QEMU, atOnc
 async function bench(sandbox: Readonly<Record<string, string>>, load: Load): Promise<void> {
   if (load.executions === 0) return;
   const folder = await mkdtemp(join(tmpdir(), 'workcell-bench-'));
-  const config = await writeConfig(folder, { sandbox: { ...sandbox, idleTimeout: '10m' } });
+  // Emulated guests share the processors with everything else.
+  const limits = { timeout: '2m' };
+  const config = await writeConfig(folder, { limits, sandbox: { ...sandbox, idleTimeout: '10m' } });
   const server = spawn(process.execPath, [MAIN, '--config', config, 'serve', '--port', '0'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
