@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { Dirent } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import type { BigIntStats, Dirent } from 'node:fs';
+import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
@@ -96,17 +96,14 @@ export class WorkspaceStore implements AsyncDisposable {
   open(customer: CustomerId): Promise<Workspace> {
     return this.#guard(customer, async () => {
       await mkdir(this.#root, { recursive: true, mode: PRIVATE });
-      if (!(await this.#names()).includes(customer)) await this.#turns.take(() => this.#create(customer));
+      if (!(await this.#has(customer))) await this.#turns.take(() => this.#create(customer));
       return await this.#enter(customer);
     });
   }
 
   /** The workspace of a customer who has one; undefined otherwise. Throws as {@link open} does. */
   find(customer: CustomerId): Promise<Workspace | undefined> {
-    return this.#guard(customer, async () => {
-      if (!(await this.#names()).includes(customer)) return undefined;
-      return await this.#enter(customer);
-    });
+    return this.#guard(customer, async () => ((await this.#has(customer)) ? await this.#enter(customer) : undefined));
   }
 
   /** The customers who have a workspace, sorted. */
@@ -215,6 +212,26 @@ export class WorkspaceStore implements AsyncDisposable {
     await succeeds(mkdir(join(this.#root, customer), { mode: PRIVATE }), ['EEXIST']);
   }
 
+  /** Lists nothing where it can be told without: there may be very many customers. */
+  async #has(customer: CustomerId): Promise<boolean> {
+    const found = await this.#look(customer);
+    const twin = twinOf(customer);
+    if (found === undefined || twin === customer) return found !== undefined;
+    const other = await this.#look(twin);
+    // One folder under both names: this file system does not tell them apart, and a list alone says what it is called.
+    const isSame = other?.ino === found.ino && other.dev === found.dev;
+    return !isSame || (await this.#names()).includes(customer);
+  }
+
+  async #look(name: string): Promise<BigIntStats | undefined> {
+    try {
+      return await lstat(join(this.#root, name), { bigint: true });
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
   async #names(): Promise<readonly string[]> {
     return (await this.#entries()).map((entry) => entry.name);
   }
@@ -236,6 +253,12 @@ export class WorkspaceStore implements AsyncDisposable {
       throw explainGateError(`Cannot open the workspace of "${customer}"`, error);
     }
   }
+}
+
+/** A spelling that differs only in case; the same for an id without letters. */
+function twinOf(customer: CustomerId): string {
+  const lower = customer.toLowerCase();
+  return lower === customer ? customer.toUpperCase() : lower;
 }
 
 function idOf(name: string): readonly CustomerId[] {
