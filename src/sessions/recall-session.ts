@@ -22,6 +22,8 @@ function memorable(landmarks: Iterable<Landmark>, before: number): readonly Land
     if (seq >= before) break;
     switch (landmark.type) {
       case 'mark':
+      case 'approval.requested':
+      case 'approval.decided':
         break;
       case 'session.created':
       case 'session.resumed':
@@ -33,9 +35,7 @@ function memorable(landmarks: Iterable<Landmark>, before: number): readonly Land
         break;
       case 'execution.started':
       case 'execution.resumed':
-      case 'execution.interrupted':
-      case 'approval.requested':
-      case 'approval.decided': {
+      case 'execution.interrupted': {
         const known = unfinished.get(executionId) ?? finished.get(executionId) ?? [];
         finished.delete(executionId);
         unfinished.set(executionId, [...known, landmark]);

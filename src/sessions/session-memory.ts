@@ -15,7 +15,6 @@ export interface Remembered extends Pick<ProgramSession, 'checkpoint' | 'history
 export class SessionMemory {
   readonly #tasks = new Map<string, string | null>();
   readonly #unfinished = new Set<string>();
-  readonly #waiting = new Map<string, string>();
   #history: readonly PastExecution[] = [];
   #checkpoint: ProgramSession['checkpoint'] = null;
   #isClosed = false;
@@ -33,12 +32,6 @@ export class SessionMemory {
       case 'execution.finished':
         this.#finish(event);
         break;
-      case 'approval.requested':
-        this.#waiting.set(event.approvalId, event.executionId);
-        break;
-      case 'approval.decided':
-        this.#waiting.delete(event.approvalId);
-        break;
       case 'checkpoint.set': {
         const { step, lastTask, context } = event;
         this.#checkpoint = { step, lastTask, context };
@@ -53,6 +46,8 @@ export class SessionMemory {
       case 'session.created':
       case 'tool.called':
       case 'tool.returned':
+      case 'approval.requested':
+      case 'approval.decided':
       case 'output':
         break;
       default:
@@ -67,11 +62,6 @@ export class SessionMemory {
       isClosed: this.#isClosed,
       unfinished: [...this.#unfinished],
     };
-  }
-
-  /** Those that wait for an approval: paused, and not cut off. */
-  get paused(): ReadonlySet<string> {
-    return new Set([...this.#waiting.values()].filter((id) => this.#unfinished.has(id)));
   }
 
   #finish(event: Extract<StoredEvent, { readonly type: 'execution.finished' }>): void {

@@ -15,7 +15,7 @@ import type { LiveExecution } from './live-execution.ts';
 
 export interface CustomerApprovalsOptions {
   readonly folder: ApprovalFolder;
-  readonly sessions: Pick<SessionStore, 'find'>;
+  readonly sessions: Pick<SessionStore, 'findReader'>;
   readonly executions: Pick<Executions, 'exclusively' | 'recorded' | 'running'>;
   readonly config: ApprovalGateOptions['config'];
   /** Runs the program of a paused execution again; resolves when that has begun. */
@@ -105,10 +105,9 @@ export class CustomerApprovals {
   /** Takes up what waits in a session that came from elsewhere. */
   async restore(sessionId: SessionId): Promise<void> {
     const { sessions, executions, folder } = this.#options;
-    const asking = new Set<string>();
-    for await (const event of (await sessions.find(sessionId)) ?? [])
-      if (event.type === 'approval.requested') asking.add(event.executionId);
-    for (const id of asking) {
+    const landmarks = [...((await sessions.findReader(sessionId))?.landmarks() ?? [])];
+    const asking = landmarks.filter(({ type }) => type === 'approval.requested').map(({ executionId }) => executionId);
+    for (const id of new Set(asking)) {
       const { approvals } = await executions.recorded(parseExecutionId(id));
       for (const approval of approvals) await folder.add(approval);
     }

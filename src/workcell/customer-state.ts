@@ -51,9 +51,7 @@ export class CustomerState {
 
   /** Undefined when there is none: looking at a customer must not make one. */
   async find(): Promise<CustomerFolder | undefined> {
-    return this.#opened !== undefined || (await this.#workspaces.find(this.#id)) !== undefined
-      ? await this.open()
-      : undefined;
+    return (await this.#workspaces.identify(this.#id)) === undefined ? undefined : await this.open();
   }
 
   /** Parks the programs that do nothing but wait to be approved. */
@@ -61,9 +59,27 @@ export class CustomerState {
     (await this.#opened)?.approvals.endHolds();
   }
 
-  /** Made on first use. */
-  open(): Promise<CustomerFolder> {
-    this.#opened ??= this.#workspaces.open(this.#id).then((workspace) => {
+  /** Made on first use, and anew when another folder has taken its place, also by the doing of another process. */
+  async open(): Promise<CustomerFolder> {
+    const opened = this.#opened;
+    if (opened !== undefined) {
+      const { workspace } = await opened;
+      if (workspace.identity === (await this.#workspaces.identify(this.#id))) return opened;
+      if (this.#opened === opened) this.#opened = undefined;
+    }
+    this.#opened ??= this.#open();
+    return await this.#opened;
+  }
+
+  /** Looks anew at a folder that was filled with sessions from elsewhere, and takes up the calls that wait in them. */
+  async reload(): Promise<void> {
+    this.#opened = undefined;
+    const { sessions, approvals } = await this.open();
+    for (const id of await sessions.list()) await approvals.restore(id).catch(this.#approvals.onProblem);
+  }
+
+  #open(): Promise<CustomerFolder> {
+    const opening = this.#workspaces.open(this.#id).then((workspace) => {
       const sessions = this.#newStore(workspace);
       const folder = new ApprovalFolder(workspace.approvalsPath);
       return {
@@ -74,10 +90,10 @@ export class CustomerState {
         approvals: new CustomerApprovals({ ...this.#approvals, folder, sessions, executions: this.executions }),
       };
     });
-    this.#opened.catch(() => {
-      this.#opened = undefined;
+    opening.catch(() => {
+      if (this.#opened === opening) this.#opened = undefined;
     });
-    return this.#opened;
+    return opening;
   }
 
   #newStore(workspace: Workspace): SessionStore {

@@ -163,7 +163,7 @@ export class Customer {
     return await this.#use(async (state) => {
       const sessionId = parseSessionId(id);
       await using session = await this.#openSession(state, sessionId);
-      const reopened = await reopenSession(session, state.executions.running);
+      const reopened = await reopenSession(session, state.executions.running, this.id);
       const ids = replay ? reopened.interrupted : [];
       const resumed = await Promise.all(ids.map((each) => this.#resume(state, each, { replay })));
       return { sessionId, ...reopened, resumed };

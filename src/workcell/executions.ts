@@ -160,11 +160,15 @@ export class Executions {
     return this.#recorded.get(id);
   }
 
-  /** Ends an execution with `killed`, unless it has an outcome; resolves when that is on disk. Throws as {@link exclusively} does. */
+  /**
+   * Ends an execution with `killed`, unless it has an outcome; resolves when that is on disk. One that waits for its turn is never
+   * started, and leaves nothing. Throws as {@link exclusively} does.
+   */
   async cancel(id: ExecutionId): Promise<void> {
     for (let live = this.#live.get(id); live !== undefined; live = this.#live.get(id)) {
       live.cancel();
       await live.outcome.catch(() => {});
+      if (live.history === undefined) return;
     }
     const isDone = await this.exclusively(id, async (session, history) => {
       const isOver = history.finished !== undefined && history.finished.status !== 'interrupted';

@@ -47,11 +47,17 @@ const MAX_REMEMBERED = 1_000;
 /** As long as a timer can be. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
+interface Known {
+  /** Of the workspace that it counts for; whoever comes after a removal starts at nothing. */
+  readonly identity: string;
+  readonly opening: Promise<CustomerQuota>;
+}
+
 /** What customers may use, each for itself and all together. */
 export class CustomerQuotas {
   readonly #options: QuotasOptions;
   readonly #slots: FairSlots;
-  readonly #customers = new Map<CustomerId, Promise<CustomerQuota>>();
+  readonly #customers = new Map<CustomerId, Known>();
 
   constructor(options: QuotasOptions) {
     const { maxExecutions, maxQueued, queueTimeoutMs } = options;
@@ -115,14 +121,16 @@ export class CustomerQuotas {
   }
 
   #quotaOf(workspace: Workspace): Promise<CustomerQuota> {
-    const { customer } = workspace;
+    const { customer, identity } = workspace;
     const known = this.#customers.get(customer);
-    if (known !== undefined) return known;
-    const opening = this.#open(workspace);
-    this.#customers.set(customer, opening);
-    opening.catch(() => this.#customers.delete(customer));
+    if (known?.identity === identity) return known.opening;
+    const fresh = { identity, opening: this.#open(workspace) };
+    this.#customers.set(customer, fresh);
+    fresh.opening.catch(() => {
+      if (this.#customers.get(customer) === fresh) this.#customers.delete(customer);
+    });
     if (this.#customers.size > MAX_REMEMBERED) void this.#forgetIdle(customer);
-    return opening;
+    return fresh.opening;
   }
 
   async #open(workspace: Workspace): Promise<CustomerQuota> {
@@ -138,7 +146,7 @@ export class CustomerQuotas {
   }
 
   async #forgetIdle(except: CustomerId): Promise<void> {
-    for (const [customer, opening] of this.#customers) {
+    for (const [customer, { opening }] of this.#customers) {
       const quota = await opening.catch(() => undefined);
       if (customer !== except && quota?.isIdle === true) this.#customers.delete(customer);
     }

@@ -1,6 +1,7 @@
 import { WorkcellError } from '../core/errors.ts';
-import type { ExecutionId } from '../core/ids.ts';
+import type { CustomerId, ExecutionId } from '../core/ids.ts';
 import type { ProgramCheckpoint } from '../core/program-session.ts';
+import { readHistory } from '../sessions/execution-history.ts';
 import { recallSession } from '../sessions/recall-session.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import { checkCheckpoint } from './session-of-program.ts';
@@ -15,13 +16,25 @@ export interface ReopenedSession {
 }
 
 /** Opens a session for more, also one that was closed. `running`: the executions that are under way. */
-export async function reopenSession(session: SessionLog, running: ReadonlySet<string>): Promise<ReopenedSession> {
-  const memory = await recallSession(await session.openReader());
-  const { unfinished, checkpoint } = memory.remembered;
+export async function reopenSession(
+  session: SessionLog,
+  running: ReadonlySet<string>,
+  customer: CustomerId,
+): Promise<ReopenedSession> {
+  const reader = await session.openReader();
+  const { unfinished, checkpoint } = (await recallSession(reader)).remembered;
   const left = unfinished.filter((id) => !running.has(id)) as ExecutionId[];
-  const interrupted = left.filter((id) => !memory.paused.has(id));
+  const asked = new Set(
+    [...reader.landmarks()].flatMap((each) => (each.type === 'approval.requested' ? [each.executionId] : [])),
+  );
+  const paused: ExecutionId[] = [];
+  for (const executionId of left.filter((id) => asked.has(id))) {
+    const owner = { customer, sessionId: session.id, executionId };
+    if ((await readHistory(owner, reader.execution(executionId))).state(false) === 'paused') paused.push(executionId);
+  }
+  const interrupted = left.filter((id) => !paused.includes(id));
   await session.append({ type: 'session.resumed', interrupted });
-  return { interrupted, paused: left.filter((id) => memory.paused.has(id)), checkpoint };
+  return { interrupted, paused, checkpoint };
 }
 
 /** Ends a session until it is resumed; one that is closed stays so. Throws `invalid_state` while programs run in it. */

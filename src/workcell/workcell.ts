@@ -252,10 +252,14 @@ export class Workcell implements AsyncDisposable {
   async importCustomer(id: string, archive: AsyncIterable<Uint8Array>): Promise<Unpacked> {
     const customer = parseCustomerId(id);
     await (await this.#executor)?.release(customer);
-    const workspace = await this.#workspaces.open(customer);
+    using lease = this.#customers.lease(customer);
+    const { workspace } = await lease.value.open();
     await using _lock = await workspace.tenure.take();
     const { maxArchiveBytes, maxArchiveFiles } = this.loaded.config.workspace;
-    return await importCustomer(workspace, archive, { bytes: maxArchiveBytes, entries: maxArchiveFiles });
+    const limits = { bytes: maxArchiveBytes, entries: maxArchiveFiles };
+    const unpacked = await importCustomer(workspace, archive, limits);
+    await lease.value.reload();
+    return unpacked;
   }
 
   listTools(): readonly ToolDescriptor[] {
@@ -423,7 +427,7 @@ export class Workcell implements AsyncDisposable {
       resume: (execution) => this.customer(customer).resumeExecution(execution, { replay: true }),
       onProblem: (error) => {
         const { code, message } = toWorkcellError(error);
-        this.#log.warn({ customer, code }, `A decision on a call could not be carried out: ${message}`);
+        this.#log.warn({ customer, code }, `A call that waits to be approved could not be dealt with: ${message}`);
       },
     };
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { Dirent } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import type { BigIntStats, Dirent } from 'node:fs';
+import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
@@ -21,6 +21,8 @@ import { WorkspaceTenure } from './workspace-tenure.ts';
 /** The durable directory tree of one customer. */
 export interface Workspace {
   readonly customer: CustomerId;
+  /** As {@link WorkspaceStore.identify} tells it. */
+  readonly identity: string;
   /** Host paths, for mounting. Host code touches what is in `filesPath` and `skillsPath` through `files` and `skills` only. */
   readonly filesPath: string;
   /** Only the host writes here. */
@@ -96,7 +98,7 @@ export class WorkspaceStore implements AsyncDisposable {
   open(customer: CustomerId): Promise<Workspace> {
     return this.#guard(customer, async () => {
       await mkdir(this.#root, { recursive: true, mode: PRIVATE });
-      if (!(await this.#names()).includes(customer)) await this.#turns.take(() => this.#create(customer));
+      if ((await this.#lookFor(customer)) === undefined) await this.#turns.take(() => this.#create(customer));
       return await this.#enter(customer);
     });
   }
@@ -104,9 +106,16 @@ export class WorkspaceStore implements AsyncDisposable {
   /** The workspace of a customer who has one; undefined otherwise. Throws as {@link open} does. */
   find(customer: CustomerId): Promise<Workspace | undefined> {
     return this.#guard(customer, async () => {
-      if (!(await this.#names()).includes(customer)) return undefined;
+      if ((await this.#lookFor(customer)) === undefined) return undefined;
       return await this.#enter(customer);
     });
+  }
+
+  /** Tells the folder of a customer from those that were, and will be, in its place; undefined when there is none. */
+  async identify(customer: CustomerId): Promise<string | undefined> {
+    const found = await this.#guard(customer, () => this.#lookFor(customer));
+    // The number of a folder that is removed may be given to the next.
+    return found === undefined ? undefined : `${found.dev}:${found.ino}:${found.birthtimeNs}`;
   }
 
   /** The customers who have a workspace, sorted. */
@@ -131,6 +140,7 @@ export class WorkspaceStore implements AsyncDisposable {
       const gone = `${REMOVED}${await claimName()}`;
       await top.rename(customer, gone);
       await top.syncFolder('');
+      await this.#dropLease(customer);
       await top.remove(gone);
     });
   }
@@ -154,12 +164,15 @@ export class WorkspaceStore implements AsyncDisposable {
     }
     // Also those that a process made which was killed then: what is written in them is acknowledged.
     for (const names of [['..'], [], [customer], home]) await syncFolder(join(this.#root, ...names));
+    const identity = await this.identify(customer);
+    if (identity === undefined) throw new WorkcellError('busy', 'it was removed a moment ago; try again');
     const tree = new GatedFiles(this.#root, home);
     const own = new GatedFiles(this.#root, [customer]);
     const lease = this.#leaseOf(customer);
     const lockPath = (token: number | undefined) => this.#lockPath(customer, token);
     return {
       customer,
+      identity,
       filesPath: join(this.#root, ...home, 'files'),
       sessionsPath: join(this.#root, customer, 'sessions'),
       usagePath: join(this.#root, customer, 'usage.json'),
@@ -201,6 +214,13 @@ export class WorkspaceStore implements AsyncDisposable {
     return lease;
   }
 
+  /** Its records went with the folder, so it holds nothing any more. */
+  async #dropLease(customer: CustomerId): Promise<void> {
+    const lease = this.#leases.get(customer);
+    this.#leases.delete(customer);
+    if (lease !== undefined) await succeeds(lease.close(), ['ENOENT']);
+  }
+
   async #create(customer: CustomerId): Promise<void> {
     using deadline = new Deadline('Waiting for another workspace to be made', CREATE_TIMEOUT_MS);
     // Two processes that make ids which differ only in case must not both find the place free.
@@ -213,6 +233,26 @@ export class WorkspaceStore implements AsyncDisposable {
       );
     }
     await succeeds(mkdir(join(this.#root, customer), { mode: PRIVATE }), ['EEXIST']);
+  }
+
+  /** Lists nothing where it can be told without: there may be very many customers. */
+  async #lookFor(customer: CustomerId): Promise<BigIntStats | undefined> {
+    const found = await this.#look(customer);
+    const twin = twinOf(customer);
+    if (found === undefined || twin === customer) return found;
+    const other = await this.#look(twin);
+    if (other?.ino !== found.ino || other.dev !== found.dev) return found;
+    // One folder under both names: this file system does not tell them apart, and a list alone says what it is called.
+    return (await this.#names()).includes(customer) ? found : undefined;
+  }
+
+  async #look(name: string): Promise<BigIntStats | undefined> {
+    try {
+      return await lstat(join(this.#root, name), { bigint: true });
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
   }
 
   async #names(): Promise<readonly string[]> {
@@ -236,6 +276,12 @@ export class WorkspaceStore implements AsyncDisposable {
       throw explainGateError(`Cannot open the workspace of "${customer}"`, error);
     }
   }
+}
+
+/** A spelling that differs only in case; the same for an id without letters. */
+function twinOf(customer: CustomerId): string {
+  const lower = customer.toLowerCase();
+  return lower === customer ? customer.toUpperCase() : lower;
 }
 
 function idOf(name: string): readonly CustomerId[] {

@@ -71,6 +71,34 @@ describe('an execution over a quota', () => {
   });
 });
 
+it('an execution that waits for its turn is cancelled at once, whatever its client waits for, and never starts', async () => {
+  const place = '/customers/acme.a/executions';
+  const ids = ['exe_runs1', 'exe_runs2', 'exe_runs3'];
+  const running = ids.map((executionId) => run(api.key, 'acme.a', { code: WAITS, executionId }));
+  await eventually(async () => {
+    const found = await Promise.all(ids.map((id) => api.call('GET', `${place}/${id}`)));
+    return found.every(({ status }) => status === 200);
+  });
+  const body = { code: 'return 1', executionId: 'exe_waits' };
+  const begin = (headers: Record<string, string>) => api.call('POST', place, { body, headers });
+  const waiting = [begin({}), begin({ accept: 'application/x-ndjson' }), begin({ prefer: 'respond-async' })];
+  const answers: unknown[] = [];
+  for (const each of waiting) void each.then((answer) => answers.push(answer));
+  const ended = new Set<number>();
+  // Each may come before the requests that it is to end.
+  await eventually(async () => {
+    ended.add((await api.call('DELETE', `${place}/exe_waits`)).status);
+    return answers.length === waiting.length;
+  });
+  expect(ended).toContain(204);
+  for (const answer of answers)
+    expect(answer).toMatchObject({ status: 499, body: { code: 'cancelled', retryable: true } });
+  expect(await api.call('GET', `${place}/exe_waits`)).toMatchObject({ status: 404 });
+  expect(await api.call('DELETE', `${place}/exe_waits`)).toMatchObject({ status: 404 });
+  for (const id of ids) expect(await api.call('DELETE', `${place}/${id}`)).toMatchObject({ status: 204 });
+  for (const answer of await Promise.all(running)) expect(answer.body).toMatchObject({ status: 'killed' });
+});
+
 it('a key that is revoked loses the stream of an execution, which goes on for others', async () => {
   const { secret, key } = await keyOf('acme.streamed');
   const { body } = await request(`${api.url}/customers/streamed/executions`, {

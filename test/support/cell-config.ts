@@ -12,7 +12,7 @@ export interface CellOptions {
   readonly sandbox?: Readonly<
     Record<string, string | number | boolean | Readonly<Record<string, string | readonly string[]>>>
   >;
-  readonly workspace?: Readonly<Record<string, string | number>>;
+  readonly workspace?: Readonly<Record<string, string | number | boolean>>;
   readonly server?: Readonly<Record<string, string | number>>;
   readonly quotas?: Readonly<Record<string, unknown>>;
   readonly approvals?: Readonly<Record<string, string>>;

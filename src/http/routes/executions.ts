@@ -97,7 +97,8 @@ export function executionRoutes({ cell }: HttpContext): readonly Route[] {
       method: 'GET',
       path: '/customers/{customer}/executions/{executionId}',
       summary: 'Look at an execution, or take up its events again',
-      description: 'As JSON it is a summary, and `after` and `follow` mean nothing.',
+      description:
+        'As JSON it is a summary, and `after` and `follow` mean nothing. Of one that waits for its turn there is nothing to tell yet: the answer comes when it has started.',
       scope: 'read',
       params,
       query: z.strictObject({
@@ -143,6 +144,8 @@ export function executionRoutes({ cell }: HttpContext): readonly Route[] {
       method: 'DELETE',
       path: '/customers/{customer}/executions/{executionId}',
       summary: 'End a program; one that has ended stays as it is',
+      description:
+        'One that waits for its turn is never started: whoever asked for it gets the problem `cancelled`, and its id is free again.',
       scope: 'execute',
       params,
       responses: { 204: { description: 'It does not run any more' } },

@@ -7,17 +7,17 @@ import { CredentialStore } from '../../../src/upstream/credential-store.ts';
 import { Secret } from '../../../src/util/secret.ts';
 import { tarEnd, tarFile } from '../../../src/util/tar-writer.ts';
 import { createWorkcell } from '../../../src/workcell/workcell.ts';
-import { writeConfig } from '../../support/cell-config.ts';
+import { type CellOptions, writeConfig } from '../../support/cell-config.ts';
 import { cli } from '../../support/cli.ts';
-import { recordExecution } from '../../support/record-execution.ts';
+import { recordExecution, recordStart } from '../../support/record-execution.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
 const DAY = 24 * 60 * 60_000;
 
-async function makeCell() {
+async function makeCell(options: CellOptions = {}) {
   const folder = await tempFolder();
   onTestFinished(() => folder[Symbol.asyncDispose]());
-  const config = await writeConfig(folder.path);
+  const config = await writeConfig(folder.path, options);
   const cell = await createWorkcell({ config, env: {} });
   onTestFinished(() => cell.close());
   return { cell, config, root: join(folder.path, 'workspaces'), folder: folder.path };
@@ -111,6 +111,52 @@ describe('a whole customer', () => {
     await to.cell.importCustomer('acme', one(archive));
     expect((await readdir(join(to.root, 'acme/files'))).sort()).toEqual(['data', 'python']);
     expect(await to.cell.customer('acme').listSessions()).toHaveLength(1);
+  });
+
+  test('is known at once to a server that has looked at it before, with the calls that wait to be approved', async () => {
+    const [from, to] = [await makeCell(), await makeCell()];
+    await using log = await new SessionStore(await from.cell.customer('acme').workspace()).create();
+    await recordStart(log, 'e-waits');
+    const approval = { executionId: 'e-waits', call: 1, approvalId: 'apr_e-waits_1' };
+    await log.append({ type: 'approval.requested', ...approval, server: 'bank', tool: 'pay', arguments: {} });
+    const archive = await exported(from.cell, 'acme');
+    await using other = await createWorkcell({ config: to.config, env: {} });
+    const customers = [to.cell, other].map((cell) => cell.customer('acme'));
+    for (const customer of customers) {
+      await customer.workspace();
+      await expect(customer.executionSummary('e-waits')).rejects.toMatchObject({ code: 'not_found' });
+    }
+    await to.cell.importCustomer('acme', one(archive));
+    for (const customer of customers) {
+      expect(await customer.executionSummary('e-waits')).toMatchObject({ state: 'paused' });
+      expect(await customer.listApprovals()).toMatchObject([{ approvalId: approval.approvalId }]);
+    }
+  });
+
+  test.each([false, true])('that was removed is a new one to every server (on shared storage: %s)', async (shared) => {
+    const { cell, config } = await makeCell(shared ? { workspace: { shared } } : {});
+    await using other = await createWorkcell({ config, env: {} });
+    const was = other.customer('acme');
+    await was.files.write('a', 'a');
+    const session = await was.createSession();
+    // Another server has the customer when this one lets it go.
+    if (shared) await other.close();
+    await cell.customer('acme').files.write('b', 'b');
+    await cell.removeCustomer('acme');
+    for (const customer of [cell.customer('acme'), ...(shared ? [] : [was])]) {
+      expect([await customer.exists(), await customer.listSessions(), await customer.listApprovals()]).toEqual([
+        false,
+        [],
+        [],
+      ]);
+      await expect(customer.session(session)).rejects.toMatchObject({ code: 'not_found' });
+      await customer.files.write('c', 'c');
+      const made = await customer.createSession();
+      expect(await customer.listSessions()).toEqual([made]);
+      expect((await customer.files.list()).entries.map(({ path }) => path)).toEqual(['c']);
+      expect((await customer.usage()).cpuSecondsPerDay).toMatchObject({ used: 0 });
+      await cell.removeCustomer('acme');
+    }
   });
 
   test('goes when it was inactive for long enough, with everything that is its own', async () => {

@@ -1,4 +1,5 @@
 // The executions of a customer, on real session files; what would be programs only record what they did.
+import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -192,6 +193,23 @@ test('one that fails before it has started is none, and the same id starts it th
   await expect(executions.cancel(ID)).rejects.toMatchObject({ code: 'not_found' });
   const { result, isNew } = await executions.started(await executions.begin({ executionId: ID }, printing(['x'])));
   expect({ isNew, result: await result() }).toMatchObject({ isNew: true, result: { stdout: 'x' } });
+});
+
+test('one that is cancelled before it has started leaves nothing, and its id is free', async () => {
+  const begun = await executions.begin({ executionId: ID }, async ({ signal }) => {
+    await once(signal, 'abort');
+    throw new WorkcellError('cancelled', 'Waiting for a turn was cancelled');
+  });
+  const started = executions.started(begun);
+  started.catch(() => {});
+  const summary = executions.summary(ID);
+  summary.catch(() => {});
+  await executions.cancel(ID);
+  await expect(started).rejects.toMatchObject({ code: 'cancelled' });
+  await expect(summary).rejects.toMatchObject({ code: 'not_found' });
+  expect(await store.list()).toEqual([]);
+  const { result } = await executions.started(await executions.begin({ executionId: ID }, printing(['x'])));
+  expect(await result()).toMatchObject({ stdout: 'x' });
 });
 
 test('an id that may be in a session that cannot be read does not run', async () => {

@@ -1,6 +1,7 @@
-import { chmod, mkdir, readdir, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
+import promises, { chmod, mkdir, readdir, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type CustomerId, parseCustomerId } from '../../../src/core/ids.ts';
 import { WorkspaceStore } from '../../../src/workspaces/workspace-store.ts';
 import { startChild } from '../util/child.ts';
@@ -166,6 +167,26 @@ describe('WorkspaceStore.find() and list()', () => {
     await store.open(acme);
     expect((await store.find(acme))?.customer).toBe('acme');
     expect(await store.find(ACME)).toBeUndefined();
+    expect(await store.find(parseCustomerId('42'))).toBeUndefined();
+    await store.open(parseCustomerId('42'));
+    expect((await store.find(parseCustomerId('42')))?.customer).toBe('42');
+  });
+
+  test('a customer is found without a list of all', async () => {
+    const { root, store } = await freshStore();
+    await store.open(acme);
+    const listed = vi.spyOn(promises, 'readdir');
+    syncBuiltinESMExports();
+    onTestFinished(() => {
+      listed.mockRestore();
+      syncBuiltinESMExports();
+    });
+    expect(await store.find(ACME)).toBeUndefined();
+    expect(await store.find(acme)).toBeDefined();
+    await store.open(acme);
+    expect(listed).not.toHaveBeenCalledWith(root, expect.anything());
+    await store.list();
+    expect(listed).toHaveBeenCalledWith(root, expect.anything());
   });
 
   test('list the customers sorted, and nothing else that lies in the root', async () => {
