@@ -1,8 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import type { Dispatcher } from 'undici';
+import { Readable } from 'node:stream';
 import { WorkcellError } from '../core/errors.ts';
 import { type FollowOptions, followExecution } from './follow-execution.ts';
-import type { ExecuteRequest, ExecutionSummary, HistoryEvent, RecordedResult } from './operations.ts';
+import type {
+  ExecuteRequest,
+  ExecutionSummary,
+  HistoryEvent,
+  ImportedSession,
+  RecordedResult,
+  UnpackedArchive,
+} from './operations.ts';
 import { type ApiRequest, pathOf, type Transport } from './transport.ts';
 
 export interface RequestOptions {
@@ -21,6 +28,26 @@ export interface WriteFileOptions extends RequestOptions {
   readonly isNew?: boolean | undefined;
 }
 
+export interface ExportSessionOptions extends RequestOptions {
+  /** Whether the files of the workspace go with it. Default true. */
+  readonly files?: boolean | undefined;
+  /** Encrypts the archive: at least 8 characters. */
+  readonly passphrase?: string | undefined;
+  /** Lets a session that is encrypted on the server be exported without one. */
+  readonly plain?: boolean | undefined;
+}
+
+export interface ImportSessionOptions extends RequestOptions {
+  /** The id that it gets. Default: the one that it had. */
+  readonly as?: string | undefined;
+  /** Whether the files in it are taken. Default true. */
+  readonly files?: boolean | undefined;
+  /** Whether files of the same names are replaced. Default false: that is `already_exists`. */
+  readonly overwrite?: boolean | undefined;
+  readonly passphrase?: string | undefined;
+}
+
+type Archive = AsyncIterable<Uint8Array>;
 type Content = string | Uint8Array | AsyncIterable<Uint8Array>;
 
 /** What is done for one customer, beyond single requests: executions to their end, files, archives. */
@@ -33,7 +60,10 @@ export class CustomerClient {
     this.id = id;
   }
 
-  /** Runs a program to its end; connections that break meanwhile do not matter. Throws `paused` when it waits for an approval. */
+  /**
+   * Runs a program to its end, also over connections that break meanwhile. A call that waits for an approval is waited for, however
+   * long: {@link stream} tells of it.
+   */
   async execute(request: ExecuteRequest, options: RequestOptions = {}): Promise<RecordedResult> {
     let result: RecordedResult | undefined;
     for await (const event of this.stream(request, options)) if (event.type === 'finished') result = event.result;
@@ -109,37 +139,37 @@ export class CustomerClient {
     await this.#transport.json({ method: 'DELETE', path: this.#file(path), signal });
   }
 
-  /** A session with its files, as a file that another server can import. */
-  async exportSession(sessionId: string, { signal }: RequestOptions = {}): Promise<AsyncIterable<Uint8Array>> {
+  /** A session as a file that another server can import. */
+  async exportSession(sessionId: string, options: ExportSessionOptions = {}): Promise<Archive> {
+    const { files, plain, passphrase, signal } = options;
     const path = pathOf`/customers/${this.id}/sessions/${sessionId}/export`;
-    return (await this.#transport.send({ method: 'GET', path, signal })).body;
-  }
-
-  async importSession(archive: AsyncIterable<Uint8Array>, { signal }: RequestOptions = {}): Promise<unknown> {
-    return await this.#upload('sessions/import', archive, signal);
-  }
-
-  /** A folder of the workspace as tar.gz. */
-  async downloadArchive(path = '', { signal }: RequestOptions = {}): Promise<AsyncIterable<Uint8Array>> {
-    const request = { method: 'GET' as const, path: pathOf`/customers/${this.id}/archive`, query: { path }, signal };
+    const request = { method: 'GET', path, query: { files, plain }, headers: sealedWith(passphrase), signal } as const;
     return (await this.#transport.send(request)).body;
   }
 
-  /** Adds what is in a tar or tar.gz to the workspace, all of it or nothing. */
-  async uploadArchive(archive: AsyncIterable<Uint8Array>, { signal }: RequestOptions = {}): Promise<unknown> {
-    return await this.#upload('archive', archive, signal);
+  /** Makes a session of what {@link exportSession} gave, with all that it holds or not at all. */
+  async importSession(archive: Archive, options: ImportSessionOptions = {}): Promise<ImportedSession> {
+    const { as, files, overwrite, passphrase, signal } = options;
+    const path = pathOf`/customers/${this.id}/sessions/import`;
+    const headers = sealedWith(passphrase);
+    return await this.#upload<ImportedSession>({ path, query: { as, files, overwrite }, headers, signal }, archive);
   }
 
-  #upload(what: string, archive: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): Promise<unknown> {
-    const headers = { 'content-type': 'application/gzip' };
-    const body = archive as unknown as Dispatcher.DispatchOptions['body'];
-    return this.#transport.json({
-      method: 'POST',
-      path: `${pathOf`/customers/${this.id}/`}${what}`,
-      headers,
-      body,
-      signal,
-    });
+  /** A folder of the workspace as a tar; default all of it. */
+  async downloadArchive(folder = '', { signal }: RequestOptions = {}): Promise<Archive> {
+    const path = pathOf`/customers/${this.id}/archive`;
+    return (await this.#transport.send({ method: 'GET', path, query: { path: folder }, signal })).body;
+  }
+
+  /** Adds what is in a tar or tar.gz to a folder of the workspace, all of it or nothing. */
+  async uploadArchive(archive: Archive, folder = '', { signal }: RequestOptions = {}): Promise<UnpackedArchive> {
+    const path = pathOf`/customers/${this.id}/archive`;
+    return await this.#upload<UnpackedArchive>({ path, query: { path: folder }, signal }, archive);
+  }
+
+  #upload<T>(request: Omit<ApiRequest, 'method'>, archive: Archive): Promise<T> {
+    const headers = { 'content-type': 'application/octet-stream', ...request.headers };
+    return this.#transport.json<T>({ ...request, method: 'POST', headers, body: Readable.from(archive) });
   }
 
   #execution(executionId: string): string {
@@ -153,4 +183,8 @@ export class CustomerClient {
 
 function versionIn({ etag }: Readonly<Record<string, string | string[] | undefined>>): string {
   return String(etag ?? '').replace(/^"|"$/g, '');
+}
+
+function sealedWith(passphrase: string | undefined): Readonly<Record<string, string>> {
+  return passphrase === undefined ? {} : { 'x-passphrase': passphrase };
 }

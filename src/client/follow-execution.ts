@@ -15,7 +15,7 @@ const MAX_FRUITLESS = 10;
 const PAUSE_MS = 200;
 
 /**
- * The events of an execution up to `finished`, each once. A stream that breaks off is taken up again where it ended. Throws
+ * The events of an execution up to its end, each once. A stream that breaks off is taken up again where it ended. Throws
  * `server_unreachable` when that does not succeed, and what the server says, such as `history_gone`.
  */
 export async function* followExecution(
@@ -26,6 +26,7 @@ export async function* followExecution(
 ): AsyncGenerator<HistoryEvent> {
   let known = after;
   let fruitless = 0;
+  let hasEnded = false;
   for (let response = first; ; response = undefined) {
     try {
       const { body } = response ?? (await open(transport, path, known, signal));
@@ -33,13 +34,15 @@ export async function* followExecution(
         if (event.seq <= known) continue;
         known = event.seq;
         fruitless = 0;
+        // One that was cut off and resumed goes on after that.
+        hasEnded = event.type === 'finished';
         yield event;
-        if (event.type === 'finished') return;
       }
     } catch (error) {
       signal?.throwIfAborted();
       if (isWorkcellError(error) && !ERRORS[error.code].retryable) throw error;
     }
+    if (hasEnded) return;
     fruitless += 1;
     if (fruitless === MAX_FRUITLESS) throw brokenOff(known);
     await pause(PAUSE_MS * fruitless, undefined, { signal });

@@ -25,6 +25,8 @@ export interface PathsConfig {
   readonly servers: string;
   readonly skills: string;
   readonly cache: string;
+  /** What a server keeps for itself: keys, and the state of its sandboxes. */
+  readonly server: string;
 }
 
 /**

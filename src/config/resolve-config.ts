@@ -9,7 +9,7 @@ export async function resolveConfig(parsed: FileConfig, folder: string): Promise
   const { paths, sandbox, workspace, sessions, server, tools, selector, quotas, limits, approvals, log } = parsed;
   const servers = Object.entries(parsed.mcpServers).map(async ([name, entry]) => [name, await toServer(entry, folder)]);
   return {
-    paths,
+    paths: { ...paths, server: paths.server ?? join(paths.workspaces, '.server') },
     mcpServers: Object.fromEntries(await Promise.all(servers)),
     sandbox: {
       driver: sandbox.driver,

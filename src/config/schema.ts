@@ -52,7 +52,7 @@ const mcpServer = section({
  * which are a layer of their own.
  */
 export const fileSchema = section({
-  paths: section({ workspaces: text, servers: text, skills: text, cache: text }),
+  paths: section({ workspaces: text, servers: text, skills: text, cache: text, server: text.optional() }),
   mcpServers: z
     .record(z.string().check(checkServerName), mcpServer, { error: EXPECTS_KEYS })
     .check(checkPythonPackages),

@@ -116,9 +116,10 @@ export async function serveSandboxes(
     onLimited: (limit) => metrics?.refused(limit),
     onStart: (boot, ms) => metrics?.sandboxStarted(driver.name, boot, ms),
     onAnswered: (answered) => {
-      const { method, route, status, ms } = answered;
+      const { id: requestId, ...facts } = answered;
+      const { method, route, status, ms } = facts;
       metrics?.requested({ method, route, status }, ms);
-      log.info({ ...answered, ms: Math.round(ms) }, `${method} ${route} ${status}`);
+      log.info({ ...facts, requestId, ms: Math.round(ms) }, `${method} ${route} ${status}`);
     },
     ...(keepsState ? { state: serverFolder(config) } : {}),
     ...(routes === undefined ? {} : { routes }),
@@ -144,7 +145,7 @@ export function openKeyStore(config: Config): KeyStore {
 
 /** What a server keeps for itself: keys, and the state of its sandboxes. */
 function serverFolder({ paths }: Config): string {
-  return join(paths.workspaces, '.server');
+  return paths.server;
 }
 
 async function embed(config: Config, onProgress: OnProgress): Promise<SandboxBackend> {

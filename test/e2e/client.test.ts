@@ -64,6 +64,30 @@ describe('the client', () => {
     await expect(files.readFile('a/notes')).rejects.toMatchObject({ code: 'not_found' });
   });
 
+  test('moves a session with its files to another customer', async () => {
+    const [from, to] = [client.customer('ann'), client.customer('cleo')];
+    const code = "const { writeFileSync } = await import('node:fs'); writeFileSync('/workspace/kept', 'yes'); return 1";
+    const { sessionId } = await from.execute({ code, session: 'moving' });
+    const passphrase = 'correct horse';
+    const archive = await from.exportSession(sessionId, { passphrase });
+    await expect(to.importSession(archive, { passphrase: 'wrong horse' })).rejects.toMatchObject({
+      code: 'invalid_argument',
+    });
+    await to.importSession(await from.exportSession(sessionId, { passphrase }), { passphrase, as: 'moved' });
+    expect(Buffer.from((await to.readFile('kept')).bytes).toString()).toBe('yes');
+    const params = { customer: 'cleo', sessionId: 'moved' };
+    const { tasks } = await client.call('GET /customers/{customer}/sessions/{sessionId}', { params, query: {} });
+    expect(tasks).toMatchObject([{ status: 'completed', result: 1 }]);
+  });
+
+  test('unpacks what it has downloaded', async () => {
+    const files = client.customer('dan');
+    await files.writeFile('in/a', 'one');
+    const { skipped, ...added } = await files.uploadArchive(await files.downloadArchive('in'), 'out');
+    expect([added, skipped]).toMatchObject([{ files: 1, bytes: 3 }, []]);
+    expect(Buffer.from((await files.readFile('out/a')).bytes).toString()).toBe('one');
+  });
+
   test('throws what the server says, with the id to ask its operator about', async () => {
     const wrong = new WorkcellClient({ url: server.url, apiKey: 'msb_wrong' });
     await expect(wrong.customer('ann').execute({ code: 'return 1' })).rejects.toMatchObject({

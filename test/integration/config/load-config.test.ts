@@ -49,6 +49,7 @@ describe('without a file', () => {
         servers: join(folder.path, 'servers'),
         skills: join(folder.path, 'skills'),
         cache: '/home/ann/.cache/workcell',
+        server: join(folder.path, 'workspaces/.server'),
       },
       mcpServers: {},
       sandbox: {
@@ -179,6 +180,7 @@ describe('paths', () => {
       servers: join(folder.path, 'etc/tools'),
       skills: join(folder.path, 'mine'),
       cache: join(folder.path, 'cache'),
+      server: join(folder.path, 'etc/workspaces/.server'),
     });
     expect(config.sandbox.image).toBe(join(folder.path, 'images/a'));
   });
