@@ -54,7 +54,7 @@ const MAX_SOURCE_BYTES = 1024 * 1024;
 
 /**
  * All tools in the folders below `servers/`, as they were when the catalog was opened, and what was written through it
- * since. A folder without a manifest is no server. A tool that cannot be called is not listed and not found: it is hidden.
+ * or read again since. A folder without a manifest is no server. A tool that cannot be called is not listed and not found: it is hidden.
  */
 export class ToolCatalog {
   readonly #folder: string;
@@ -69,7 +69,7 @@ export class ToolCatalog {
   /** A folder whose manifest is broken is kept as such and does no harm to the others; no `servers` folder is an empty catalog. */
   static async open(options: ToolCatalogOptions): Promise<ToolCatalog> {
     const { servers, observed = true } = options;
-    const names = await foldersIn(servers);
+    const names = await serverFolders(servers);
     const read = await Promise.all(names.map((name) => readServer(servers, name, observed)));
     return new ToolCatalog(
       { ...options, observed },
@@ -147,6 +147,15 @@ export class ToolCatalog {
     this.#publicNames.delete(manifest.server);
     this.review();
     return changes;
+  }
+
+  /** Reads the folder of a server again: another process may have written it. */
+  async reload(name: string): Promise<void> {
+    const server = await readServer(this.#folder, name, this.#observed);
+    if (server === undefined) this.#servers.delete(name);
+    else this.#servers.set(name, server);
+    this.#publicNames.delete(name);
+    this.review();
   }
 
   #named(name: string): ToolDescriptor | undefined {
@@ -237,7 +246,8 @@ export class ToolCatalog {
   }
 }
 
-async function foldersIn(servers: string): Promise<readonly string[]> {
+/** The names of what may be servers; none without the folder. Throws `storage_failed`. */
+export async function serverFolders(servers: string): Promise<readonly string[]> {
   try {
     const entries = await readdir(servers, { withFileTypes: true });
     return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { Approvals } from '../catalog/approvals.ts';
+import { serverVersions } from '../catalog/server-versions.ts';
 import { ToolCatalog } from '../catalog/tool-catalog.ts';
 import type { Config } from '../config/config.ts';
 import { messageOf, WorkcellError } from '../core/errors.ts';
@@ -20,6 +21,13 @@ export interface UpstreamToolsOptions {
   readonly onChanged: () => void;
 }
 
+interface Parts {
+  readonly hub: UpstreamHub;
+  readonly catalog: ToolCatalog;
+  readonly approvals: Approvals;
+  readonly versions: ReadonlyMap<string, string>;
+}
+
 /** How one server stands, asked just now. */
 export type ServerReport = ServerStatus & { readonly log?: string | undefined } & (
     | ({ readonly ok: true; readonly tools: number } & ToolsLeftOut)
@@ -29,8 +37,10 @@ export type ServerReport = ServerStatus & { readonly log?: string | undefined } 
 const SYNC_TIMEOUT_MS = 60_000;
 /** Servers tell of each of many changes; the list is read when they have been quiet for so long. */
 const SETTLE_MS = 100;
+/** How often it is looked for what other processes have written. */
+const LOOK_EVERY_MS = 2_000;
 
-/** The upstream servers with the catalog of their tools, which follows what they say. */
+/** The upstream servers with the catalog of their tools, which follows what they say, and what other processes write of them. */
 export class UpstreamTools implements AsyncDisposable {
   readonly hub: UpstreamHub;
   readonly catalog: ToolCatalog;
@@ -41,11 +51,14 @@ export class UpstreamTools implements AsyncDisposable {
   readonly #settling = new Map<string, NodeJS.Timeout>();
   readonly #following = new Set<Promise<void>>();
   readonly #closed = new AbortController();
+  #versions: ReadonlyMap<string, string>;
+  #nextLook: NodeJS.Timeout | undefined;
 
   /** Throws `invalid_state` when the approvals of a server with a quarantine cannot be read. */
   static async open(options: UpstreamToolsOptions): Promise<UpstreamTools> {
     const { mcpServers, paths } = options.config;
     const names = Object.keys(mcpServers).filter((name) => mcpServers[name]?.quarantine === true);
+    const versions = await serverVersions(paths.servers);
     const approvals = await Approvals.open({ servers: paths.servers, names });
     const folder = stateFolder(paths);
     const credentials = openCredentialStore(options.config);
@@ -66,16 +79,18 @@ export class UpstreamTools implements AsyncDisposable {
       if (server.status === 'ready' && names.includes(server.name))
         await approvals.approveFirst(server.name, server.tools);
     }
-    const tools = new UpstreamTools(options, hub, catalog, approvals);
+    const tools = new UpstreamTools(options, { hub, catalog, approvals, versions });
     followChange = (server) => tools.#follow(server);
+    tools.#lookLater();
     return tools;
   }
 
-  private constructor(options: UpstreamToolsOptions, hub: UpstreamHub, catalog: ToolCatalog, approvals: Approvals) {
+  private constructor(options: UpstreamToolsOptions, { hub, catalog, approvals, versions }: Parts) {
     this.#options = options;
     this.hub = hub;
     this.catalog = catalog;
     this.#approvals = approvals;
+    this.#versions = versions;
     const { mcpServers, paths } = options.config;
     this.#failures = new FailureMemory({ path: join(stateFolder(paths), 'failures.json'), servers: mcpServers });
   }
@@ -144,7 +159,7 @@ export class UpstreamTools implements AsyncDisposable {
 
   async close(): Promise<void> {
     this.#closed.abort(new WorkcellError('cancelled', 'This Workcell is closed'));
-    for (const timer of this.#settling.values()) clearTimeout(timer);
+    for (const timer of [this.#nextLook, ...this.#settling.values()]) clearTimeout(timer);
     await this.hub.close();
     await Promise.all(this.#following);
   }
@@ -155,7 +170,7 @@ export class UpstreamTools implements AsyncDisposable {
 
   async #syncOne(server: string): Promise<SyncReport> {
     const { hub, catalog } = this;
-    const approvals = this.#options.config.mcpServers[server]?.quarantine === true ? this.#approvals : undefined;
+    const approvals = this.#isQuarantined(server) ? this.#approvals : undefined;
     return await syncServer(server, {
       hub,
       catalog,
@@ -186,10 +201,48 @@ export class UpstreamTools implements AsyncDisposable {
     clearTimeout(this.#settling.get(server));
     const timer = setTimeout(() => {
       this.#settling.delete(server);
-      const following = this.#resync(server).finally(() => this.#following.delete(following));
-      this.#following.add(following);
+      this.#keep(this.#resync(server));
     }, SETTLE_MS).unref();
     this.#settling.set(server, timer);
+  }
+
+  #lookLater(): void {
+    if (this.#closed.signal.aborted) return;
+    const look = () => this.#keep(this.#look().finally(() => this.#lookLater()));
+    this.#nextLook = setTimeout(look, LOOK_EVERY_MS).unref();
+  }
+
+  /** Takes over what other processes have synced and approved. */
+  async #look(): Promise<void> {
+    const { paths } = this.#options.config;
+    try {
+      const versions = await serverVersions(paths.servers);
+      const names = new Set([...this.#versions.keys(), ...versions.keys()]);
+      const changed = [...names].filter((name) => versions.get(name) !== this.#versions.get(name));
+      this.#versions = versions;
+      const isNew = await Promise.all(changed.map((server) => this.#turns.take(server, () => this.#reload(server))));
+      if (isNew.includes(true)) this.#options.onChanged();
+    } catch (error) {
+      this.#options.log.warn({}, `What was written of the tools cannot be read: ${messageOf(error)}`);
+    }
+  }
+
+  /** Whether that are other tools than before. */
+  async #reload(server: string): Promise<boolean> {
+    const before = this.#hashes(server);
+    if (this.#isQuarantined(server)) await this.#approvals.refresh(server);
+    await this.catalog.reload(server);
+    return this.#hashes(server) !== before;
+  }
+
+  /** Is waited for by {@link close}. */
+  #keep(work: Promise<void>): void {
+    const following = work.finally(() => this.#following.delete(following));
+    this.#following.add(following);
+  }
+
+  #isQuarantined(server: string): boolean {
+    return this.#options.config.mcpServers[server]?.quarantine === true;
   }
 
   async #resync(server: string): Promise<void> {

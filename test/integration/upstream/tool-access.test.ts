@@ -1,5 +1,5 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: the notation of the configuration
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../src/config/load-config.ts';
@@ -134,6 +134,31 @@ describe('the catalog', () => {
     await call('announce');
     await eventually(() => changes > before);
     expect(names()).toEqual(['one', 'two']);
+  });
+
+  it('takes over what another process syncs, approves and removes', async () => {
+    await publish(entry('one'));
+    await open({ double: double({ toolsFile: toolsFile() }, { quarantine: true }) });
+    const path = join(folder.path, 'config.yaml');
+    const { config } = await loadConfig({ path, env: {} });
+    await using other = await UpstreamTools.open({ config, log: { warn: () => {} }, onChanged: () => {} });
+    expect(names()).toEqual([]);
+
+    await other.sync();
+    await eventually(() => names()?.join() === 'one');
+    expect(changes).toBeGreaterThan(0);
+    expect(await call('one')).toMatchObject({ ok: true });
+
+    await publish(entry('one', 'other'), entry('two'));
+    await other.sync();
+    await eventually(() => names()?.length === 0);
+    expect(tools?.catalog.hidden().map(({ refusal }) => refusal.code)).toEqual(['quarantined', 'quarantined']);
+    await other.approve('double.two');
+    await eventually(() => names()?.join() === 'two');
+
+    await rm(join(folder.path, 'servers/double'), { recursive: true });
+    await eventually(() => tools?.catalog.servers().length === 0);
+    expect(names()).toEqual([]);
   });
 });
 
