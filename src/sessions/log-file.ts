@@ -118,6 +118,11 @@ export class LogFile {
     return this.#options.id;
   }
 
+  /** Whether nothing was recorded but that there is a session. */
+  get isEmpty(): boolean {
+    return this.#seq <= 1;
+  }
+
   /** What is on disk at this moment. */
   get source(): IndexedSource {
     const { id, path, indexPath, codec } = this.#options;

@@ -32,6 +32,11 @@ export class SessionLog implements AsyncDisposable {
     throw new WorkcellError('invalid_state', `Cannot record in session "${this.id}": this handle on it is closed`);
   }
 
+  /** Whether nothing was recorded but that there is a session. */
+  get isEmpty(): boolean {
+    return this.#file.isEmpty;
+  }
+
   /** The events that are on disk at this moment. */
   read(): SessionHistory {
     return new SessionHistory(this.#file.source);

@@ -2,6 +2,7 @@ import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionResult } from '../core/execution.ts';
 import { recallSession } from '../sessions/recall-session.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
+import { SessionMemory } from '../sessions/session-memory.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { chooseTools } from './choose-tools.ts';
 import { assertRequest, type ExecuteRequest, languageOf } from './execute-request.ts';
@@ -27,7 +28,8 @@ export async function execute(
   const { id } = live;
   const watch = new Stopwatch();
   assertRequest(request, config.limits.codeBytes);
-  const { checkpoint, history, isClosed } = (await recallSession(await session.openReader())).remembered;
+  const memory = session.isEmpty ? new SessionMemory() : await recallSession(await session.openReader());
+  const { checkpoint, history, isClosed } = memory.remembered;
   if (isClosed) {
     const message = `The session "${session.id}" is closed; resume it first, or run in another one`;
     throw new WorkcellError('invalid_state', message);
