@@ -24,6 +24,11 @@ export class ExecutionApprovals {
     return [...this.#all.values()];
   }
 
+  /** Whether an execution that nobody runs goes on when one is decided, or when its program runs again with the decision. */
+  get isPausing(): boolean {
+    return this.all.some(({ state }) => state === 'open' || state === 'ready');
+  }
+
   /** Takes the next event of the execution. */
   push(event: Kept<SessionEvent>): void {
     switch (event.type) {

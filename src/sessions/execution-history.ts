@@ -86,7 +86,7 @@ export class ExecutionHistory {
   /** `isHeld`: whether a process runs it; one that nobody does, and that has no end, was cut off. */
   state(isHeld: boolean): ExecutionState {
     if (this.#finished !== undefined) return this.#finished.status;
-    if (this.askedApprovals.some(({ state }) => PAUSES.has(state))) return 'paused';
+    if (this.#approvals.isPausing) return 'paused';
     return isHeld ? 'running' : 'interrupted';
   }
 
@@ -194,9 +194,6 @@ export class ExecutionHistory {
     );
   }
 }
-
-/** An execution with such an approval goes on when it is decided, or when its program runs again with the decision. */
-const PAUSES: ReadonlySet<RecordedApproval['state']> = new Set(['open', 'ready']);
 
 /** The history of one execution, from the events of its session. */
 export async function readHistory(owner: HistoryOwner, events: AsyncIterable<StoredEvent>): Promise<ExecutionHistory> {

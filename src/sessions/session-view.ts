@@ -1,6 +1,7 @@
 import type { Language } from '../core/execution.ts';
 import type { CustomerId, SessionId } from '../core/ids.ts';
 import type { StoredEvent } from './events.ts';
+import { ExecutionApprovals } from './execution-approvals.ts';
 
 type Finished = Extract<StoredEvent, { readonly type: 'execution.finished' }>;
 type Started = Extract<StoredEvent, { readonly type: 'execution.started' }>;
@@ -18,8 +19,8 @@ export interface TaskView {
   readonly output: string;
   /** When the task started, ISO 8601. */
   readonly timestamp: string;
-  /** `interrupted`: it started and has no outcome, because its host or its sandbox died. */
-  readonly status: Finished['status'] | 'running';
+  /** `interrupted`: it started and has no outcome, because its host or its sandbox died; `paused`: it waits to be approved. */
+  readonly status: Finished['status'] | 'running' | 'paused';
   /** `name: message` of what ended the task, or null. */
   readonly error: string | null;
 }
@@ -52,7 +53,7 @@ export interface SessionViewOptions {
   readonly sessionId: SessionId;
   readonly customer: CustomerId;
   readonly events: Iterable<StoredEvent>;
-  /** Executions that are under way; without it every unfinished one counts as interrupted. */
+  /** Executions that are under way; without it every unfinished one counts as interrupted, or paused. */
   readonly running?: ReadonlySet<string>;
   /** When `events` are not all there are: how many executions have started, and the last one that is left out is before which. */
   readonly taskCount?: number;
@@ -72,6 +73,7 @@ export function viewSession(options: SessionViewOptions): SessionView {
   };
   const runs = new Map<string, Run>();
   for (const event of options.events) {
+    if ('executionId' in event) runs.get(event.executionId)?.approvals.push(event);
     switch (event.type) {
       case 'session.created':
         view.started_at = event.at;
@@ -86,7 +88,12 @@ export function viewSession(options: SessionViewOptions): SessionView {
         view.checkpoint = { step: event.step, last_task: event.lastTask, context: event.context, timestamp: event.at };
         break;
       case 'execution.started':
-        runs.set(event.executionId, { started: event, output: [], finished: undefined });
+        runs.set(event.executionId, {
+          started: event,
+          output: [],
+          approvals: new ExecutionApprovals(),
+          finished: undefined,
+        });
         break;
       case 'output':
         runs.get(event.executionId)?.output.push(event.text);
@@ -120,11 +127,13 @@ export function viewSession(options: SessionViewOptions): SessionView {
 interface Run {
   readonly started: Started;
   readonly output: string[];
+  readonly approvals: ExecutionApprovals;
   finished: Finished | undefined;
 }
 
-function viewTask({ started, output, finished }: Run, running: ReadonlySet<string> | undefined): TaskView {
-  const unfinished = running?.has(started.executionId) ? 'running' : 'interrupted';
+function viewTask({ started, output, approvals, finished }: Run, running: ReadonlySet<string> | undefined): TaskView {
+  const idle = approvals.isPausing ? 'paused' : 'interrupted';
+  const unfinished = running?.has(started.executionId) ? 'running' : idle;
   const error = finished?.error ?? null;
   return {
     task_id: started.executionId,

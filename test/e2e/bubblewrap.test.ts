@@ -1,9 +1,12 @@
 import { access, chmod, stat } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { usableControllers } from '../../src/sandbox/drivers/bubblewrap/cgroup.ts';
 import { type Cell, openCell } from '../support/cell.ts';
 import { doubleServer } from '../support/mcp-servers.ts';
 
 const CALLS = 200;
+/** Elsewhere an allocation fails, or the whole guest is ended. */
+const countsMemory = (await usableControllers()).includes('memory');
 
 let cell: Cell;
 
@@ -41,6 +44,19 @@ describe('a guest that shares the kernel', () => {
     expect((await stat(cell.hostPath('ann', 'kept'))).size).toBe(1);
   });
 
+  it.skipIf(!countsMemory).each([
+    ['typescript', 'const a = []; while (true) a.push(Buffer.alloc(8 << 20, 1));'],
+    ['python', 'a = []\nwhile True: a.append(bytearray(8 << 20))'],
+  ] as const)('that has used up its memory tells so, and works on: %s', async (language, code) => {
+    const customer = cell.workcell.customer('ann');
+    expect(await customer.execute({ code, language })).toMatchObject({ status: 'limit_exceeded', limit: 'memory' });
+    expect(await customer.execute({ code: 'return process.kill(process.pid, "SIGKILL")' })).toMatchObject({
+      status: 'failed',
+      limit: null,
+    });
+    expect(await customer.execute({ code: 'return 42' })).toMatchObject({ value: 42 });
+  });
+
   it('makes 200 tool calls at once, and each gets its own answer', async () => {
     const code = `
       import { echo } from 'servers/double';
@@ -51,12 +67,12 @@ describe('a guest that shares the kernel', () => {
     expect(result.calls.filter(({ ok }) => ok)).toHaveLength(CALLS);
   });
 
-  it.each(['/proc/sys/kernel/core_pattern', '/proc/sys/vm/drop_caches', '/proc/irq/default_smp_affinity'])(
-    'cannot open the setting %s of the host to write',
-    async (path) => {
-      expect(await shell(OPENS(path))).toMatch(/Read-only file system/);
-    },
-  );
+  it.each([
+    ...['/proc/sys/kernel/core_pattern', '/proc/sys/vm/drop_caches', '/proc/irq/default_smp_affinity'],
+    ...(countsMemory ? ['/sys/fs/cgroup/memory.events'] : []),
+  ])('cannot open the setting %s of the host to write', async (path) => {
+    expect(await shell(OPENS(path))).toMatch(/Read-only file system/);
+  });
 
   it('writes to the devices that it has, and cannot change their modes for the host', async () => {
     const { mode } = await stat('/dev/null');

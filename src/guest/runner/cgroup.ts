@@ -57,11 +57,7 @@ export class Cgroup {
   }
 
   ranOutOfMemory(): boolean {
-    try {
-      return /^oom_kill [1-9]/m.test(readFileSync(`${this.#path}/memory.events`, 'utf8'));
-    } catch {
-      return false;
-    }
+    return memoryKills(this.#path) > 0;
   }
 
   /** Killed processes leave their group a moment after their parent has seen them go. */
@@ -74,5 +70,14 @@ export class Cgroup {
         await new Promise((resolve) => setTimeout(resolve, 2));
       }
     }
+  }
+}
+
+/** How many processes of a group the kernel has killed for want of memory: by default of the whole guest, where that is bounded from outside. */
+export function memoryKills(path = ROOT): number {
+  try {
+    return Number(/^oom_kill (\d+)/m.exec(readFileSync(`${path}/memory.events`, 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
   }
 }

@@ -10,7 +10,7 @@ import {
   type RunnerFrame,
 } from '../../protocol/runner-frames.ts';
 import { shellWord } from '../shell-word.ts';
-import { Cgroup } from './cgroup.ts';
+import { Cgroup, memoryKills } from './cgroup.ts';
 import { makeExpendable } from './expendable.ts';
 
 export interface ProgramProcessOptions {
@@ -126,13 +126,17 @@ export class ProgramProcess {
     const stdout = new OutputPipe(this.#child.stdout, frame, 'stdout', emit);
     const stderr = new OutputPipe(this.#child.stderr, frame, 'stderr', emit);
     this.#onCall = (call) => emit({ ...call, run: frame.run });
+    const killsBefore = memoryKills();
     emit({ t: 'started', run: frame.run });
     const env = this.#takenWith === this.#startedWith ? {} : { env: this.#takenWith };
     this.#channel.write(`${JSON.stringify({ ...frame, ...env })}\n`);
     await this.#closed;
     stdout.flush();
     stderr.flush();
-    const outOfMemory = (this.#cgroup?.ranOutOfMemory() ?? false) || HEAP_EXHAUSTED.test(stderr.tail);
+    const outOfMemory =
+      (this.#cgroup?.ranOutOfMemory() ?? false) ||
+      (this.#exit.signal === 'SIGKILL' && memoryKills() > killsBefore) ||
+      HEAP_EXHAUSTED.test(stderr.tail);
     void this.#cgroup?.remove();
     return {
       t: 'done',

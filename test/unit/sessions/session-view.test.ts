@@ -106,6 +106,20 @@ describe('viewSession()', () => {
     expect(tasks.map((task) => task.status)).toEqual(['interrupted', 'running']);
   });
 
+  test('calls an execution paused until its program was told what was decided', () => {
+    const approval = { executionId: 'e1', call: 1, approvalId: 'apr_e1_1' };
+    const asked: SessionEvent = {
+      ...{ type: 'approval.requested', ...approval },
+      ...{ server: 'bank', tool: 'pay', arguments: {} },
+    };
+    const decided: SessionEvent = { type: 'approval.decided', ...approval, approved: true, by: 'ann', reason: null };
+    const statusAfter = (...events: SessionEvent[]) => view([created, started('e1'), ...events]).tasks[0]?.status;
+    expect(statusAfter(asked)).toBe('paused');
+    expect(statusAfter(asked, { ...decided, waiting: false })).toBe('paused');
+    expect(statusAfter(asked, decided)).toBe('interrupted');
+    expect(statusAfter(asked, finished('e1', 'completed', 1))).toBe('completed');
+  });
+
   test('tells the latest checkpoint', () => {
     const { checkpoint } = view([
       created,

@@ -11,6 +11,8 @@ export interface BubblewrapInputs {
   /** Folder of the guest runtime. */
   readonly runtime: string;
   readonly kernelFiles: readonly KernelFile[];
+  /** As `GuestCgroup.memoryEvents`. */
+  readonly memoryEvents?: string | undefined;
 }
 
 const MIB = 1024 * 1024;
@@ -21,6 +23,8 @@ const SCRATCH = { '/tmp': '1777', '/run': '0755', '/root': '0700', '/dev/shm': '
 /** Where nothing can be mounted: what holds the guest in lies there. */
 const RESERVED = ['/proc', '/sys', '/dev', RUNTIME_DIRECTORY];
 const RESERVED_EXCEPT = [`${RUNTIME_DIRECTORY}/skills`, '/dev/shm'];
+/** Where it would be in a guest with a kernel of its own. */
+const MEMORY_EVENTS = '/sys/fs/cgroup/memory.events';
 const ETC = ['passwd', 'group', 'hosts'];
 
 /** The guest's file systems that lie in memory, by their place. */
@@ -58,7 +62,8 @@ function refuseMount({ target, options }: VolumeMount, earlier: readonly VolumeM
 }
 
 /** Arguments for bubblewrap up to the command, in the order in which it carries them out. */
-export function bubblewrapArguments({ spec, layers, runtime, kernelFiles }: BubblewrapInputs): readonly string[] {
+export function bubblewrapArguments(inputs: BubblewrapInputs): readonly string[] {
+  const { spec, layers, runtime, kernelFiles, memoryEvents } = inputs;
   const { hostname, mounts, memoryMib } = spec;
   const size = String(Math.floor(memoryMib * MIB * SCRATCH_SHARE));
   const has = (target: string) => mounts.some((mount) => mount.target === target);
@@ -74,6 +79,7 @@ export function bubblewrapArguments({ spec, layers, runtime, kernelFiles }: Bubb
       : ETC.flatMap((name) => ['--ro-bind', `${runtime}/etc/${name}`, `/etc/${name}`])),
     ...['--ro-bind', runtime, RUNTIME_DIRECTORY],
     ...['--proc', '/proc', ...kernelFiles.flatMap(kernelFileArguments)],
+    ...(memoryEvents === undefined ? [] : ['--ro-bind', memoryEvents, MEMORY_EVENTS]),
     ...['--dev', '/dev'],
     ...Object.entries(SCRATCH).flatMap(([target, mode]) =>
       has(target) ? [] : ['--perms', mode, '--size', size, '--tmpfs', target],

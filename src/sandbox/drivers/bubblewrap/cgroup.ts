@@ -34,6 +34,12 @@ interface Hierarchy {
   readonly controllers: readonly Controller[];
 }
 
+interface Group {
+  readonly folder: string;
+  readonly version: 1 | 2;
+  readonly controllers: readonly Controller[];
+}
+
 /** The controllers that a guest's group would get here. */
 export async function usableControllers(): Promise<readonly Controller[]> {
   await using group = await GuestCgroup.create(`probe-${process.pid}`, {
@@ -54,27 +60,29 @@ export class GuestCgroup implements AsyncDisposable {
   readonly controllers: ReadonlySet<Controller>;
   /** A process that writes `0` to each of them is in the group. */
   readonly joinFiles: readonly string[];
+  /** A file whose line `oom_kill N` counts the processes that the kernel has killed for want of memory. */
+  readonly memoryEvents: string | undefined;
   readonly #folders: readonly string[];
 
-  private constructor(folders: readonly string[], controllers: ReadonlySet<Controller>) {
-    this.#folders = folders;
-    this.controllers = controllers;
-    this.joinFiles = folders.map((folder) => join(folder, 'cgroup.procs'));
+  private constructor(groups: readonly Group[]) {
+    this.#folders = groups.map(({ folder }) => folder);
+    this.controllers = new Set(groups.flatMap(({ controllers }) => controllers));
+    const memory = groups.find(({ controllers }) => controllers.includes('memory'));
+    this.memoryEvents = memory && join(memory.folder, memory.version === 2 ? 'memory.events' : 'memory.oom_control');
+    this.joinFiles = this.#folders.map((folder) => join(folder, 'cgroup.procs'));
   }
 
   /** `id` must be new. A host without control groups gives a group without controllers. */
   static async create(id: string, limits: GuestLimits): Promise<GuestCgroup> {
     const owner = await ownId();
     const name = `${PREFIX}${owner.pid}.${owner.startTicks}.${id}`;
-    const folders: string[] = [];
-    const controllers = new Set<Controller>();
+    const groups: Group[] = [];
     for (const hierarchy of await findHierarchies()) {
       const folder = join(hierarchy.parent, name);
-      const usable = await makeGroup(folder, hierarchy, limits);
-      if (usable.length > 0) folders.push(folder);
-      for (const controller of usable) controllers.add(controller);
+      const controllers = await makeGroup(folder, hierarchy, limits);
+      if (controllers.length > 0) groups.push({ folder, version: hierarchy.version, controllers });
     }
-    return new GuestCgroup(folders, controllers);
+    return new GuestCgroup(groups);
   }
 
   /** All of its processes must be gone; the kernel notices a moment later. */

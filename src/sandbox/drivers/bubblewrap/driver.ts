@@ -86,7 +86,8 @@ export class BubblewrapDriver implements SandboxDriver {
       undo.add(() => cgroup[Symbol.asyncDispose]());
       const targets = [RUNTIME_DIRECTORY, ...spec.mounts.map(({ target }) => target)];
       const layers = await layoutImage(spec.image, targets);
-      const args = bubblewrapArguments({ spec, layers, runtime, kernelFiles: await kernelFiles() });
+      const { memoryEvents } = cgroup;
+      const args = bubblewrapArguments({ spec, layers, runtime, kernelFiles: await kernelFiles(), memoryEvents });
       deadline.check();
       launch = await Launch.start({ host, arguments: args, cgroup, limits, egress: spec.network !== undefined });
       undo.add(() => launch?.kill());
