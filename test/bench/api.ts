@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -51,11 +51,11 @@ async function measure(server: ChildProcess, load: Load, driver: string): Promis
   // The sandbox of each customer, and what a server needs only once.
   await run(client, { ...load, executions: 4 * load.customers });
   const single = await run(client, { executions: 20, atOnce: 1, customers: 1 });
-  const before = await residentBytes(server);
+  const before = await memoryOf(url, apiKey);
   const first = await run(client, load);
-  const middle = await residentBytes(server);
+  const middle = await memoryOf(url, apiKey);
   const again = await run(client, load);
-  const after = await residentBytes(server);
+  const after = await memoryOf(url, apiKey);
 
   const baseline = quantile(single.times, 0.5);
   console.log(`${driver}: ${load.executions} executions, ${load.atOnce} at once, ${load.customers} customers, twice`);
@@ -67,8 +67,13 @@ async function measure(server: ChildProcess, load: Load, driver: string): Promis
   const alone = 1000 / baseline;
   console.log(`  throughput / one after the other = ${(load.executions / again.seconds / alone).toFixed(2)}`);
   console.log(`  p50 / alone (${baseline.toFixed(0)} ms) = ${(quantile(again.times, 0.5) / baseline).toFixed(2)}`);
-  const grown = `${mib(before)} MiB before, ${mib(middle)} after the first, ${mib(after)} after the second`;
-  console.log(`  memory of the server: ${grown}; second / first = ${(after / middle).toFixed(3)}`);
+  for (const kind of ['resident', 'heap'] as const) {
+    const [was, once, twice] = [before, middle, after].map((memory) => mib(memory[kind]));
+    const ratio = (after[kind] / middle[kind]).toFixed(3);
+    console.log(
+      `  server, ${kind}: ${was} MiB before, ${once} after the first, ${twice} after the second; second / first = ${ratio}`,
+    );
+  }
 }
 
 /** Runs them all; throws for one that fails or gives anything but its own output. */
@@ -105,9 +110,12 @@ async function settingsOf(server: ChildProcess): Promise<Readonly<Record<string,
   throw new Error('The server ended before it listened');
 }
 
-async function residentBytes({ pid }: ChildProcess): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+/** Bytes, as the server itself tells: all that it holds, and what of its heap is in use, some of it until it is next collected. */
+async function memoryOf(url: string, apiKey: string): Promise<{ readonly resident: number; readonly heap: number }> {
+  const answer = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${apiKey}` } });
+  const text = await answer.text();
+  const read = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
+  return { resident: read('process_resident_memory_bytes'), heap: read('nodejs_heap_size_used_bytes') };
 }
 
 function quantile(times: readonly number[], q: number): number {
