@@ -1,6 +1,6 @@
 import type { ApprovalPolicy } from '../core/approval.ts';
 import type { Isolation } from '../core/execution.ts';
-import type { ExecutionLimits, Quotas } from '../core/limits.ts';
+import type { ExecutionLimits, QuotaRules } from '../core/limits.ts';
 import type { Secret } from '../util/secret.ts';
 
 /** The resolved configuration: frozen, paths absolute, times in milliseconds, sizes in bytes. */
@@ -13,7 +13,7 @@ export interface Config {
   readonly server: ServerConfig;
   readonly tools: ToolsConfig;
   readonly selector: SelectorConfig;
-  readonly quotas: QuotasConfig;
+  readonly quotas: QuotaRules;
   readonly limits: ExecutionLimits;
   readonly approvals: ApprovalsConfig;
   readonly log: { readonly level: LogLevel };
@@ -111,15 +111,6 @@ export interface WorkspaceConfig {
   readonly shared: boolean;
   /** How long one that is gone keeps a customer from the others. */
   readonly leaseMs: number;
-}
-
-/** What customers may use: each value of a customer's own over its organisation's, over the default. */
-export interface QuotasConfig {
-  readonly default: Quotas;
-  /** By name. */
-  readonly organisations: Readonly<Record<string, Quotas>>;
-  /** By full id. */
-  readonly customers: Readonly<Record<string, Quotas>>;
 }
 
 /** How the history of customers is kept. */

@@ -44,3 +44,12 @@ export interface Quotas {
   /** Of the files and skills of the workspace. */
   readonly diskBytes?: number | undefined;
 }
+
+/** The quotas of all customers: each value of a customer's own over its organisation's, over the default. */
+export interface QuotaRules {
+  readonly default: Quotas;
+  /** By name. */
+  readonly organisations: Readonly<Record<string, Quotas>>;
+  /** By full id. */
+  readonly customers: Readonly<Record<string, Quotas>>;
+}

@@ -1,16 +1,9 @@
 import { WorkcellError } from '../core/errors.ts';
 import { type CustomerId, organisationOf } from '../core/ids.ts';
-import type { Quotas } from '../core/limits.ts';
+import type { QuotaRules, Quotas } from '../core/limits.ts';
 
 /** What a customer may use; absent is as much as there is. */
 export type QuotaName = keyof Quotas;
-
-/** The quotas of all customers, as the configuration gives them. */
-export interface QuotaRules {
-  readonly default: Quotas;
-  readonly organisations: Readonly<Record<string, Quotas>>;
-  readonly customers: Readonly<Record<string, Quotas>>;
-}
 
 /** How much of one quota is used, and how much somebody wants besides. */
 export interface QuotaClaim {

@@ -41,7 +41,7 @@ export class ExecutionRegister {
   async add(claims: readonly Claim[]): Promise<void> {
     const fit = claims.filter(({ executionId }) => REGISTRABLE.test(executionId));
     if (fit.length === 0) return;
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    if (this.#synced.size === 0) await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     for (const [bucket, each] of Map.groupBy(fit, ({ executionId }) => bucketOf(executionId))) {
       // The newline comes first: it ends what a crash may have left without one.
       const lines = each.map(({ executionId, session, start }) => `\n${executionId} ${session} ${start}\n`);

@@ -1,7 +1,8 @@
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { CustomerId } from '../core/ids.ts';
+import type { QuotaRules } from '../core/limits.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
-import { type QuotaRules, quotasOf } from '../guardrails/decide-quota.ts';
+import { quotasOf } from '../guardrails/decide-quota.ts';
 import { FairSlots } from '../util/fair-slots.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { CpuLedger } from './cpu-ledger.ts';

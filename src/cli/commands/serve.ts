@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
 import { messageOf } from '../../core/errors.ts';
 import { formatDuration } from '../../core/units.ts';
 import { httpApi } from '../../http/http-api.ts';
@@ -54,11 +55,12 @@ export function serveCommand(): Command {
         }),
       );
       cell.metrics.watchProcess();
+      const log = createLogger(config.log.level);
       const readiness = new Readiness({ driver, folder: config.paths.workspaces, cell });
       const server = await serveSandboxes(config, driver, {
         ...{ host, port, hosts, keys, budget },
         keepsState: true,
-        routes: routesOf(cell, readiness),
+        routes: routesOf({ cell, readiness, log }),
         metrics: cell.metrics,
       });
       stack.use(server);
@@ -72,7 +74,7 @@ export function serveCommand(): Command {
       const placeholder = apiKey === undefined ? '<a key of workcell key create>' : '<server.apiKey>';
       print(`MSB_BACKEND=cloud MSB_API_URL=${server.url} MSB_API_KEY=${ofThisRun?.reveal() ?? `'${placeholder}'`}`);
       using _sweeps = sweepApprovals(cell);
-      await using _pruning = pruneSessions(cell);
+      await using _pruning = pruneSessions(cell, log);
       if (!signal.aborted) await once(signal, 'abort');
       say(`Stopping: executions may go on for ${formatDuration(config.server.drainMs)}; again ends them at once`);
       await cell.drain(config.server.drainMs);
@@ -92,23 +94,27 @@ function sweepApprovals(cell: Workcell): Disposable {
 }
 
 /** Undefined when sessions may get as old as they like. */
-function pruneSessions(cell: Workcell): AsyncDisposable | undefined {
-  const { sessions, log } = cell.loaded.config;
+function pruneSessions(cell: Workcell, log: Logger): AsyncDisposable | undefined {
+  const { sessions } = cell.loaded.config;
   if (sessions.retentionMs === undefined) return undefined;
-  const logger = createLogger(log.level);
   return pruneDaily(cell, {
     onReport: ({ problem, ...report }) => {
-      if (problem === null) logger.info(report, 'old sessions were deleted');
-      else logger.error({ customer: report.customer }, `old sessions could not be deleted: ${problem}`);
+      if (problem === null) log.info(report, 'old sessions were deleted');
+      else log.error({ customer: report.customer }, `old sessions could not be deleted: ${problem}`);
     },
-    onProblem: (error) => logger.error({ err: error }, `old sessions could not be deleted: ${messageOf(error)}`),
+    onProblem: (error) => log.error({ err: error }, `old sessions could not be deleted: ${messageOf(error)}`),
   });
 }
 
+interface Served {
+  readonly cell: Workcell;
+  readonly readiness: Readiness;
+  readonly log: Logger;
+}
+
 /** What customers use, besides the Microsandbox API: theirs over HTTP, and that of their agents over MCP. */
-function routesOf(cell: Workcell, readiness: Readiness): (app: FastifyInstance) => Promise<void> {
+function routesOf({ cell, readiness, log }: Served): (app: FastifyInstance) => Promise<void> {
   const version = packageVersion();
-  const log = createLogger(cell.loaded.config.log.level);
   const onProblem = (error: unknown) => log.error({ err: error }, messageOf(error));
   return async (app) => {
     await app.register(httpApi({ cell, readiness }, version));
