@@ -68,9 +68,8 @@ describe('a read-only mount', () => {
 os.system(${JSON.stringify(command)})
 folder = ${JSON.stringify(folder)}
 def sleeper():
-    for pid in os.listdir('/proc'):
-        if pid.isdigit() and open('/proc/' + pid + '/comm').read() == 'sleep\\n':
-            return int(pid)
+    commands = of_processes(lambda process: read(process + '/comm'))
+    return next((pid for pid, command in commands if command == 'sleep\\n'), None)
 if '%d' in folder:
     while sleeper() is None:
         time.sleep(0.05)
@@ -278,8 +277,7 @@ print('[]')`);
 describe('what the guest shows', () => {
   it('is the guest: no process, mount, device or name of the host', async () => {
     const shown = (await guest.python(`
-read = lambda path: open(path, errors='replace').read()
-commands = [read('/proc/' + pid + '/cmdline') for pid in os.listdir('/proc') if pid.isdigit()]
+commands = [command for _, command in of_processes(lambda process: read(process + '/cmdline'))]
 dmi = '/sys/class/dmi/id/'
 print(json.dumps({
   'hostname': os.uname().nodename, 'boot': read('/proc/sys/kernel/random/boot_id'), 'commands': commands,

@@ -62,8 +62,9 @@ function codeOf(end: ExecOutcome['end']): number {
 }
 
 /**
- * `attempt` tells with which errno something is refused, or `done`. `port_of_agent` is a descriptor of the agent's own port,
- * taken out of its process, because a port can be opened only once.
+ * `attempt` tells with which errno something is refused, or `done`. `of_processes` leaves out what ends while it is looked
+ * at. `port_of_agent` is a descriptor of the agent's own port, taken out of its process, because a port can be opened only
+ * once.
  */
 const PRELUDE = `
 import ctypes, errno, json, os, stat, sys, time
@@ -82,12 +83,22 @@ def system(number, *arguments):
         raise OSError(ctypes.get_errno(), 'system call')
     return result
 
+def of_processes(look):
+    for pid in map(int, filter(str.isdigit, os.listdir('/proc'))):
+        try:
+            yield pid, look(f'/proc/{pid}')
+        except OSError:
+            continue
+
+def read(path):
+    return open(path, errors='replace').read()
+
 def agent():
-    for pid in filter(str.isdigit, os.listdir('/proc')):
-        for name in os.listdir('/proc/' + pid + '/fd'):
-            if os.readlink('/proc/' + pid + '/fd/' + name).startswith('/dev/vport'):
-                return int(pid), int(name)
-    raise SystemExit('There is no agent')
+    for pid, descriptors in of_processes(lambda process: os.listdir(process + '/fd')):
+        for descriptor in descriptors:
+            if os.path.realpath(f'/proc/{pid}/fd/{descriptor}').startswith('/dev/vport'):
+                return pid, int(descriptor)
+    sys.exit('There is no agent')
 
 def port_of_agent():
     PIDFD_OPEN, PIDFD_GETFD = 434, 438

@@ -17,7 +17,7 @@ export async function monitors(): Promise<number[]> {
 export async function monitorOf(folder: string): Promise<number> {
   for (const pid of await monitors()) {
     // `id parent device root target …`; spaces in a path are written as octal numbers.
-    const mounts = await readFile(`/proc/${pid}/mountinfo`, 'utf8');
+    const mounts = await readFile(`/proc/${pid}/mountinfo`, 'utf8').catch(() => '');
     if (mounts.includes(folder.replaceAll(' ', '\\040'))) return pid;
   }
   throw new Error(`No machine monitor has ${folder}`);
