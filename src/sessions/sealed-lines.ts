@@ -91,7 +91,7 @@ function seal(event: StoredEvent, { id, bytes }: LineKey, owner: LineOwner): Env
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, bytes, nonce, { authTagLength: TAG_BYTES });
   cipher.setAAD(placeOf(owner, event.seq, id));
-  const text = [cipher.update(JSON.stringify(event), 'utf8'), cipher.final()];
+  const text = [cipher.update(encodeJsonLine(event).subarray(0, -1)), cipher.final()];
   const sealed = Buffer.concat([nonce, ...text, cipher.getAuthTag()]).toString('base64');
   return { v: 1, seq: event.seq, key: id, sealed };
 }
@@ -134,5 +134,5 @@ function placeOf({ customer, session }: LineOwner, seq: number, key: string): Bu
 
 function isEnvelope(value: unknown): value is Envelope {
   const { v, seq, key, sealed } = (value ?? {}) as Partial<Envelope>;
-  return v === 1 && Number.isInteger(seq) && typeof key === 'string' && typeof sealed === 'string';
+  return v === 1 && Number.isInteger(seq) && /^[0-9a-f]{8}$/.test(String(key)) && typeof sealed === 'string';
 }
