@@ -3,8 +3,9 @@
     workcell serve                      # prints a key as MSB_API_KEY when there is none yet
     WORKCELL_URL=http://127.0.0.1:5555 WORKCELL_API_KEY=msb_... python3 examples/http-api.py [CUSTOMER]
 
-CUSTOMER is whom the key is for; "walker" unless told. It makes a session, streams an execution, breaks the connection off in the middle, takes the stream up again without a gap,
-cancels, moves files, resumes the session, and looks at what is used. It stops with an error when anything is not as it says.
+CUSTOMER is whom the key is for, "walker" unless told. It makes a session, streams an execution, breaks the connection off in
+the middle, takes the stream up again without a gap, cancels, moves files, resumes the session, and looks at what is used. It
+stops with an error when anything is not as it says.
 """
 
 import json

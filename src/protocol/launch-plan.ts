@@ -70,6 +70,7 @@ export const SYSCALL = {
   setuid: 105,
   setgid: 106,
   setgroups: 116,
+  capset: 126,
   mount: 165,
   clockSettime: 227,
   exitGroup: 231,

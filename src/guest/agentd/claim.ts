@@ -34,6 +34,9 @@ const RETRY_MS = 2;
 const CLOCK_REALTIME = 0;
 /** Of `include/uapi/linux/random.h`. */
 const RNDRESEEDCRNG = 0x5207;
+/** Of `include/uapi/linux/capability.h`. */
+const CAPABILITY_VERSION_3 = 0x2008_0522;
+const CAP_FOWNER = 1n << 3n;
 /** Folders that the guest makes itself; an image never covers them. */
 const OWN = ['proc', 'sys', 'dev', 'tmp', 'run', 'workspace'];
 
@@ -125,7 +128,8 @@ function image(): StepPlan {
       if (!existsSync(target)) symlinkSync(readlinkSync(path), target);
     } else if (entry.isDirectory()) {
       // The dot makes the kernel mount the part of the share that begins here, which an overlay would not do.
-      statSync(`${path}/.`);
+      const { uid } = statSync(`${path}/.`);
+      if (uid !== 0) actAsStranger(steps);
       const [upper, work] = [`${OVERLAY}/${name}/upper`, `${OVERLAY}/${name}/work`];
       for (const folder of [upper, work, target]) mkdirSync(folder, { recursive: true });
       const data = `lowerdir=${path}:${target},upperdir=${upper},workdir=${work}`;
@@ -136,6 +140,24 @@ function image(): StepPlan {
   addFolder(steps, RUNTIME_DIRECTORY);
   addMount(steps, { source: RUNTIME, target: RUNTIME_DIRECTORY, flags: MOUNT_FLAG.bind });
   return steps;
+}
+
+/**
+ * An overlay opens files with `O_NOATIME` when it may, by what its mounter may do. A file server that an ordinary user runs is
+ * refused that for files of the host's root, so the mounter must not pass for their owner.
+ */
+function actAsStranger(steps: StepPlan): void {
+  const permitted = BigInt(
+    `0x${/^CapPrm:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`,
+  );
+  const header = Buffer.alloc(8);
+  header.writeUInt32LE(CAPABILITY_VERSION_3);
+  const sets = Buffer.alloc(24);
+  for (const [word, shift] of [0n, 32n].entries()) {
+    sets.writeUInt32LE(Number(((permitted & ~CAP_FOWNER) >> shift) & 0xffff_ffffn), word * 12);
+    sets.writeUInt32LE(Number((permitted >> shift) & 0xffff_ffffn), word * 12 + 4);
+  }
+  steps.add(named('give up ownership'), SYSCALL.capset, [steps.plan.bytes(header), steps.plan.bytes(sets)]);
 }
 
 function addVolume(steps: StepPlan, { source, target, options, sizeMib }: GuestMount): void {
