@@ -14,8 +14,8 @@ interface FeatureExtraction {
 
 const PACKAGE = '@xenova/transformers';
 
-/** How to get the library. */
-export const INSTALL = `npm install ${PACKAGE}@npm:@huggingface/transformers@4`;
+/** How to get the library; without the binaries for graphics cards that its runtime would download, and fails without. */
+export const INSTALL = `ONNXRUNTIME_NODE_INSTALL=skip npm install ${PACKAGE}@npm:@huggingface/transformers@4`;
 
 /** Whether the library is installed; it is not loaded. */
 export function isInstalled(): boolean {
