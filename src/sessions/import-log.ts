@@ -9,6 +9,7 @@ import { decodeEvent, type StoredEvent } from './events.ts';
 import type { ExecutionRegister } from './execution-register.ts';
 import { type Line, lineOf } from './landmark.ts';
 import { claimsOf } from './log-file.ts';
+import { LogOrder } from './log-order.ts';
 import { type IndexedSource, IndexWriter, readIndex } from './session-index.ts';
 
 export interface LogImportOptions {
@@ -36,6 +37,7 @@ const BATCH_BYTES = 4 * 1024 * 1024;
 export class LogImport implements AsyncDisposable {
   readonly #options: LogImportOptions;
   readonly #temporary: IndexedSource;
+  readonly #order = new LogOrder();
   #file: FileHandle | undefined;
   #index: IndexWriter | undefined;
   #batch: { readonly line: Line; readonly bytes: Buffer }[] = [];
@@ -114,7 +116,7 @@ export class LogImport implements AsyncDisposable {
   }
 
   async #take({ number, value }: JsonLine): Promise<void> {
-    const event = decode(value, number);
+    const event = this.#decode(value, number);
     if (event.type === 'execution.started') {
       await this.#options.assertNew(parseExecutionId(event.executionId));
       this.#executions += 1;
@@ -125,6 +127,19 @@ export class LogImport implements AsyncDisposable {
     this.#size += bytes.length;
     this.#batch.push({ line: lineOf(event, start, this.#size), bytes });
     if (this.#size - this.#written >= BATCH_BYTES) await this.#flush();
+  }
+
+  #decode(value: unknown, number: number): StoredEvent {
+    const subject = `Cannot read the log of the archive: line ${number}`;
+    const decoded = decodeEvent(value, subject);
+    const isKnown = decoded.kind === 'event';
+    const problem = isKnown
+      ? this.#order.refuse(decoded.event)
+      : 'is from a later version of Workcell; import it with that';
+    if (problem !== undefined || !isKnown) throw new WorkcellError('invalid_argument', `${subject} ${problem}`);
+    // Tokens of another storage say nothing here.
+    const { lease: _, ...event } = decoded.event;
+    return event;
   }
 
   async #flush(): Promise<void> {
@@ -139,19 +154,4 @@ export class LogImport implements AsyncDisposable {
   async #removeTemporary(): Promise<void> {
     for (const path of [this.#temporary.path, this.#temporary.indexPath]) await rm(path, { force: true });
   }
-}
-
-function decode(value: unknown, number: number): StoredEvent {
-  const subject = `Cannot read the log of the archive: line ${number}`;
-  const decoded = decodeEvent(value, subject);
-  const problem =
-    decoded.kind !== 'event'
-      ? 'is from a later version of Workcell; import it with that'
-      : decoded.seq !== number
-        ? `has the sequence number ${decoded.seq}`
-        : (decoded.event.type === 'session.created') !== (number === 1)
-          ? `is a ${decoded.event.type}, which cannot be there`
-          : undefined;
-  if (decoded.kind === 'event' && problem === undefined) return decoded.event;
-  throw new WorkcellError('invalid_argument', `${subject} ${problem}`);
 }

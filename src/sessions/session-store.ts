@@ -2,7 +2,15 @@ import { constants } from 'node:fs';
 import { lstat, open, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
-import { type CustomerId, type ExecutionId, newSessionId, parseSessionId, type SessionId } from '../core/ids.ts';
+import {
+  type CustomerId,
+  type ExecutionId,
+  newSessionId,
+  parseExecutionId,
+  parseSessionId,
+  type SessionId,
+} from '../core/ids.ts';
+import type { Deadline } from '../util/deadline.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
 import { FileLock, type FileLockOptions } from '../util/file-lock.ts';
 import { syncFolder } from '../util/sync-folder.ts';
@@ -11,7 +19,8 @@ import type { StoredEvent } from './events.ts';
 import { ExecutionRegister } from './execution-register.ts';
 import { LogImport } from './import-log.ts';
 import { claimsOf, LogFile, type OpenMode, type SessionFence } from './log-file.ts';
-import { type SessionKeys, sessionLines } from './sealed-lines.ts';
+import { sessionLines } from './sealed-lines.ts';
+import type { SessionKeys } from './sealing.ts';
 import { SessionHistory } from './session-history.ts';
 import { type IndexedSource, IndexWriter, readIndex } from './session-index.ts';
 import { SessionLog } from './session-log.ts';
@@ -133,6 +142,15 @@ export class SessionStore {
       if (await this.#startsAt(id, entry)) return entry;
     }
     return undefined;
+  }
+
+  /**
+   * The right to start the execution of this id, which one process has at a time, until it lets go of it or ends. What
+   * {@link locate} tells whoever has it stays true until then. Waits its turn until the deadline ends.
+   */
+  claim(id: ExecutionId, deadline: Deadline): Promise<AsyncDisposable> {
+    const path = join(this.#directory, `.${parseExecutionId(id)}.start`);
+    return FileLock.wait({ path, what: `The execution "${id}"` }, deadline);
   }
 
   /** All that is recorded of one execution, in order. Iterating throws `not_found`, and `history_gone` when it was deleted. */

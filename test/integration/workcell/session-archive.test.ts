@@ -266,6 +266,10 @@ describe('an archive from a stranger', () => {
     planner: 'none',
     selection: { mode: 'none', considered: 0, tools: [], noMatch: null },
   };
+  const begun = { ...started, executionId: 'e1' };
+  const called = { ...output, seq: 3, type: 'tool.called', call: 1, server: 's', tool: 't', arguments: {} };
+  const returned = { type: 'tool.returned', ok: true, ms: 1, value: 1 };
+  const asked = { type: 'approval.requested', approvalId: 'apr_e1_1' };
   const lines = (...events: readonly unknown[]) => events.map((event) => `${JSON.stringify(event)}\n`).join('');
   const logOf = (text: string) => [json('session.json', head), tarFile('log/000001', text, now)];
 
@@ -283,6 +287,19 @@ describe('an archive from a stranger', () => {
     ['has a gap in its log', logOf(lines(created, { ...output, seq: 3 })), 'has the sequence number 3'],
     ['has an event that is none', logOf(lines(created, { ...output, text: 5 })), 'line 2 is not a session event'],
     ['has an event of a later version', logOf(lines(created, { ...output, v: 2 })), 'from a later version'],
+    ['starts an execution twice', logOf(lines(created, begun, { ...begun, seq: 3 })), 'starts "e1" a second time'],
+    ['has an execution that did not start', logOf(lines(created, output)), 'has not started'],
+    [
+      'has an answer to no call',
+      logOf(lines(created, begun, { ...called, ...returned })),
+      'call 1, which was not made',
+    ],
+    ['has a call without a number', logOf(lines(created, begun, { ...called, call: 0 })), 'without a number'],
+    [
+      'asks for an approval that is not its own',
+      logOf(lines(created, begun, called, { ...called, seq: 4, ...asked, approvalId: 'apr_e2_1' })),
+      'an approval of another execution',
+    ],
     ['has an execution that no id can be', logOf(lines(created, started)), 'is not valid'],
     ['ends in the middle of a line', logOf(lines(created).slice(0, -1)), 'whole line'],
     ['has no sums', logOf(lines(created)), 'checksums.json is not where'],
@@ -340,6 +357,30 @@ describe('an archive from a stranger', () => {
       code: 'invalid_argument',
       message: expect.stringContaining(name),
     });
+    await assertUntouched(to);
+  });
+
+  const archiveOf = (...events: readonly unknown[]) => {
+    const log = Buffer.from(lines(...events));
+    const sums = { events: events.length, log: sumOf(log), workspace: null };
+    return Buffer.concat([...logOf(lines(...events)), json('checksums.json', sums), tarEnd()]);
+  };
+
+  test('brings no tokens of the servers that wrote it, which would keep others out for ever', async () => {
+    const to = await newHost();
+    await to.imported(archiveOf({ ...created, lease: 900 }, { ...begun, lease: 800 }));
+    expect((await eventsOf(to)).map(({ lease }) => lease)).toEqual([undefined, undefined]);
+  });
+
+  test.each([
+    ['plain', {}],
+    ['encrypted', { sessions: { encryptionKey: randomBytes(32).toString('hex') } }],
+  ])('is refused for values that are too deep to be written, where logs are %s', async (_, options) => {
+    const to = await newHost('acme', options);
+    const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+    const text = lines(created, begun, { ...called, arguments: 'DEEP' }).replace('"DEEP"', deep);
+    const archive = Buffer.concat([...logOf(text), tarEnd()]);
+    await expect(to.imported(archive)).rejects.toMatchObject({ code: 'invalid_argument' });
     await assertUntouched(to);
   });
 
