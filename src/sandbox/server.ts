@@ -1,8 +1,10 @@
+import { isUtf8 } from 'node:buffer';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { findCustomerOf } from '../core/customer-of.ts';
+import { WorkcellError } from '../core/errors.ts';
 import type { BootKind } from '../core/execution.ts';
 import type { CustomerId } from '../core/ids.ts';
 import { parseAllowList } from '../core/network-policy.ts';
@@ -182,9 +184,10 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
   cleanup.add(() => registry[Symbol.asyncDispose]());
   // Clients announce JSON with requests that have no body, too.
   const parseJson = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined);
-    else parseJson(request, String(body), done);
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    if (body.length === 0) done(null, undefined);
+    else if (isUtf8(body)) parseJson(request, body.toString(), done);
+    else done(new WorkcellError('invalid_argument', 'The body is not valid UTF-8, as JSON has to be'));
   });
   app.setErrorHandler((error, request, reply) => {
     const { status, headers, body, isOurs } = toFailure(error, request);
