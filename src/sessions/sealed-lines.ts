@@ -46,6 +46,7 @@ interface LineKey {
 const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const KEY_ID = /^[0-9a-f]{8}$/;
 
 /** Lines of one session. Throws `invalid_config` for a key that is none. */
 export function sessionLines(owner: LineOwner, { current, old }: SessionKeys): LineCodec {
@@ -134,5 +135,6 @@ function placeOf({ customer, session }: LineOwner, seq: number, key: string): Bu
 
 function isEnvelope(value: unknown): value is Envelope {
   const { v, seq, key, sealed } = (value ?? {}) as Partial<Envelope>;
-  return v === 1 && Number.isInteger(seq) && /^[0-9a-f]{8}$/.test(String(key)) && typeof sealed === 'string';
+  const isKeyed = typeof key === 'string' && KEY_ID.test(key);
+  return v === 1 && Number.isInteger(seq) && isKeyed && typeof sealed === 'string';
 }
