@@ -1,11 +1,12 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
-import { type CustomerId, parseSessionId, type SessionId } from '../core/ids.ts';
+import { type CustomerId, type ExecutionId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
 import { acquireFencedLock, type Fence, type FencedLock } from '../util/fenced-lock.ts';
 import type { FileLockOptions } from '../util/file-lock.ts';
-import { type SessionKeys, sessionLines } from './sealed-lines.ts';
+import { sessionLines } from './sealed-lines.ts';
+import type { SessionKeys } from './sealing.ts';
 import type { IndexedSource } from './session-index.ts';
 
 const SUFFIX = '.jsonl';
@@ -84,6 +85,11 @@ export class SessionFolder {
   lockOf(id: SessionId, token: number | undefined): FileLockOptions {
     const name = token === undefined ? `.${id}.lock` : `.${id}.${token}.lock`;
     return { path: join(this.path, name), what: `Session "${id}"` };
+  }
+
+  /** Stands for the right to start an execution. */
+  startLockOf(id: ExecutionId): FileLockOptions {
+    return { path: join(this.path, `.${parseExecutionId(id)}.start`), what: `The execution "${id}"` };
   }
 
   #pathOf(id: SessionId): string {

@@ -1,15 +1,17 @@
 import { unlink } from 'node:fs/promises';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { type CustomerId, type ExecutionId, newSessionId, type SessionId } from '../core/ids.ts';
+import type { Deadline } from '../util/deadline.ts';
 import { succeeds } from '../util/errno.ts';
 import type { Fence } from '../util/fenced-lock.ts';
+import { FileLock } from '../util/file-lock.ts';
 import { syncFolder } from '../util/sync-folder.ts';
 import type { StoredEvent } from './events.ts';
 import { type ExecutionPlace, ExecutionPlaces } from './execution-places.ts';
 import { ExecutionRegister } from './execution-register.ts';
 import { LogImport } from './import-log.ts';
 import { OpenSessions } from './open-sessions.ts';
-import type { SessionKeys } from './sealed-lines.ts';
+import type { SessionKeys } from './sealing.ts';
 import { SessionFolder, type SessionStats } from './session-folder.ts';
 import { SessionHistory } from './session-history.ts';
 import type { SessionLog } from './session-log.ts';
@@ -109,6 +111,14 @@ export class SessionStore {
   /** As {@link ExecutionPlaces.locate}. */
   locate(id: ExecutionId): Promise<ExecutionPlace | 'gone' | undefined> {
     return this.#places.locate(id);
+  }
+
+  /**
+   * The right to start the execution of this id, which one process has at a time, until it lets go of it or ends. What
+   * {@link locate} tells whoever has it stays true until then. Waits its turn until the deadline ends.
+   */
+  claim(id: ExecutionId, deadline: Deadline): Promise<AsyncDisposable> {
+    return FileLock.wait(this.#folder.startLockOf(id), deadline);
   }
 
   /** As {@link ExecutionPlaces.unregistered}. */
