@@ -38,12 +38,13 @@ export class ExecutionPlaces {
   async locate(id: ExecutionId): Promise<ExecutionPlace | 'gone' | undefined> {
     const { folder, register } = this.#options;
     await this.unregistered();
+    let isGone = false;
     for (const entry of await register.find(id)) {
       if (entry === 'gone') return entry;
-      if (!(await folder.has(entry.session))) return 'gone';
-      if (await this.#startsAt(id, entry)) return entry;
+      if (!(await folder.has(entry.session))) isGone = true;
+      else if (await this.#startsAt(id, entry)) return entry;
     }
-    return undefined;
+    return isGone ? 'gone' : undefined;
   }
 
   /**

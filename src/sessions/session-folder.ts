@@ -92,6 +92,11 @@ export class SessionFolder {
     return { path: join(this.path, `.${parseExecutionId(id)}.start`), what: `The execution "${id}"` };
   }
 
+  /** Stands for the right to make executions known that came from elsewhere. */
+  get importLock(): FileLockOptions {
+    return { path: join(this.path, '.import.turn'), what: `The import of a session of "${this.customer}"` };
+  }
+
   #pathOf(id: SessionId): string {
     return join(this.path, `${parseSessionId(id)}${SUFFIX}`);
   }

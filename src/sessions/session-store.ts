@@ -1,7 +1,7 @@
 import { unlink } from 'node:fs/promises';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { type CustomerId, type ExecutionId, newSessionId, type SessionId } from '../core/ids.ts';
-import type { Deadline } from '../util/deadline.ts';
+import { Deadline } from '../util/deadline.ts';
 import { succeeds } from '../util/errno.ts';
 import type { Fence } from '../util/fenced-lock.ts';
 import { FileLock } from '../util/file-lock.ts';
@@ -16,6 +16,9 @@ import { SessionFolder, type SessionStats } from './session-folder.ts';
 import { SessionHistory } from './session-history.ts';
 import type { SessionLog } from './session-log.ts';
 import { SessionReader } from './session-reader.ts';
+
+/** Others have it for as long as it takes to look for their executions. */
+const IMPORT_TURN_MS = 60_000;
 
 export interface SessionStoreOptions {
   readonly customer: CustomerId;
@@ -167,15 +170,22 @@ export class SessionStore {
    */
   async importLog<T>(id: SessionId, work: (log: LogImport) => Promise<T>): Promise<T> {
     await this.unregistered();
-    await using _lock = await this.#folder.lock(id);
+    await using lock = await this.#folder.lock(id);
     if (await this.#folder.has(id)) throw new WorkcellError('already_exists', `There already is a session "${id}"`);
     await using log = new LogImport({
       source: this.#folder.sourceOf(id),
       register: this.#register,
       assertNew: (execution) => this.#assertNew(execution),
+      assertHeld: () => lock.assertHeld(),
+      takeTurn: () => this.#takeImportTurn(),
       maxBytes: 2 * this.#maxBytes,
     });
     return await work(log);
+  }
+
+  async #takeImportTurn(): Promise<AsyncDisposable> {
+    using deadline = new Deadline('Waiting for another import', IMPORT_TURN_MS);
+    return await FileLock.wait(this.#folder.importLock, deadline);
   }
 
   async #assertNew(id: ExecutionId): Promise<void> {
