@@ -298,6 +298,16 @@ export class GatedFiles {
   }
 }
 
+/** Undefined for what went away between two looks at it, or became something else. */
+export async function ifStill<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isWorkcellError(error) && ['not_found', 'invalid_state'].includes(error.code)) return undefined;
+    throw error;
+  }
+}
+
 /** Node would write the holes: no more than a guest's disk holds could become any number of bytes on the host's. */
 async function copyWithHoles(source: Pin, folder: Pin, name: string): Promise<void> {
   const target = folder.at(name);

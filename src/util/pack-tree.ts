@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
-import { isWorkcellError, WorkcellError } from '../core/errors.ts';
-import type { EnteredFolder, GatedFiles, ListedEntry } from './gated-files.ts';
+import { WorkcellError } from '../core/errors.ts';
+import { type EnteredFolder, type GatedFiles, ifStill, type ListedEntry } from './gated-files.ts';
 import { canBePutBack } from './path-gate.ts';
 import { isTemporary } from './pinned-files.ts';
 import { tarHeader, tarStream } from './tar-writer.ts';
@@ -34,12 +34,15 @@ export async function* packTree(
   { prefix = '', onSkipped = () => {} }: PackOptions = {},
 ): AsyncGenerator<Uint8Array, void> {
   await using top = await files.enter(path);
-  yield* packFolder(top.files, path, prefix);
+  yield* packEntries(top.files, await listWhole(top.files), path, prefix);
 
   /** `here`: how the folder is told of. */
-  async function* packFolder(folder: GatedFiles, here: string, target: string): AsyncGenerator<Uint8Array, void> {
-    const { entries, truncated } = await folder.list('', { maxEntries: MAX_ENTRIES });
-    if (truncated) throw new WorkcellError('unsupported', `A folder holds more than ${MAX_ENTRIES} entries`);
+  async function* packEntries(
+    folder: GatedFiles,
+    entries: readonly ListedEntry[],
+    here: string,
+    target: string,
+  ): AsyncGenerator<Uint8Array, void> {
     for (const entry of entries) {
       if (isTemporary(entry.name)) continue;
       const [place, goal] = [posix.join(here, entry.name), posix.join(target, entry.name)];
@@ -64,7 +67,9 @@ export async function* packTree(
       case 'folder': {
         await using folder = found.folder;
         yield tarHeader({ ...header, type: 'folder' });
-        return yield* packFolder(folder.files, here, target);
+        // What was removed lists as nothing, or on some file systems not at all.
+        const entries = (await ifStill(() => listWhole(folder.files))) ?? [];
+        return yield* packEntries(folder.files, entries, here, target);
       }
       case 'link':
         return yield tarHeader({ ...header, type: 'link', target: found.target });
@@ -72,6 +77,12 @@ export async function* packTree(
         found satisfies never;
     }
   }
+}
+
+async function listWhole(folder: GatedFiles): Promise<readonly ListedEntry[]> {
+  const { entries, truncated } = await folder.list('', { maxEntries: MAX_ENTRIES });
+  if (!truncated) return entries;
+  throw new WorkcellError('unsupported', `A folder holds more than ${MAX_ENTRIES} entries`);
 }
 
 type Bytes = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
@@ -94,16 +105,6 @@ async function openEntry(parent: GatedFiles, { name, kind, size, mode }: ListedE
 async function openFile(parent: GatedFiles, name: string): Promise<OpenedEntry> {
   const { size, stream, info } = await parent.openFile(name);
   return { kind: 'file', size, mode: info.mode, content: stream };
-}
-
-/** Undefined for what went away, or is something else by now. */
-async function ifStill<T>(work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (isWorkcellError(error) && ['not_found', 'invalid_state'].includes(error.code)) return undefined;
-    throw error;
-  }
 }
 
 function reasonAgainst({ kind, isReachable }: ListedEntry, path: string): string | undefined {

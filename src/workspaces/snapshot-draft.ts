@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
-import type { EnteredFolder, GatedFiles, ListedEntry } from '../util/gated-files.ts';
+import { type GatedFiles, ifStill, type ListedEntry } from '../util/gated-files.ts';
 import { canBePutBack } from '../util/path-gate.ts';
 import { isSettled, isTemporary } from '../util/pinned-files.ts';
 import { entriesOf } from './merge-tree.ts';
@@ -43,10 +43,12 @@ export class SnapshotDraft {
   }
 
   async *#folder(parent: GatedFiles, name: string, path: string): AsyncGenerator<Buffer, void> {
-    await using folder = await enterIfThere(parent, name);
+    await using folder = await ifStill(() => parent.enter(name));
     if (folder === undefined) return;
     const { files } = folder;
-    const entries = (await entriesOf(files, '')).filter((entry) => !isTemporary(entry.name));
+    // What was removed lists as nothing, or on some file systems not at all.
+    const listed = (await ifStill(() => entriesOf(files, ''))) ?? [];
+    const entries = listed.filter((entry) => !isTemporary(entry.name));
     for (let at = 0; at < entries.length; at += AT_ONCE) {
       const batch = entries.slice(at, at + AT_ONCE);
       const kept = await Promise.all(batch.map((entry) => this.#keep(files, posix.join(path, entry.name), entry)));
@@ -117,15 +119,5 @@ export class SnapshotDraft {
     }
     const version = isSettled(entry) ? { version: entry.version } : {};
     return { ...(await objects.add(folder, entry)), ...version };
-  }
-}
-
-/** Undefined for one that went away, or is something else by now. */
-async function enterIfThere(parent: GatedFiles, name: string): Promise<EnteredFolder | undefined> {
-  try {
-    return await parent.enter(name);
-  } catch (error) {
-    if (isWorkcellError(error) && ['not_found', 'invalid_state'].includes(error.code)) return undefined;
-    throw error;
   }
 }
