@@ -5,8 +5,8 @@ import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { type CustomerId, type ExecutionId, newSessionId, parseSessionId, type SessionId } from '../core/ids.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
 import { FileLock, type FileLockOptions } from '../util/file-lock.ts';
+import { KeyedTurns } from '../util/keyed-turns.ts';
 import { syncFolder } from '../util/sync-folder.ts';
-import { Turns } from '../util/turns.ts';
 import type { StoredEvent } from './events.ts';
 import { ExecutionRegister } from './execution-register.ts';
 import { LogImport } from './import-log.ts';
@@ -67,8 +67,8 @@ export class SessionStore {
   readonly #onStored: SessionStoreOptions['onStored'];
   readonly #fence: SessionStoreOptions['fence'];
   readonly #shared = new Map<SessionId, SharedFile>();
-  /** Opening and closing take turns, so that each finds the files in the state that the one before left. */
-  readonly #turns = new Turns();
+  /** Opening and closing a session take turns, so that each finds the files in the state that the one before left. */
+  readonly #turns = new KeyedTurns();
   #registered: Promise<readonly SessionId[]> | undefined;
 
   constructor(options: SessionStoreOptions) {
@@ -155,7 +155,7 @@ export class SessionStore {
   async remove(id: SessionId, { writtenBefore }: { readonly writtenBefore?: Date } = {}): Promise<void> {
     // A log whose key is lost can be deleted, too.
     await this.unregistered().catch(unlessKeyMissing);
-    await this.#turns.take(async () => {
+    await this.#turns.take(id, async () => {
       if (!(await this.#has(id))) throw new WorkcellError('not_found', `There is no session "${id}"`);
       await using _lock = await this.#lock(id);
       if (writtenBefore !== undefined && (await this.stat(id)).writtenAt >= writtenBefore) {
@@ -267,7 +267,7 @@ export class SessionStore {
   }
 
   #open(id: SessionId, mode: OpenMode): Promise<SessionLog> {
-    return this.#turns.take(async () => {
+    return this.#turns.take(id, async () => {
       const known = mode === 'create' ? undefined : this.#shared.get(id);
       const shared = known ?? { file: await this.#openFile(id, mode), users: 0 };
       this.#shared.set(id, shared);
@@ -277,7 +277,7 @@ export class SessionStore {
   }
 
   #leave(shared: SharedFile): Promise<void> {
-    return this.#turns.take(async () => {
+    return this.#turns.take(shared.file.id, async () => {
       if (--shared.users > 0) return;
       this.#shared.delete(shared.file.id);
       await shared.file.close();
