@@ -217,10 +217,15 @@ export class SessionStore {
 
   /** Whether anybody has a session open to write to it. */
   async isOpen(id: SessionId): Promise<boolean> {
-    if (this.#shared.has(id)) return true;
+    return this.#shared.has(id) || (await this.isOpenElsewhere(id));
+  }
+
+  /** Whether another process has a session open to write to it. */
+  async isOpenElsewhere(id: SessionId): Promise<boolean> {
+    if (this.#shared.has(id)) return false;
     try {
-      await using _lock = await this.#lock(id);
-      return false;
+      await using fence = await this.#fence?.();
+      return await FileLock.isHeld(this.#lockOf(id, fence?.token).path);
     } catch (error) {
       if (!isWorkcellError(error) || error.code !== 'busy') throw error;
       return true;
