@@ -130,7 +130,7 @@ export class LogFile {
   async append(event: SessionEvent): Promise<StoredEvent> {
     if (this.#failure !== undefined) throw this.#failure;
     this.#fence?.assertHeld();
-    if (event.type === 'execution.started') this.#assertRoom();
+    if (event.type === 'execution.started') this.assertRoom();
     const bounded = boundEvent(event);
     const stored = stampEvent(bounded.event, this.#seq + 1, new Date(), bounded.truncated, this.#fence?.token);
     const line = this.#options.codec.encode(stored);
@@ -140,6 +140,17 @@ export class LogFile {
     this.#writing ??= this.#write();
     await waiting.written.promise;
     return stored;
+  }
+
+  /** Throws `storage_full` for a log at its limit. */
+  assertRoom(): void {
+    const { id, maxBytes } = this.#options;
+    if (this.#size < maxBytes) return;
+    const [has, limit] = [formatSize(this.#size), formatSize(maxBytes)];
+    throw new WorkcellError(
+      'storage_full',
+      `Session "${id}" takes no more: its log has ${has}, and the limit is ${limit}; use another session, or raise sessions.maxSize`,
+    );
   }
 
   /** Waits for what was appended, then lets go of the file and the lock. Call once. */
@@ -152,16 +163,6 @@ export class LogFile {
     const { id, customer, path } = this.#options;
     await syncFolder(dirname(path));
     await this.append({ type: 'session.created', sessionId: id, customer });
-  }
-
-  #assertRoom(): void {
-    const { id, maxBytes } = this.#options;
-    if (this.#size < maxBytes) return;
-    const [has, limit] = [formatSize(this.#size), formatSize(maxBytes)];
-    throw new WorkcellError(
-      'storage_full',
-      `Cannot start an execution in session "${id}": its log has ${has}, and the limit is ${limit}; use another session, or raise sessions.maxSize`,
-    );
   }
 
   async #write(): Promise<void> {
