@@ -64,6 +64,10 @@ export class LogFile {
   readonly #waiting: Waiting[] = [];
   #seq: number;
   #size: number;
+  /** Whether the file's name is on disk: it is by the time that a second event is written. */
+  #isNamed: boolean;
+  /** Of the index, which nobody waits for but who closes. */
+  #indexing: Promise<void> = Promise.resolve();
   #writing: Promise<void> | undefined;
   #failure: WorkcellError | undefined;
 
@@ -81,6 +85,7 @@ export class LogFile {
     this.#index = index;
     this.#seq = opened.seq;
     this.#size = opened.size;
+    this.#isNamed = opened.seq > 1;
     this.#cleanup = cleanup;
   }
 
@@ -100,7 +105,9 @@ export class LogFile {
       cleanup.add(() => writer.close());
       await options.register.add(claimsOf(options.id, added));
       const log = new LogFile(options, opened, writer, cleanup, fence);
-      if (log.#seq === 0) await log.#begin();
+      if (log.#seq === 0) {
+        await log.append({ type: 'session.created', sessionId: options.id, customer: options.customer });
+      }
       return log;
     } catch (error) {
       await cleanup.run().catch(() => {});
@@ -156,13 +163,8 @@ export class LogFile {
   /** Waits for what was appended, then lets go of the file and the lock. Call once. */
   async close(): Promise<void> {
     await this.#writing;
+    await this.#indexing;
     await this.#cleanup.run();
-  }
-
-  async #begin(): Promise<void> {
-    const { id, customer, path } = this.#options;
-    await syncFolder(dirname(path));
-    await this.append({ type: 'session.created', sessionId: id, customer });
   }
 
   async #write(): Promise<void> {
@@ -177,7 +179,7 @@ export class LogFile {
           this.#options.onStored?.(event);
           written.resolve();
         }
-        await this.#index.add(lines);
+        this.#indexing = this.#indexing.then(() => this.#index.add(lines));
       } catch (error) {
         this.#failure = explainWriteError(this.id, error);
         for (const { written } of [...batch, ...this.#waiting.splice(0)]) written.reject(this.#failure);
@@ -188,8 +190,11 @@ export class LogFile {
 
   async #sync(batch: readonly Waiting[]): Promise<void> {
     this.#fence?.assertHeld();
-    await this.#file.writeFile(Buffer.concat(batch.map(({ line }) => line)));
-    await this.#file.datasync();
+    const written = this.#file
+      .writeFile(Buffer.concat(batch.map(({ line }) => line)))
+      .then(() => this.#file.datasync());
+    await Promise.all([written, this.#isNamed || syncFolder(dirname(this.#options.path))]);
+    this.#isNamed = true;
     // Written too late it may be in no log, and must not be acknowledged.
     this.#fence?.assertHeld();
   }

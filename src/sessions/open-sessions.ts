@@ -1,5 +1,5 @@
 import type { SessionId } from '../core/ids.ts';
-import { Turns } from '../util/turns.ts';
+import { KeyedTurns } from '../util/keyed-turns.ts';
 import type { StoredEvent } from './events.ts';
 import type { ExecutionRegister } from './execution-register.ts';
 import { LogFile, type OpenMode } from './log-file.ts';
@@ -25,8 +25,8 @@ interface SharedFile {
 export class OpenSessions {
   readonly #options: OpenSessionsOptions;
   readonly #shared = new Map<SessionId, SharedFile>();
-  /** Opening and closing take turns, so that each finds the files in the state that the one before left. */
-  readonly #turns = new Turns();
+  /** Opening and closing a session take turns, so that each finds the files in the state that the one before left. */
+  readonly #turns = new KeyedTurns();
 
   constructor(options: OpenSessionsOptions) {
     this.#options = options;
@@ -34,7 +34,7 @@ export class OpenSessions {
 
   /** Throws `not_found` and `already_exists` as `mode` demands, and `busy` when another process has the session open. */
   open(id: SessionId, mode: OpenMode): Promise<SessionLog> {
-    return this.#turns.take(async () => {
+    return this.#turns.take(id, async () => {
       const known = mode === 'create' ? undefined : this.#shared.get(id);
       const shared = known ?? { file: await this.#openFile(id, mode), users: 0 };
       this.#shared.set(id, shared);
@@ -52,13 +52,13 @@ export class OpenSessions {
     return this.#shared.get(id)?.file.source ?? this.#options.folder.sourceOf(id);
   }
 
-  /** Does something while nothing is opened or closed. */
-  meanwhile<T>(work: () => Promise<T>): Promise<T> {
-    return this.#turns.take(work);
+  /** Does something while the session is neither opened nor closed. */
+  meanwhile<T>(id: SessionId, work: () => Promise<T>): Promise<T> {
+    return this.#turns.take(id, work);
   }
 
   #leave(shared: SharedFile): Promise<void> {
-    return this.#turns.take(async () => {
+    return this.#turns.take(shared.file.id, async () => {
       if (--shared.users > 0) return;
       this.#shared.delete(shared.file.id);
       await shared.file.close();

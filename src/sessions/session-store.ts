@@ -149,7 +149,7 @@ export class SessionStore {
   async remove(id: SessionId, { writtenBefore }: { readonly writtenBefore?: Date } = {}): Promise<void> {
     // A log whose key is lost can be deleted, too.
     await this.unregistered().catch(unlessKeyMissing);
-    await this.#open.meanwhile(async () => {
+    await this.#open.meanwhile(id, async () => {
       if (!(await this.#folder.has(id))) throw noSession(id);
       await using lock = await this.#folder.lock(id);
       if (writtenBefore !== undefined && (await this.stat(id)).writtenAt >= writtenBefore) {
