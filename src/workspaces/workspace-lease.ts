@@ -17,6 +17,7 @@ import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
 import type { CustomerId } from '../core/ids.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
+import type { Fence } from '../util/fenced-lock.ts';
 import { syncFolder } from '../util/sync-folder.ts';
 import { Turns } from '../util/turns.ts';
 
@@ -34,19 +35,16 @@ export interface WorkspaceLeaseOptions {
   readonly onTaken?: ((former: readonly number[]) => Promise<void>) | undefined;
 }
 
-/** The right to write for a customer, until it is let go or lost. */
-export interface Fence extends AsyncDisposable {
-  readonly token: number;
-  /** Throws `busy` when another server may own the customer. */
-  assertHeld(): void;
-}
-
 const recordSchema = z.object({
   owner: z.string(),
   token: z.int().positive(),
   /** Milliseconds since 1970; 0: it was let go. */
   expires: z.number(),
+  /** For how long it was made good. */
+  ttlMs: z.number().positive(),
 });
+
+type LeaseRecord = z.infer<typeof recordSchema>;
 
 /** Of the time to live: what an owner gives up early, and what others wait longer. */
 const MARGIN = 0.2;
@@ -67,6 +65,7 @@ export class WorkspaceLease {
   readonly #options: WorkspaceLeaseOptions;
   readonly #turns = new Turns();
   #tenure: Tenure | undefined;
+  #rival: { readonly record: string; readonly sinceTick: number } | undefined;
 
   constructor(options: WorkspaceLeaseOptions) {
     this.#options = options;
@@ -97,7 +96,8 @@ export class WorkspaceLease {
 
   async #take(): Promise<Tenure> {
     const { folder } = this.#options;
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    // The customer's own folder is not made: it may have been removed a moment ago.
+    await succeeds(mkdir(folder, { mode: 0o700 }), ['EEXIST']);
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const tokens = await this.#tokens();
       const last = tokens.at(-1);
@@ -111,6 +111,7 @@ export class WorkspaceLease {
         continue;
       }
       for (const old of tokens) await succeeds(unlink(this.#pathOf(old)), ['ENOENT']);
+      await this.#removeDrafts();
       await this.#options.onTaken?.(tokens);
       const tenure: Tenure = { token, ...this.#until(tick, time), users: 0, isLost: false };
       this.#tenure = tenure;
@@ -124,22 +125,37 @@ export class WorkspaceLease {
   async #place(token: number, now: number): Promise<boolean> {
     const draft = await this.#draft(token, now + this.#options.ttlMs);
     try {
-      return await succeeds(link(draft, this.#pathOf(token)), ['EEXIST']);
+      return await succeeds(link(draft, this.#pathOf(token)), ['EEXIST', 'ENOENT']);
     } finally {
-      await unlink(draft);
+      await succeeds(unlink(draft), ['ENOENT']);
       await syncFolder(this.#options.folder);
     }
   }
 
   async #assertFree(token: number): Promise<void> {
-    const { customer, owner, ttlMs } = this.#options;
+    const { customer, owner } = this.#options;
     const record = await this.#read(token);
-    if (record === undefined || record.owner === owner) return;
-    const retryAfterMs = Math.ceil(record.expires + ttlMs * MARGIN - Date.now());
-    if (record.expires === 0 || retryAfterMs <= 0) return;
+    if (record === undefined || record.owner === owner || record.expires === 0) return;
+    const leftMs = record.expires - Date.now();
+    const retryAfterMs = Math.ceil(Math.min(leftMs, this.#leftOfWatchMs(record)) + record.ttlMs * MARGIN);
+    if (retryAfterMs <= 0) return;
     throw new WorkcellError('busy', `Customer "${customer}" is served by another server; send the request there`, {
       details: { retryAfterMs },
     });
+  }
+
+  /** Who had a wrong clock may have left a record that lasts for years, but has not renewed it since it was first seen. */
+  #leftOfWatchMs(record: LeaseRecord): number {
+    const text = JSON.stringify(record);
+    if (this.#rival?.record !== text) this.#rival = { record: text, sinceTick: performance.now() };
+    return this.#rival.sinceTick + record.ttlMs - performance.now();
+  }
+
+  /** Those of servers that were killed; whoever is about to place one now comes too late anyway. */
+  async #removeDrafts(): Promise<void> {
+    const { folder } = this.#options;
+    for (const name of await readdir(folder))
+      if (name.startsWith('.')) await succeeds(unlink(join(folder, name)), ['ENOENT']);
   }
 
   #renewLater(tenure: Tenure): void {
@@ -198,16 +214,16 @@ export class WorkspaceLease {
   }
 
   async #draft(token: number, expires: number): Promise<string> {
-    const { owner, folder } = this.#options;
+    const { owner, folder, ttlMs } = this.#options;
     const path = join(folder, `.${randomBytes(8).toString('hex')}`);
     await using file = await open(path, 'wx', 0o600);
-    await file.writeFile(JSON.stringify({ owner, token, expires }));
+    await file.writeFile(JSON.stringify({ owner, token, expires, ttlMs } satisfies LeaseRecord));
     await file.sync();
     return path;
   }
 
   /** Undefined for one that is gone: there is a larger one. */
-  async #read(token: number): Promise<z.infer<typeof recordSchema> | undefined> {
+  async #read(token: number): Promise<LeaseRecord | undefined> {
     try {
       return recordSchema.parse(JSON.parse(await readFile(this.#pathOf(token), 'utf8')));
     } catch (cause) {

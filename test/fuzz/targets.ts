@@ -25,6 +25,7 @@ import { SCHEMA_SAMPLES, type SchemaSample } from '../support/tool-schemas.ts';
 import type { Random } from '../unit/random.ts';
 import { mutateBytes, mutateJson } from './mutate.ts';
 import { openServerTarget, type SeedCall } from './server-target.ts';
+import { openSessionTargets } from './session-targets.ts';
 import { openUploadTarget, readArchive } from './tar-target.ts';
 
 /** One thing that reads what others have written. To fuzz another one, add it to {@link openTargets}. */
@@ -153,6 +154,7 @@ export async function openTargets(stack: AsyncDisposableStack): Promise<readonly
     { name: 'tar archives', share: 28, run: readArchive },
     { name: 'archives into a workspace', share: 2, run: await openUploadTarget(stack) },
     { name: 'the HTTP server', share: 14, run: await openServerTarget(CALLS, stack) },
+    ...(await openSessionTargets(stack)),
   ];
 }
 
