@@ -165,6 +165,29 @@ describe('a customer on storage that servers share', () => {
     expect(await readdir(folder)).toEqual(['8']);
   });
 
+  test('is told to be lost to whoever used it when its owner stood still for too long, also if nobody took it', async () => {
+    const folder = join(await makeRoot(), '.lease');
+    const ttlMs = 300;
+    let lost = 0;
+    const lease = new WorkspaceLease({
+      customer: parseCustomerId('acme'),
+      folder,
+      owner: 'slow',
+      ttlMs,
+      onLost: () => void lost++,
+    });
+    onTestFinished(() => lease.close());
+    const before = await lease.hold();
+    // Stands still with everything, as when the process is stopped.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ttlMs);
+    const after = await lease.hold();
+    expect(lost).toBe(1);
+    expect(after.token).toBe(before.token + 1);
+    expect(() => before.assertHeld()).toThrow('has lost customer');
+    after.assertHeld();
+    expect(lost).toBe(1);
+  });
+
   test('that was removed meanwhile is not made again by whoever comes too late, and says so', async () => {
     const root = await makeRoot();
     const customer = parseCustomerId('acme');
