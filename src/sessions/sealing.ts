@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import { WorkcellError } from '../core/errors.ts';
+import { encodeJsonLine } from '../util/json-lines.ts';
 import { keyBytes } from '../util/key-bytes.ts';
 import type { Secret } from '../util/secret.ts';
 
@@ -32,6 +33,7 @@ interface DerivedKey {
 const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+const KEY_ID = /^[0-9a-f]{8}$/;
 
 /**
  * Encrypts JSON with AES-256-GCM, under keys that HKDF derives from the configured ones for one purpose. `place` is authenticated
@@ -57,14 +59,14 @@ export class Sealing {
     return this.#writing !== undefined;
   }
 
-  /** Undefined when nothing is to be encrypted. */
-  seal(value: unknown, place: readonly unknown[]): Sealed | undefined {
+  /** Undefined when nothing is to be encrypted. Throws as `encodeJsonLine`. */
+  seal(value: object, place: readonly unknown[]): Sealed | undefined {
     if (this.#writing === undefined) return undefined;
     const { id, bytes } = this.#writing;
     const nonce = randomBytes(NONCE_BYTES);
     const cipher = createCipheriv(CIPHER, bytes, nonce, { authTagLength: TAG_BYTES });
     cipher.setAAD(authenticated(place, id));
-    const text = [cipher.update(JSON.stringify(value), 'utf8'), cipher.final()];
+    const text = [cipher.update(encodeJsonLine(value).subarray(0, -1)), cipher.final()];
     return { key: id, sealed: Buffer.concat([nonce, ...text, cipher.getAuthTag()]).toString('base64') };
   }
 
@@ -98,7 +100,7 @@ export class Sealing {
 
 export function isSealed(value: unknown): value is Sealed {
   const { key, sealed } = (value ?? {}) as Partial<Sealed>;
-  return typeof key === 'string' && typeof sealed === 'string';
+  return typeof key === 'string' && KEY_ID.test(key) && typeof sealed === 'string';
 }
 
 function derivedKey(secret: Secret, purpose: string): DerivedKey {

@@ -67,7 +67,7 @@ export function describeDriver(
       return { guest: started, agent: new GuestAgent(await started.connectAgent(limit)) };
     };
     const eventually = async (condition: () => Promise<boolean>) => {
-      using limit = new Deadline('Waiting for the condition', 15_000);
+      using limit = new Deadline('Waiting for the condition', 60_000);
       await poll(limit, async () => ((await condition()) ? true : undefined));
     };
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { type Deadline, poll } from './deadline.ts';
 import { errnoOf, succeeds } from './errno.ts';
+import { Lazy } from './lazy.ts';
 import { identify, ownId, type ProcessId } from './process-id.ts';
 
 export interface FileLockOptions {
@@ -110,9 +111,11 @@ export async function claimant(name: string): Promise<number | undefined> {
 
 /** `<pid>-<start>-<boot>`: one process, told from an earlier or later one with the same pid. */
 async function tokenOf({ pid, startTicks }: ProcessId): Promise<string> {
-  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
+  const boot = await bootId.get(() => readFile('/proc/sys/kernel/random/boot_id', 'utf8'));
   return `${pid}-${startTicks}-${boot.slice(0, 8)}`;
 }
+
+const bootId = new Lazy<string>();
 
 function undefinedIfBusy(error: unknown): undefined {
   if (isWorkcellError(error) && error.code === 'busy') return undefined;

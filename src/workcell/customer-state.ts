@@ -40,7 +40,11 @@ export class CustomerState {
     this.#settings = settings;
     this.#workspaces = workspaces;
     this.#approvals = approvals;
-    this.executions = new Executions({ customer: id, sessions: async () => (await this.find())?.sessions });
+    this.executions = new Executions({
+      customer: id,
+      sessions: async () => (await this.find())?.sessions,
+      claim: async (...claim) => (await this.open()).sessions.claim(...claim),
+    });
   }
 
   /** Where the next call without a program is recorded: one that no other process writes to. */

@@ -48,7 +48,7 @@ describe('root in a guest that fills what it has', () => {
     );
     const held = async () =>
       Promise.all((await guestFolders()).map(async (folder) => (await stat(join(folder, 'memory'))).blocks * 512));
-    using deadline = new Deadline('Waiting for the memory to be full', 50_000);
+    using deadline = new Deadline('Waiting for the memory to be full', 150_000);
     await poll(deadline, async () => {
       if ((await describeSandbox(hungry.id)).status === 'failed') return true;
       return (await held()).some((bytes) => bytes > 0.85 * MEMORY_BYTES) ? true : undefined;
@@ -193,7 +193,7 @@ describe('many sandboxes at once', () => {
       }),
     );
     const kept = settled.filter(({ isKept }) => isKept).map(({ id }) => id);
-    using deadline = new Deadline('Waiting for the crowd', 120_000);
+    using deadline = new Deadline('Waiting for the crowd', 240_000);
     await poll(deadline, async () => {
       const states = await Promise.all(kept.map(describeSandbox));
       return states.some(({ status }) => status === 'starting') ? undefined : true;
@@ -203,7 +203,7 @@ describe('many sandboxes at once', () => {
     expect(await descendantsNamed(QEMU)).toHaveLength(1 + kept.length);
     await Promise.all(kept.map((id) => server.call('DELETE', `/v1/sandboxes/${id}`)));
     await onlyTheWitnessIsLeft();
-  }, 180_000);
+  }, 300_000);
 });
 
 describe('a client that stops reading', () => {

@@ -62,7 +62,7 @@ const stepsOf = async (root: string) => {
 };
 
 describe('a customer on storage that servers share', () => {
-  test('is owned by one of them, and goes to another at once when it is let go', { timeout: 30_000 }, async () => {
+  test('is owned by one of them, and goes to another at once when it is let go', async () => {
     const root = await makeRoot();
     const [a, b] = [await startServer(root), await startServer(root)];
     expect(await a.ask('open')).toBe('done');
@@ -78,7 +78,7 @@ describe('a customer on storage that servers share', () => {
     ]);
   });
 
-  test('stays with an owner that renews for longer than one lease lasts', { timeout: 30_000 }, async () => {
+  test('stays with an owner that renews for longer than one lease lasts', async () => {
     const root = await makeRoot();
     const [a, b] = [await startServer(root), await startServer(root)];
     expect(await a.ask('open')).toBe('done');
@@ -90,9 +90,7 @@ describe('a customer on storage that servers share', () => {
     expect(await a.ask('append still')).toBe(2);
   });
 
-  test('goes to another when its owner is stopped, and nothing that the owner does afterwards appears', {
-    timeout: 60_000,
-  }, async () => {
+  test('goes to another when its owner is stopped, and nothing that the owner does afterwards appears', async () => {
     const root = await makeRoot();
     const [a, b] = [await startServer(root), await startServer(root)];
     expect(await a.ask('open')).toBe('done');
@@ -141,7 +139,7 @@ describe('a customer on storage that servers share', () => {
     expect((await stepsOf(root)).map(([, step]) => step)).toEqual(['one', 'two']);
   });
 
-  test('is never owned twice, however many want it, and its tokens only grow', { timeout: 30_000 }, async () => {
+  test('is never owned twice, however many want it, and its tokens only grow', async () => {
     const folder = join(await makeRoot(), '.lease');
     await mkdir(folder);
     let owners = 0;
