@@ -6,6 +6,7 @@ import type { CustomerId, SessionId } from '../core/ids.ts';
 import { formatSize } from '../core/units.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { errnoOf } from '../util/errno.ts';
+import type { Fence } from '../util/fenced-lock.ts';
 import { FileLock, type FileLockOptions } from '../util/file-lock.ts';
 import { readTail } from '../util/json-lines.ts';
 import { syncFolder } from '../util/sync-folder.ts';
@@ -26,16 +27,9 @@ export interface LogFileOptions extends Omit<IndexedSource, 'end'> {
   /** What has to be there: nothing, a file, or either. */
   readonly mode: OpenMode;
   /** Where several servers share the storage: the right of this one to write. */
-  readonly fence?: (() => Promise<SessionFence>) | undefined;
+  readonly fence?: (() => Promise<Fence>) | undefined;
   /** Told of every event that is on disk, in their order, before whoever recorded it. Must not throw. */
   readonly onStored?: ((event: StoredEvent) => void) | undefined;
-}
-
-/** The right to write for a customer, of the owner with this token; see `workspaces/workspace-lease.ts`. */
-export interface SessionFence extends AsyncDisposable {
-  readonly token: number;
-  /** Throws `busy` when another server may own the customer. */
-  assertHeld(): void;
 }
 
 export type OpenMode = 'create' | 'open' | 'openOrCreate';
@@ -64,7 +58,7 @@ export class LogFile {
   readonly repaired: Repair | undefined;
   readonly #options: LogFileOptions;
   readonly #file: FileHandle;
-  readonly #fence: SessionFence | undefined;
+  readonly #fence: Fence | undefined;
   readonly #index: IndexWriter;
   readonly #cleanup: Cleanup;
   readonly #waiting: Waiting[] = [];
@@ -82,7 +76,7 @@ export class LogFile {
     opened: OpenedFile,
     index: IndexWriter,
     cleanup: Cleanup,
-    fence: SessionFence | undefined,
+    fence: Fence | undefined,
   ) {
     this.#fence = fence;
     this.repaired = opened.repaired;
@@ -206,11 +200,7 @@ export class LogFile {
 }
 
 /** Opens the file and takes its lock; once more when the file was deleted between the two. */
-async function openLocked(
-  options: LogFileOptions,
-  fence: SessionFence | undefined,
-  cleanup: Cleanup,
-): Promise<FileHandle> {
+async function openLocked(options: LogFileOptions, fence: Fence | undefined, cleanup: Cleanup): Promise<FileHandle> {
   for (;;) {
     const file = await open(options.path, FLAGS | MODE_FLAGS[options.mode], 0o600);
     const undo = new Cleanup();
@@ -234,7 +224,7 @@ async function openLocked(
 /** Puts a copy in the place of a file that a former owner may still have open. */
 async function takeOver(
   found: OpenedFile,
-  fence: SessionFence,
+  fence: Fence,
   { path, id, mode, lock }: LogFileOptions,
   cleanup: Cleanup,
 ): Promise<OpenedFile> {
@@ -323,8 +313,13 @@ function explainOpenError(what: string, mode: OpenMode, error: unknown): Workcel
 
 function explainWriteError(id: SessionId, error: unknown): WorkcellError {
   if (isWorkcellError(error)) return error;
-  const reason = errnoOf(error) === 'ENOSPC' ? 'the disk is full' : `it failed with ${errnoOf(error)}`;
-  return new WorkcellError('storage_failed', `Cannot write to session "${id}": ${reason}; close it and open it again`, {
+  const errno = errnoOf(error);
+  if (['ENOSPC', 'EDQUOT'].includes(errno)) {
+    return new WorkcellError('storage_full', `Cannot write to session "${id}": the disk is full; free space`, {
+      cause: error,
+    });
+  }
+  return new WorkcellError('storage_failed', `Cannot write to session "${id}": it failed with ${errno}`, {
     cause: error,
   });
 }

@@ -36,7 +36,7 @@ beforeAll(async () => {
   });
   holder.kill('SIGKILL');
   await once(holder, 'exit');
-}, 240_000);
+});
 
 afterAll(() => stack[Symbol.asyncDispose]());
 
@@ -55,7 +55,7 @@ it('a host that is killed leaves only the guests that survive it', async () => {
 
 it('a guest is adopted with all that is in it, but for what its old clients had started', async () => {
   await using driver = await openDriver();
-  using deadline = new Deadline('Adopting', 30_000);
+  using deadline = new Deadline('Adopting', 120_000);
   const [record] = records;
   if (record === undefined) throw new Error('The holder gave no record');
   const guest = await driver.adopt(record, deadline);
@@ -94,7 +94,7 @@ it('a new process leaves a guest alone that may still be adopted, and clears it 
 
   process.kill(machine.pid, 'SIGKILL');
   await eventually(async () => !(await isRunning(machine.pid)));
-  using deadline = new Deadline('Adopting', 10_000);
+  using deadline = new Deadline('Adopting', 120_000);
   expect(await driver.adopt(record, deadline)).toBeUndefined();
   expect(await readFile(join(guestFolder, 'guest.json')).catch(() => 'gone')).toBe('gone');
   expect(await alive()).toBe(0);

@@ -5,7 +5,7 @@ import { runChaos } from '../chaos/run-chaos.ts';
 const SECONDS = 40;
 
 it('nothing that was acknowledged is lost, every call ends, and nothing is left over', {
-  timeout: 180_000,
+  timeout: 400_000,
 }, async () => {
   const report = await runChaos({ seconds: SECONDS, seed: 20, onEvent: () => {} });
   expect(report.problems, JSON.stringify(report)).toEqual([]);

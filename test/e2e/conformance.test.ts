@@ -8,7 +8,7 @@ import { runConformance } from '../conformance/run-conformance.ts';
 import { serveDriver } from '../support/serve-driver.ts';
 import { stockClients } from '../support/stock-clients.ts';
 
-const TIMEOUT_MS = 10 * 60_000;
+const TIMEOUT_MS = 20 * 60_000;
 
 describe.each(['qemu', 'bubblewrap'])('the stock clients on the driver %s', (driver) => {
   it('do their everyday work; what they cannot do has a reason', { timeout: TIMEOUT_MS }, async () => {

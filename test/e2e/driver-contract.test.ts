@@ -9,7 +9,7 @@ const CACHE = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), '
 const LIMITS = { processes: 150, descriptors: 512 };
 
 describeDriver('bubblewrap', async () => new BubblewrapDriver({ cache: CACHE, ...LIMITS }), {
-  bootTimeoutMs: 30_000,
+  bootTimeoutMs: 90_000,
   memoryMib: 256,
   monitor: 'bwrap',
   ...LIMITS,

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 
 const EXAMPLES = fileURLToPath(new URL('../../examples/', import.meta.url));
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 240_000;
 const run = promisify(execFile);
 
 /** The line of each example's output that matters. */

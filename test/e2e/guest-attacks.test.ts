@@ -48,7 +48,7 @@ describe('root in a guest that fills what it has', () => {
     );
     const held = async () =>
       Promise.all((await guestFolders()).map(async (folder) => (await stat(join(folder, 'memory'))).blocks * 512));
-    using deadline = new Deadline('Waiting for the memory to be full', 50_000);
+    using deadline = new Deadline('Waiting for the memory to be full', 150_000);
     await poll(deadline, async () => {
       if ((await describeSandbox(hungry.id)).status === 'failed') return true;
       return (await held()).some((bytes) => bytes > 0.85 * MEMORY_BYTES) ? true : undefined;
@@ -91,7 +91,7 @@ while True:
       const began = performance.now();
       expect((await guest.shell('echo alive')).text).toBe('alive\n');
       expect((await server.call('GET', '/v1/sandboxes')).status).toBe(200);
-      expect(performance.now() - began).toBeLessThan(10_000);
+      expect(performance.now() - began).toBeLessThan(30_000);
     }
     await nothingIsLeftOf(flooder.id);
   });
@@ -158,7 +158,8 @@ describe('a virtual machine that does not move', () => {
     const call = async (method: string, path: string) => {
       const began = performance.now();
       const { status } = await server.call(method, path);
-      expect(performance.now() - began, path).toBeLessThan(5_000);
+      // Less than what the server gives a guest to end.
+      expect(performance.now() - began, path).toBeLessThan(12_000);
       return status;
     };
     for (const path of ['', `/${id}`, '/by-name/stopped']) expect(await call('GET', `/v1/sandboxes${path}`)).toBe(200);
@@ -193,7 +194,7 @@ describe('many sandboxes at once', () => {
       }),
     );
     const kept = settled.filter(({ isKept }) => isKept).map(({ id }) => id);
-    using deadline = new Deadline('Waiting for the crowd', 120_000);
+    using deadline = new Deadline('Waiting for the crowd', 240_000);
     await poll(deadline, async () => {
       const states = await Promise.all(kept.map(describeSandbox));
       return states.some(({ status }) => status === 'starting') ? undefined : true;
@@ -203,7 +204,7 @@ describe('many sandboxes at once', () => {
     expect(await descendantsNamed(QEMU)).toHaveLength(1 + kept.length);
     await Promise.all(kept.map((id) => server.call('DELETE', `/v1/sandboxes/${id}`)));
     await onlyTheWitnessIsLeft();
-  }, 180_000);
+  }, 300_000);
 });
 
 describe('a client that stops reading', () => {

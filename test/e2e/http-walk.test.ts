@@ -22,7 +22,7 @@ it('a client of another language walks through the whole API of `workcell serve`
     return said ?? undefined;
   });
   const env = { ...process.env, WORKCELL_URL: url, WORKCELL_API_KEY: key, WORKCELL_QUOTA: String(QUOTA) };
-  const { stdout } = await promisify(execFile)('python3', [SCRIPT, 'walker'], { env, timeout: 100_000 });
+  const { stdout } = await promisify(execFile)('python3', [SCRIPT, 'walker'], { env, timeout: 170_000 });
   expect(stdout).toMatch(/- done\n$/);
   serving.signal('SIGTERM');
   expect(await serving.ended).toMatchObject({ code: 0 });

@@ -18,7 +18,7 @@ import {
 import { tempFolder } from '../support/temp-folder.ts';
 
 const CLIENT = join(import.meta.dirname, '../support/mcp-conformance/upstream-client.ts');
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 300_000;
 
 describe("the protocol's own scenarios", { timeout: TIMEOUT_MS }, () => {
   it('are passed by the server over HTTP, all that apply to what it offers', async () => {

@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { HistoryEvent, PendingApproval } from '../../src/core/execution.ts';
+import type { ExecutionEvent, HistoryEvent, PendingApproval } from '../../src/core/execution.ts';
 import type { Customer } from '../../src/workcell/customer.ts';
 import { createWorkcell } from '../../src/workcell/workcell.ts';
-import { writeConfig } from '../support/cell-config.ts';
+import { type CellOptions, writeConfig } from '../support/cell-config.ts';
 import { startCli } from '../support/cli.ts';
 import { stdioServer } from '../support/mcp-servers.ts';
 import { eventually } from '../support/processes.ts';
@@ -30,6 +31,7 @@ afterEach(() => stack.disposeAsync());
 async function configure(
   approvals: Readonly<Record<string, string>> = {},
   host: string = folder.path,
+  sessions: CellOptions['sessions'] = {},
 ): Promise<string> {
   const counters = join(folder.path, 'counters');
   const counter = (more: object) => stdioServer(process.execPath, [COUNTER, counters], more);
@@ -37,6 +39,7 @@ async function configure(
     mcpServers: { free: counter({}), guarded: counter({ requireApproval: ['increment'] }) },
     sandbox: { driver: 'bubblewrap', isolation: 'process' },
     approvals,
+    sessions,
   });
 }
 
@@ -97,6 +100,7 @@ async function kill(child: ChildProcess): Promise<void> {
 async function only(ann: Customer): Promise<PendingApproval> {
   const approvals = await ann.listApprovals();
   expect(approvals).toMatchObject([{ executionId: 'job', sessionId: 's', server: 'guarded', tool: 'increment' }]);
+  expect(approvals).toEqual((await ann.executionSummary('job')).approvals);
   return approvals[0] as PendingApproval;
 }
 
@@ -181,7 +185,7 @@ describe('an execution that waits for an approval', () => {
     const executing = cell.customer('ann').execute(request());
     executing.catch(() => {});
     await eventually(async () => (await cell.customer('ann').listApprovals()).length === 1);
-    expect(await cell.drain(20_000)).toBe(true);
+    expect(await cell.drain(120_000)).toBe(true);
     await expect(executing).rejects.toMatchObject({ code: 'paused' });
     await cell.close();
     const ann = await openAnn(config);
@@ -194,7 +198,7 @@ describe('an execution that waits for an approval', () => {
     const code = `import { increment } from 'servers/guarded';
 await Promise.all(['first', 'second'].map((counter) => increment({ counter })));
 return 'both';`;
-    const ann = await openAnn(await configure({ hold: '1s' }));
+    const ann = await openAnn(await configure({ hold: '3s' }));
     await expect(ann.execute(request({ code }))).rejects.toMatchObject({ code: 'paused' });
     const [one, two] = await ann.listApprovals();
     await ann.decideApproval(String(two?.approvalId), { approved: true, ...bob });
@@ -239,8 +243,11 @@ return 'both';`;
   it('is rejected when nobody has decided in time', async () => {
     const config = await configure({ hold: '1s', expire: '3s' });
     const ann = await openAnn(config);
-    await expect(ann.execute(request())).rejects.toMatchObject({ code: 'paused' });
-    const { approvalId } = await only(ann);
+    let approvalId = '';
+    const onEvent = (event: ExecutionEvent) => {
+      if (event.type === 'approval.required') approvalId = event.approval.approvalId;
+    };
+    await expect(ann.execute(request({ onEvent }))).rejects.toMatchObject({ code: 'paused' });
     await eventually(async () => (await ann.listApprovals()).length === 0);
     await ann.sweepApprovals();
     const value = expect.stringMatching(/^rejected: guarded.increment was rejected by workcell: nobody had decided by/);
@@ -275,6 +282,39 @@ return 'both';`;
     await ann.sweepApprovals('job');
     expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
     expect(await readdir(approvals)).toEqual([]);
+  });
+
+  it('shows nobody what is asked for who has not the key of its session, and goes on with it', async () => {
+    const [key, newKey] = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex')];
+    const config = await configure({}, folder.path, { encryptionKey: key });
+    const withKeys = async (sessions: CellOptions['sessions']) => {
+      const path = join(folder.path, `${JSON.stringify(sessions).length}.yaml`);
+      await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(config, 'utf8')), sessions }));
+      return path;
+    };
+    const secret = 'hush-1234';
+    const expectHidden = async () => {
+      const workspaces = join(folder.path, 'workspaces');
+      const all = await readdir(workspaces, { recursive: true, withFileTypes: true });
+      for (const { parentPath, name } of all.filter((each) => each.isFile()))
+        expect(await readFile(join(parentPath, name), 'latin1'), name).not.toContain(secret);
+    };
+    await kill(await hold(config, { code: PROGRAM.replace('second', secret) }));
+    const { approvalId, arguments: args } = await only(await openAnn(config));
+    expect(args).toEqual({ counter: secret });
+    await expectHidden();
+
+    await using keyless = await createWorkcell({ config: await withKeys({}) });
+    await expect(keyless.customer('ann').listApprovals()).rejects.toThrow(/^Session "s" is encrypted with the key/);
+    const deciding = keyless.customer('ann').decideApproval(approvalId, { approved: true, ...bob });
+    await expect(deciding).rejects.toMatchObject({ code: 'invalid_config' });
+    await keyless.close();
+
+    const ann = await openAnn(await withKeys({ encryptionKey: newKey, oldKeys: [key] }));
+    await ann.decideApproval(approvalId, { approved: true, ...bob, reason: `it is ${secret}` });
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
+    expect(await count(secret)).toBe(1);
+    await expectHidden();
   });
 
   it('is decided on where its session came without the request', async () => {

@@ -39,7 +39,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'tools', 'tool.ts'), 'read only');
   const virtiofsd = await findVirtiofsd();
   if (virtiofsd === undefined) throw new Error('virtiofsd is not installed: run `workcell setup`');
-  using deadline = new Deadline('Serving a view', 30_000);
+  using deadline = new Deadline('Serving a view', 120_000);
   view = await View.serve({ kind: 'host' }, { folder: join(folder, 'guest'), virtiofsd, survives: false }, deadline);
   stack.defer(() => view.daemon.kill());
   await view.attach(mounts(), deadline);

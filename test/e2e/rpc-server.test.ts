@@ -197,11 +197,13 @@ describe('sandbox.command.run', () => {
     const leaving = new AbortController();
     const params = { sandbox: 'main', namespace: 'team', command: 'sh', args: ['-c', 'touch left; exec sleep 700'] };
     const running = rpc(server.url, 'sandbox.command.run', params, { signal: leaving.signal }).catch(() => 'left');
-    await expect.poll(() => readFile(join(server.folder, 'allowed/shared/left'), 'utf8'), { timeout: 15_000 }).toBe('');
+    await expect
+      .poll(() => readFile(join(server.folder, 'allowed/shared/left'), 'utf8'), { timeout: 120_000 })
+      .toBe('');
     leaving.abort();
     expect(await running).toBe('left');
     const sleeps = async () => outputOf(command('pgrep', ['-f', 'sleep 700']));
-    await expect.poll(sleeps, { timeout: 15_000 }).toEqual([]);
+    await expect.poll(sleeps, { timeout: 120_000 }).toEqual([]);
   });
 
   it('loses nothing of a large output, and cuts a larger one with a mark', async () => {

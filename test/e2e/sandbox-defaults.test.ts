@@ -44,7 +44,7 @@ describe.each([
   });
 
   it('hold for its programs', async () => {
-    using deadline = new Deadline('Connecting', 30_000);
+    using deadline = new Deadline('Connecting', 120_000);
     using connection = await connectAgent(
       new MicrosandboxClient({ url: server.url, apiKey: new Secret(API_KEY) }),
       sandbox,

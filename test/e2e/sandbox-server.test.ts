@@ -344,7 +344,7 @@ describe('a named volume', () => {
 async function readLog({ url }: TestServer, id: string, text: string): Promise<string> {
   const response = await fetch(`${url}/v1/sandboxes/${id}/logs`, {
     headers: { authorization: `Bearer ${API_KEY}` },
-    signal: AbortSignal.timeout(15_000),
+    signal: AbortSignal.timeout(120_000),
   });
   let seen = '';
   for await (const chunk of response.body ?? []) {

@@ -236,7 +236,7 @@ it('a skill whose tools have changed is told as stale, and still runs', async ()
   });
 });
 
-it('the command line saves, lists, shows, finds and removes skills', { timeout: 120_000 }, async () => {
+it('the command line saves, lists, shows, finds and removes skills', async () => {
   const workcell = (...args: string[]) => cli(['--config', cell.configPath, ...args], { cwd: cell.folder });
   const { executionId } = await completed('cli', 'return 7');
   const save = ['skill', 'save', 'seven', '--customer', 'cli', '--from-execution', executionId];

@@ -3,14 +3,14 @@ import { runFuzz } from './run-fuzz.ts';
 
 const INPUTS = 1_000_000;
 /** Of a machine that does other things as well. */
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 900_000;
 
 it(
   'a million mutated inputs break nothing, hang nothing, and let no error out that is not documented',
   async () => {
     const { inputs, counts } = await runFuzz({ seed: 20_261_121, inputs: INPUTS });
     expect(inputs).toBe(INPUTS);
-    for (const [target, count] of Object.entries(counts)) expect(count, target).toBeGreaterThan(1000);
+    for (const [target, count] of Object.entries(counts)) expect(count, target).toBeGreaterThan(500);
   },
   TIMEOUT_MS,
 );

@@ -25,6 +25,7 @@ import { SCHEMA_SAMPLES, type SchemaSample } from '../support/tool-schemas.ts';
 import type { Random } from '../unit/random.ts';
 import { mutateBytes, mutateJson } from './mutate.ts';
 import { openServerTarget, type SeedCall } from './server-target.ts';
+import { openSessionTargets } from './session-targets.ts';
 
 /** One thing that reads what others have written. To fuzz another one, add it to {@link openTargets}. */
 export interface FuzzTarget {
@@ -150,6 +151,7 @@ export async function openTargets(stack: AsyncDisposableStack): Promise<readonly
     { name: 'documents of skills', share: 12, run: skillDocuments },
     { name: 'records of skills', share: 8, run: skillRecords },
     { name: 'the HTTP server', share: 14, run: await openServerTarget(CALLS, stack) },
+    ...(await openSessionTargets(stack)),
   ];
 }
 

@@ -53,7 +53,7 @@ export class GuestClient {
   }
 
   static async connect(guest: Guest): Promise<GuestClient> {
-    using deadline = new Deadline('Connecting to a guest of the test', 15_000);
+    using deadline = new Deadline('Connecting to a guest of the test', 60_000);
     return new GuestClient(await guest.connectAgent(deadline));
   }
 
@@ -96,7 +96,7 @@ export class GuestClient {
 
   /** The first message, past or to come, that fits. */
   async until(fits: (message: AgentMessage) => boolean): Promise<AgentMessage> {
-    using deadline = new Deadline('Waiting for a message of the agent', 30_000);
+    using deadline = new Deadline('Waiting for a message of the agent', 120_000);
     const found = Promise.withResolvers<AgentMessage>();
     const look = () => {
       const message = this.messages.find(fits);

@@ -7,9 +7,9 @@ export async function descendants(root: number = process.pid): Promise<readonly 
   return [...(await descendantsOf(root)).keys()];
 }
 
-/** Resolves when `condition` gives something other than undefined or false; fails after 45 s. */
+/** Resolves when `condition` gives something other than undefined or false; fails after 150 s. */
 export async function eventually<T>(condition: () => Promise<T> | T): Promise<Exclude<T, undefined | false>> {
-  using deadline = new Deadline('Waiting for the condition', 45_000);
+  using deadline = new Deadline('Waiting for the condition', 150_000);
   return await poll(deadline, async () => {
     const value = await condition();
     return value === false ? undefined : (value as Exclude<T, undefined | false>);

@@ -16,7 +16,7 @@ os.ftruncate(memory_fd, SIZE)
 memory = mmap.mmap(memory_fd, SIZE)
 server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 server.connect(sys.argv[1])
-server.settimeout(10)
+server.settimeout(120)
 
 
 def send(request, payload=b"", fds=()):
@@ -65,7 +65,7 @@ def fuse(opcode, node, body):
     memory[base + 0x1002 : base + 0x1004] = struct.pack("<H", turn & 0xFFFF)
     os.eventfd_write(kick[1], 1)
     while struct.unpack("<H", memory[base + 0x2002 : base + 0x2004])[0] != turn & 0xFFFF:
-        if not select.select([call[1], server], [], [], 10)[0]:
+        if not select.select([call[1], server], [], [], 120)[0]:
             raise TimeoutError("the file server does not answer")
         if select.select([server], [], [], 0)[0]:
             raise ConnectionError("the file server has hung up")

@@ -34,7 +34,7 @@ export async function command(
   options: { readonly env: Readonly<Record<string, string>>; readonly input?: string; readonly timeoutMs?: number },
 ): Promise<CommandOutcome> {
   const env = { PATH: `${dirname(process.execPath)}:${process.env['PATH']}`, ...options.env };
-  const running = run(file, [...args], { env, timeout: options.timeoutMs ?? 90_000 });
+  const running = run(file, [...args], { env, timeout: options.timeoutMs ?? 170_000 });
   // A command may end without having read everything.
   running.child.stdin?.on('error', () => {}).end(options.input ?? '');
   try {

@@ -28,6 +28,8 @@ if (only !== undefined && !GROUPS.includes(only)) throw new Error(`--only is one
 const ATTEMPTS = keep ? 1 : 3;
 /** Nothing that is checked is silent for so long. */
 const SILENCE_MS = (only === 'conformance' ? 600 : 150) * 1_000;
+/** Nor is there nothing at all to do for so long, on however slow a machine. */
+const IDLE_MS = (only === 'conformance' ? 600 : 60) * 1_000;
 const start = performance.now();
 const say = (text: string) => console.log(`${((performance.now() - start) / 1000).toFixed(0).padStart(4)} s  ${text}`);
 
@@ -43,10 +45,10 @@ const operations: OperationResult[] = [];
 let stopped = false;
 
 for (const group of wanted) {
-  let attempt = await run(group);
+  let attempt = await run(group, ATTEMPTS === 1);
   for (let count = 1; count < ATTEMPTS && !stopped && attempt.failed > 0; count++) {
     say(`"${group}" is tried again in a new nested host`);
-    attempt = await run(group);
+    attempt = await run(group, count + 1 === ATTEMPTS);
   }
   passed += attempt.passed;
   failed += attempt.failed;
@@ -65,8 +67,8 @@ interface Attempt {
   readonly operations: OperationResult[];
 }
 
-/** One group of checks, in a nested host of its own. */
-async function run(group: string): Promise<Attempt> {
+/** One group of checks, in a nested host of its own. What will be tried again as a whole ends with its first failure. */
+async function run(group: string, isLast: boolean): Promise<Attempt> {
   const attempt: Attempt = { passed: 0, failed: 0, operations: [] };
   const tail: string[] = [];
   let ended = false;
@@ -87,12 +89,17 @@ async function run(group: string): Promise<Attempt> {
     end(`${signal} has ended it`);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
-  const silent = () => end(`nothing was heard of it for ${SILENCE_MS / 1_000} s`);
-  let timer = setTimeout(silent, SILENCE_MS);
+  const [idle, silence] = keep
+    ? []
+    : [
+        setTimeout(() => end(`it has done nothing for ${IDLE_MS / 1_000} s`), IDLE_MS),
+        setTimeout(() => end(`nothing was heard of it for ${SILENCE_MS / 1_000} s`), SILENCE_MS),
+      ];
   for await (const text of host.lines) {
-    clearTimeout(timer);
-    if (!keep) timer = setTimeout(silent, SILENCE_MS);
+    idle?.refresh();
     const line = parseReport(text);
+    if (line?.kind === 'busy') continue;
+    silence?.refresh();
     if (line === undefined) {
       tail.push(text);
       if (tail.length > 40) tail.shift();
@@ -103,10 +110,13 @@ async function run(group: string): Promise<Attempt> {
     if (line.kind === 'end') ended = true;
     if (line.kind === 'operation') countOperation(attempt, line.result);
     if (line.kind === 'check') count(attempt, line.name, line.ms, line.error);
+    // What is left of the machine, down to a guest that hangs, ends with it.
+    if (!keep && (ended || (attempt.failed > 0 && !isLast))) break;
   }
-  clearTimeout(timer);
+  clearTimeout(idle);
+  clearTimeout(silence);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
-  if (!ended) console.log(`The checks did not come to their end.\n${tail.join('\n')}\n${await host.console()}`);
+  if (!ended) console.log(`What was said last, there and by its kernel:\n${tail.join('\n')}\n${await host.console()}`);
   // To have checked nothing is a failure too.
   if (!ended || attempt.passed + attempt.failed === 0) attempt.failed++;
   return attempt;

@@ -22,7 +22,7 @@ afterEach(async () => {
 });
 
 async function toolsOf(...servers: readonly string[]): Promise<readonly ToolDescriptor[]> {
-  using deadline = new Deadline('The test', 20_000);
+  using deadline = new Deadline('The test', 120_000);
   const lists = await Promise.all(
     servers.map(async (server) => {
       const tools = await hub.listTools(server, deadline);

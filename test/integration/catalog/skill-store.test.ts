@@ -202,7 +202,7 @@ describe('a folder of skills that guests write to', () => {
 });
 
 describe('a save that is killed', () => {
-  test.each(['anew', 'replace'])('leaves a skill that works, or none: %s', { timeout: 60_000 }, async (mode) => {
+  test.each(['anew', 'replace'])('leaves a skill that works, or none: %s', async (mode) => {
     for (let round = 0; round < 6; round++) {
       const path = fileURLToPath(new URL('./skill-saver.ts', import.meta.url));
       const child = spawn(process.execPath, [path, root, 'tidy', mode], { stdio: ['ignore', 'pipe', 'inherit'] });

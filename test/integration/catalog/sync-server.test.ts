@@ -27,7 +27,7 @@ function start(servers: UpstreamHubOptions['servers']): void {
   hub = new UpstreamHub({ servers });
 }
 
-const sync = (servers = hub.servers, timeoutMs = 20_000): Promise<readonly SyncReport[]> =>
+const sync = (servers = hub.servers, timeoutMs = 120_000): Promise<readonly SyncReport[]> =>
   Promise.all(servers.map((server) => syncServer(server, { hub, catalog, timeoutMs })));
 const entry = (name: string, description = '') => ({ name, description, inputSchema: { type: 'object' } });
 

@@ -27,7 +27,7 @@ describe('the modules of tools, in both languages', () => {
     await using folder = await tempFolder();
     const servers = officialServers(folder.path);
     await using hub = new UpstreamHub({ servers });
-    using deadline = new Deadline('Reading the tools', 30_000);
+    using deadline = new Deadline('Reading the tools', 120_000);
     const listings = await Promise.all(
       Object.keys(servers).map(async (server) => ({ server, tools: await hub.listTools(server, deadline) })),
     );

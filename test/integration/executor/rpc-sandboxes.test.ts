@@ -50,7 +50,7 @@ function program(code: string, options: Partial<ExecuteProgram> = {}): ExecutePr
       { type: 'bind', host: join(root, 'skills'), guest: '/opt/workcell/skills' },
     ],
     program: { id: `run-${last}`, code, outputBytes: 1_000_000, valueBytes: 1_000_000 },
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     handlers: { onStarted: () => {}, onOutput: () => {}, onCall: async () => ({ ok: true, value: null }) },
     ...options,
   };

@@ -54,7 +54,7 @@ const received: RawFrame[] = [];
 
 beforeEach(async () => {
   folder = await tempFolder();
-  deadline = new Deadline('The test', 10_000);
+  deadline = new Deadline('The test', 120_000);
   received.length = 0;
 });
 

@@ -19,7 +19,7 @@ describe('the probe of the driver "microsandbox"', () => {
     await using driver = new MicrosandboxDriver({ cache: tmpdir() });
     const { ready, problems } = await driver.probe();
     if (ready) skip('this machine can run Microsandbox');
-    using deadline = new Deadline('Preparing', 30_000);
+    using deadline = new Deadline('Preparing', 120_000);
     await expect(driver.prepare(deadline, () => {})).rejects.toMatchObject({
       code: 'driver_unavailable',
       message: expect.stringContaining(problems[0]?.fix ?? ''),

@@ -115,7 +115,7 @@ it('a guest that cannot be ended fails the stop after its time, and never holds 
     last_failure_message: expect.stringContaining('did not end'),
   });
   driver.stopGate = Promise.resolve();
-}, 30_000);
+});
 
 it('a cursor holds when the sandbox that it was made for is gone', async () => {
   for (const n of [1, 2, 3, 4]) await create(`c-${n}`);

@@ -161,7 +161,7 @@ describe('notifications', () => {
 describe('resources and prompts', () => {
   const resources = [{ uri: 'note://1', name: 'One' }];
   const list = async (server: string) => {
-    using deadline = new Deadline('The test', 20_000);
+    using deadline = new Deadline('The test', 120_000);
     return (await hub.listTools(server, deadline)).map(({ tool }) => tool);
   };
 

@@ -32,7 +32,7 @@ function start(servers: UpstreamHubOptions['servers']): void {
 }
 
 async function within<T>(work: (deadline: Deadline) => Promise<T>): Promise<T> {
-  using deadline = new Deadline('The test', 20_000);
+  using deadline = new Deadline('The test', 120_000);
   return await work(deadline);
 }
 

@@ -71,7 +71,7 @@ describe('FileLock', () => {
     const [pid] = await once(createInterface(parent.stdout), 'line');
     await expect(FileLock.acquire(options)).rejects.toMatchObject({ code: 'busy' });
     process.kill(Number(pid), 'SIGKILL');
-    using deadline = new Deadline('Dying', 10_000);
+    using deadline = new Deadline('Dying', 120_000);
     const stat = () => readFile(`/proc/${pid}/stat`, 'utf8');
     await poll(deadline, async () => ((await stat()).includes(') Z ') ? true : undefined));
     await (await FileLock.acquire(options)).release();
@@ -93,7 +93,7 @@ describe('FileLock', () => {
 
   test('waits for its turn', async () => {
     const options = await freshLock();
-    using deadline = new Deadline('Waiting', 10_000);
+    using deadline = new Deadline('Waiting', 120_000);
     const first = await FileLock.acquire(options);
     const second = FileLock.wait(options, deadline);
     await first.release();
@@ -124,7 +124,7 @@ describe('FileLock', () => {
 
   test('lets no two in at once within a process', async () => {
     const options = await freshLock();
-    using deadline = new Deadline('Taking turns', 30_000);
+    using deadline = new Deadline('Taking turns', 120_000);
     let inside = 0;
     let most = 0;
     const turn = async () => {

@@ -7,6 +7,7 @@ import { checkDoctor, checkRun } from './commands.ts';
 import { reportConformance } from './conformance.ts';
 import { checkDriver } from './driver.ts';
 import { checkNetwork } from './network.ts';
+import { reportWork } from './report-work.ts';
 
 const { values } = parseArgs({
   options: {
@@ -20,6 +21,7 @@ const { programs = '', clients = '', busybox = '', only } = values;
 const msb = `${clients}/node_modules/@superradcompany/microsandbox-linux-x64-gnu/bin/msb`;
 
 writeReport({ kind: 'progress', text: 'the nested host runs' });
+reportWork();
 const bench = await openBench({ folder: '/root/testbed', programs, clients: { folder: clients, msb }, busybox, only });
 await group(bench, 'doctor', () => checkDoctor(bench));
 await group(bench, 'driver', () => checkDriver(bench));
