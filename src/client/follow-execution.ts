@@ -1,8 +1,7 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { ERRORS, isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import type { HistoryEvent } from './operations.ts';
-import type { Transport } from './transport.ts';
+import { pauseFor, type Transport } from './transport.ts';
 
 export interface FollowOptions {
   /** The last event that is known already; 0, the default, is none. */
@@ -45,7 +44,7 @@ export async function* followExecution(
     if (hasEnded) return;
     fruitless += 1;
     if (fruitless === MAX_FRUITLESS) throw brokenOff(known);
-    await pause(PAUSE_MS * fruitless, undefined, { signal });
+    await pauseFor(PAUSE_MS * fruitless, signal);
   }
 }
 

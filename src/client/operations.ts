@@ -524,6 +524,7 @@ export type Problem = {
     | 'unauthenticated'
     | 'forbidden'
     | 'not_found'
+    | 'method_not_allowed'
     | 'already_exists'
     | 'invalid_state'
     | 'paused'

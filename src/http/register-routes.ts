@@ -30,12 +30,13 @@ export async function registerRoutes(
 
 function register(app: FastifyInstance, route: Route, context: HttpContext): void {
   const offered = typesOf(route);
+  const url = route.path.replace(/\{\w+\*\}$/, '*').replace(/\{(\w+)\}/g, ':$1');
+  const takesHead = route.method === 'GET' && !app.hasRoute({ method: 'HEAD', url });
   app.route({
-    method: route.method,
-    url: route.path.replace(/\{\w+\*\}$/, '*').replace(/\{(\w+)\}/g, ':$1'),
+    method: takesHead ? ['GET', 'HEAD'] : route.method,
+    url,
     bodyLimit: isRawBody(route.body) ? route.body.maxBytes : (route.bodyBytes ?? BODY_BYTES),
-    // A stream has no length that could be told without making it.
-    exposeHeadRoute: route.method === 'GET' && offered.length <= 1,
+    exposeHeadRoute: false,
     preParsing: async (request, _reply, payload) => {
       assertScope(request.principal, route.scope);
       if (isRawBody(route.body)) assertRawBody(request, route.body);
@@ -117,7 +118,7 @@ function notAcceptable(offered: readonly string[]): Error {
 }
 
 /** Ends with the answer. */
-function startSpan({ headers }: FastifyRequest, reply: FastifyReply, { method, path }: Route): Span {
+function startSpan({ headers, method }: FastifyRequest, reply: FastifyReply, { path }: Route): Span {
   const span = Span.start(`${method} ${path}`, {
     kind: 'server',
     parent: traceContext(headers['traceparent'], headers['tracestate']),
@@ -141,9 +142,15 @@ function goneSignal(reply: FastifyReply): AbortSignal {
 
 function send(reply: FastifyReply, { status, headers = {}, body, type, headersAtOnce = false }: Answer): FastifyReply {
   void reply.status(status ?? (body === undefined ? 204 : 200)).headers(headers);
+  if (type !== undefined) void reply.type(type);
   if (body === undefined) return reply.send();
+  if (reply.request.method === 'HEAD' && body instanceof Readable) {
+    // Its length is known only to who has read it, and nobody gets it.
+    body.destroy();
+    return reply.send();
+  }
   // The framework sets them before it connects the stream, and sends them with its first bytes.
   if (headersAtOnce) reply.raw.once('pipe', () => reply.raw.flushHeaders());
-  if (type !== undefined) return reply.type(type).send(body);
+  if (type !== undefined) return reply.send(body);
   return reply.type('application/json').send(JSON.stringify(body));
 }

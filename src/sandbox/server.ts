@@ -2,11 +2,14 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { findCustomerOf } from '../core/customer-of.ts';
 import type { BootKind } from '../core/execution.ts';
+import type { CustomerId } from '../core/ids.ts';
 import { parseAllowList } from '../core/network-policy.ts';
 import type { Principal } from '../core/principal.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { FileLock } from '../util/file-lock.ts';
+import { allowedMethods } from './allowed-methods.ts';
 import { toFailure, toNotFound } from './api-error.ts';
 import { authenticateRequests } from './authenticate-requests.ts';
 import { Authenticator, type KeySource } from './authenticator.ts';
@@ -87,8 +90,8 @@ export interface AnsweredRequest {
   readonly ms: number;
   /** Of the key that it came with. */
   readonly keyId: string | undefined;
-  /** The customer in its path, as the client has written it. */
-  readonly customer: string | undefined;
+  /** The one that it was for, with its organisation: none when that is not the key's. */
+  readonly customer: CustomerId | undefined;
 }
 
 const QUEUE_TIMEOUT_MS = 5 * 60_000;
@@ -188,8 +191,9 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
     if (isOurs) options.onProblem?.(error, request.id);
     void reply.status(status).headers(headers).send(body);
   });
+  const methodsOf = allowedMethods(app);
   app.setNotFoundHandler((request, reply) => {
-    const { status, headers, body } = toNotFound(request);
+    const { status, headers, body } = toNotFound(request, methodsOf(request));
     void reply.status(status).headers(headers).send(body);
   });
   await app.register(websocket, {
@@ -221,18 +225,24 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
 }
 
 function answeredBy(request: FastifyRequest, reply: FastifyReply): AnsweredRequest {
-  const { id, method, routeOptions, principal, params } = request;
-  const { customer } = (params ?? {}) as { readonly customer?: string };
+  const { id, method, routeOptions, params } = request;
+  // Absent when the request was refused before it was known whose it is.
+  const principal: Principal | undefined = request.principal;
   return {
     id,
     method,
     route: routeOptions.url ?? 'none',
     status: reply.statusCode,
     ms: reply.elapsedTime,
-    // Absent when the request was refused before it was known whose it is.
-    keyId: (principal as Principal | undefined)?.keyId,
-    customer,
+    keyId: principal?.keyId,
+    customer: principal === undefined ? undefined : customerIn(params, principal),
   };
+}
+
+/** What clients write may be anything, and does not come into a log. */
+function customerIn(params: unknown, principal: Principal): CustomerId | undefined {
+  const { customer: given = principal.customer } = (params ?? {}) as { readonly customer?: string };
+  return given === undefined ? undefined : findCustomerOf(principal, given);
 }
 
 async function lockState(state: string): Promise<FileLock> {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { type Deadline, poll } from './deadline.ts';
 import { errnoOf, succeeds } from './errno.ts';
+import { Lazy } from './lazy.ts';
 import { identify, ownId, type ProcessId } from './process-id.ts';
 
 export interface FileLockOptions {
@@ -114,9 +115,11 @@ export async function claimant(name: string): Promise<number | undefined> {
   return owner !== undefined && (await tokenOf(owner)) === token ? owner.pid : undefined;
 }
 
+const bootId = new Lazy<string>();
+
 /** `<pid>-<start>-<boot>`: one process, told from an earlier or later one with the same pid. */
 async function tokenOf({ pid, startTicks }: ProcessId): Promise<string> {
-  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
+  const boot = await bootId.get(() => readFile('/proc/sys/kernel/random/boot_id', 'utf8'));
   return `${pid}-${startTicks}-${boot.slice(0, 8)}`;
 }
 

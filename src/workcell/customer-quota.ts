@@ -76,7 +76,7 @@ export class CustomerQuota {
     return this.#executions === 0 && this.#bucket.taken === 0;
   }
 
-  /** Room for an execution that runs so long at most; 0 for one without a sandbox. Throws `quota_exceeded`. */
+  /** Room for an execution that runs so long at most; 0 for one without a sandbox. Throws as `assertWithinQuotas` does. */
   reserve(timeoutMs: number): Reservation {
     const { cpus, cpu } = this.#options;
     const wantedCpuMs = timeoutMs * cpus;
@@ -118,7 +118,7 @@ export class CustomerQuota {
     };
   }
 
-  /** Counts bytes that are about to be written. Throws `quota_exceeded`. */
+  /** Counts bytes that are about to be written. Throws as `assertWithinQuotas` does. */
   async admitBytes(bytes: number): Promise<void> {
     const { limits, disk } = this.#options;
     if (limits.diskBytes === undefined) return;
@@ -160,7 +160,7 @@ export class CustomerQuota {
         limit: limits.cpuSecondsPerDay,
         used: (cpu.usedMs + this.#reservedCpuMs) / 1000,
         wanted: wantedCpuMs / 1000,
-        retryAfterMs: wantedCpuMs > limitMs ? Number.POSITIVE_INFINITY : isTomorrow ? cpu.leftOfDayMs : SOON_MS,
+        retryAfterMs: isTomorrow ? cpu.leftOfDayMs : SOON_MS,
       },
       { quota: 'diskBytes', limit: limits.diskBytes, used: disk.bytes, wanted: 0 },
     ];

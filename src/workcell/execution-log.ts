@@ -31,7 +31,8 @@ export class ExecutionLog {
   readonly #facts: ExecutionFacts;
   readonly #live: LiveExecution;
   readonly #listener: Listener;
-  readonly #pending = new Set<Promise<unknown>>();
+  /** Of all that was recorded so far. */
+  #recorded: Promise<unknown> = Promise.resolve();
   /** When each open call last told of its progress. */
   readonly #progressAt = new Map<number, number>();
   readonly #failed = new AbortController();
@@ -183,14 +184,13 @@ export class ExecutionLog {
         return false;
       },
     );
-    this.#pending.add(appended);
-    void appended.then(() => this.#pending.delete(appended));
+    this.#recorded = this.#recorded.then(() => appended);
     return appended;
   }
 
   /** Resolves when all that was recorded so far is on disk; throws when something could not be. */
   async #settled(): Promise<void> {
-    await Promise.all(this.#pending);
+    await this.#recorded;
     if (this.#failure !== undefined) throw this.#failure;
   }
 

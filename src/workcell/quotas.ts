@@ -67,8 +67,8 @@ export class CustomerQuotas {
   }
 
   /**
-   * Lets an execution begin, perhaps after a wait for its turn. Throws `quota_exceeded` when the customer has no room for it, at
-   * once, and `busy` when the server has none.
+   * Lets an execution begin, perhaps after a wait for its turn. Throws as `assertWithinQuotas` does when the customer has no room
+   * for it, at once, and `busy` when the server has none.
    */
   async admit(workspace: Workspace, { timeoutMs, signal }: Wish): Promise<Admission> {
     const { customer } = workspace;
@@ -84,12 +84,12 @@ export class CustomerQuotas {
     }
   }
 
-  /** Lets something begin that needs no sandbox, such as a call of one tool. Throws `quota_exceeded`. */
+  /** Lets something begin that needs no sandbox, such as a call of one tool. Throws as `assertWithinQuotas` does. */
   async admitCall(workspace: Workspace): Promise<AsyncDisposable> {
     return this.#admission(workspace.customer, await this.#reserve(workspace, 0));
   }
 
-  /** Counts bytes that are about to be written into the workspace. Throws `quota_exceeded`. */
+  /** Counts bytes that are about to be written into the workspace. Throws as `assertWithinQuotas` does. */
   async admitBytes(workspace: Workspace, bytes: number): Promise<void> {
     const quota = await this.#quotaOf(workspace);
     await this.#counted(() => quota.admitBytes(bytes));
@@ -168,7 +168,8 @@ export class CustomerQuotas {
 function refusedQuota(error: unknown): string | undefined {
   if (!isWorkcellError(error)) return undefined;
   if (error.code === 'busy') return 'maxExecutions';
-  return error.code === 'quota_exceeded' ? String(error.details['quota']) : undefined;
+  const { quota } = error.details;
+  return typeof quota === 'string' ? quota : undefined;
 }
 
 function metered(executor: ProgramExecutor, reservation: Reservation, release: Admission['release']): ProgramExecutor {

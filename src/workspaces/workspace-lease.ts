@@ -17,6 +17,7 @@ import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
 import type { CustomerId } from '../core/ids.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
+import type { Fence } from '../util/fenced-lock.ts';
 import { syncFolder } from '../util/sync-folder.ts';
 import { Turns } from '../util/turns.ts';
 
@@ -32,13 +33,6 @@ export interface WorkspaceLeaseOptions {
   readonly onLost: () => void;
   /** Called with the tokens of former owners when the customer has been taken. */
   readonly onTaken?: ((former: readonly number[]) => Promise<void>) | undefined;
-}
-
-/** The right to write for a customer, until it is let go or lost. */
-export interface Fence extends AsyncDisposable {
-  readonly token: number;
-  /** Throws `busy` when another server may own the customer. */
-  assertHeld(): void;
 }
 
 const recordSchema = z.object({

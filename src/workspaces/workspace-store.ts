@@ -8,6 +8,7 @@ import { type CustomerId, parseCustomerId } from '../core/ids.ts';
 import type { CapacityLimits } from '../util/capacity-image.ts';
 import { Deadline } from '../util/deadline.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
+import type { Fence } from '../util/fenced-lock.ts';
 import { claimant, claimName, FileLock } from '../util/file-lock.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { KeyedTurns } from '../util/keyed-turns.ts';
@@ -15,7 +16,7 @@ import { explainGateError, Pin, walk } from '../util/path-gate.ts';
 import { syncFolder } from '../util/sync-folder.ts';
 import { Turns } from '../util/turns.ts';
 import { CustomerDisks, DISK } from './customer-disks.ts';
-import { type Fence, WorkspaceLease, type WorkspaceLeaseOptions } from './workspace-lease.ts';
+import { WorkspaceLease, type WorkspaceLeaseOptions } from './workspace-lease.ts';
 import { WorkspaceTenure } from './workspace-tenure.ts';
 
 /** The durable directory tree of one customer. */

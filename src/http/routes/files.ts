@@ -75,12 +75,13 @@ export function fileRoutes({ cell }: HttpContext): readonly Route[] {
       summary: 'Look at a file',
       scope: 'files',
       params: pathParams,
-      headers: readHeaders,
-      responses: { 200: { description: 'As GET, without the content' }, 304: { description: 'It has not changed' } },
-      handler: async ({ customer, params: { path }, headers, requestId }) => {
-        const plan = planRead(await customer.files.stat(path), headers, requestId);
-        return plan.answer;
+      headers: conditionHeaders,
+      responses: {
+        200: { description: 'As GET of the whole, without the content' },
+        304: { description: 'It has not changed' },
       },
+      handler: async ({ customer, params: { path }, headers, requestId }) =>
+        planRead(await customer.files.stat(path), headers, requestId).answer,
     }),
     defineRoute({
       method: 'GET',

@@ -84,10 +84,45 @@ describe('a failure', () => {
     ['a body that is too large', 'PUT', '/customers/ann', { body: { a: 'a'.repeat(1024 * 1024) } }, 413],
     ['an answer of another type', 'GET', '/customers', { headers: { accept: 'text/csv' } }, 406],
     ['a preflight request', 'OPTIONS', '/customers', {}, 403],
-    ['a method that there is not', 'DELETE', '/customers', {}, 404],
     ['a customer id that is none', 'GET', '/customers/a%20b', {}, 400],
   ])('answers %s', async (_what, method, path, call, status) => {
     expect(await api.call(method, path, call)).toMatchObject({ status, body: { status } });
+  });
+});
+
+describe('a method that a path does not take', () => {
+  it.each([
+    ['DELETE', '/customers?limit=1', 'GET, HEAD'],
+    ['POST', '/customers/ann', 'GET, HEAD, PUT'],
+    ['PUT', '/customers/ann/sessions/import', 'DELETE, GET, HEAD, POST'],
+    ['POST', '/customers/ann/files/a/b', 'DELETE, GET, HEAD, PUT'],
+    ['HEAD', '/customers/ann/archive/', undefined],
+    ['PUT', '/customers/nobody/executions', 'GET, HEAD, POST'],
+    ['PUT', '/customers/ann/mcp', 'DELETE, GET, POST'],
+    ['POST', '/docs', 'GET, HEAD'],
+    ['POST', '/customers/a%20b', undefined],
+    ['POST', '/customers/', undefined],
+    ['POST', '/nothing', undefined],
+    ['POST', '/v1/quotas', undefined],
+  ])('%s %s: the answer names those that it does take, %s', async (method, path, allow) => {
+    const { status, headers, body } = await api.call(method, path, { headers: { 'content-type': 'text/plain' } });
+    expect([status, headers['allow']]).toEqual(allow === undefined ? [404, undefined] : [405, allow]);
+    if (allow !== undefined) expect(body).toMatchObject({ status, code: 'method_not_allowed', retryable: false });
+  });
+
+  it('is told to who could see the path alone', async () => {
+    await api.call('PUT', '/customers/there');
+    expect(await api.call('PATCH', '/customers/ann/usage', { key: acme })).toMatchObject({ status: 405 });
+    expect(await api.call('PATCH', '/customers/ann/usage', { key: null })).toMatchObject({ status: 401 });
+    for (const id of ['default.there', 'default.nowhere']) {
+      const { status, headers, body } = await api.call('PATCH', `/customers/${id}/usage`, { key: acme });
+      const detail = `There is no PATCH /customers/${id}/usage`;
+      expect({ status, allow: headers['allow'], body }).toMatchObject({
+        status: 404,
+        allow: undefined,
+        body: { detail },
+      });
+    }
   });
 });
 
