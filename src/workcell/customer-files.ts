@@ -167,6 +167,7 @@ export class CustomerFiles {
       assertConditions(name, conditions, current);
       if (!recursive && current.kind === 'directory' && (await files.list(name, { maxEntries: 1 })).entries.length > 0)
         throw new WorkcellError('invalid_state', `The folder ${JSON.stringify(name)} is not empty`);
+      workspace.assertHeld();
       await files.remove(name);
     });
   }
@@ -175,6 +176,7 @@ export class CustomerFiles {
   async makeDirectory(path: string): Promise<FileEntry> {
     const name = tidy(path);
     await using workspace = await this.#options.open();
+    workspace.assertHeld();
     await workspace.files.makeDirectory(name);
     return describe(name, await workspace.files.stat(name));
   }

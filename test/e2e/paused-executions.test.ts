@@ -169,6 +169,26 @@ describe('an execution that waits for an approval', () => {
     expect([await count('first'), await count('second'), await count('third')]).toEqual([1, 0, 1]);
   });
 
+  it('does not pay for the time that it waits', async () => {
+    const ann = await openAnn(await configure());
+    const { id, result } = await ann.start(request());
+    await ann.whenPaused(id, AbortSignal.timeout(45_000));
+    const since = performance.now();
+    await eventually(() => performance.now() - since > 4_000);
+    const waitedMs = performance.now() - since;
+    await ann.decideApproval((await only(ann)).approvalId, { approved: true, ...bob });
+    const { runMs = 0 } = (await result()).timing ?? {};
+    // What was used is written down after the end was told.
+    const usedMs = await eventually(async () => {
+      const { executions, cpuSecondsPerDay } = await ann.usage();
+      return executions.used === 0 && Number(cpuSecondsPerDay.used) * 1000;
+    });
+    expect(runMs).toBeGreaterThan(waitedMs);
+    expect(usedMs).toBeGreaterThan(0);
+    // A program that waits uses some of its one CPU, and not half of it.
+    expect(usedMs).toBeLessThan(runMs - waitedMs / 2);
+  });
+
   it('gives its sandbox back after the hold time, and goes on when it is decided', async () => {
     const ann = await openAnn(await configure({ hold: '1s' }));
     await expect(ann.execute(request())).rejects.toMatchObject({ code: 'paused', details: { executionId: 'job' } });
