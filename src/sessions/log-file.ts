@@ -314,8 +314,13 @@ function explainOpenError(what: string, mode: OpenMode, error: unknown): Workcel
 
 function explainWriteError(id: SessionId, error: unknown): WorkcellError {
   if (isWorkcellError(error)) return error;
-  const reason = errnoOf(error) === 'ENOSPC' ? 'the disk is full' : `it failed with ${errnoOf(error)}`;
-  return new WorkcellError('storage_failed', `Cannot write to session "${id}": ${reason}; close it and open it again`, {
+  const errno = errnoOf(error);
+  if (['ENOSPC', 'EDQUOT'].includes(errno)) {
+    return new WorkcellError('storage_full', `Cannot write to session "${id}": the disk is full; free space`, {
+      cause: error,
+    });
+  }
+  return new WorkcellError('storage_failed', `Cannot write to session "${id}": it failed with ${errno}`, {
     cause: error,
   });
 }
