@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { isWorkcellError, WorkcellError } from '../core/errors.ts';
+import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import type { ByteRange, EntryInfo, FileContent } from '../util/gated-files.ts';
 import { packTree, type Skipped } from '../util/pack-tree.ts';
 import { parseRelativePath } from '../util/path-gate.ts';
@@ -52,6 +52,8 @@ export interface CustomerFilesOptions {
 }
 
 export const MAX_PAGE = 1_000;
+/** Characters of a path that is none. */
+const MAX_TOLD = 100;
 
 /**
  * The files of one customer's workspace, for people and programs on the host.
@@ -231,7 +233,12 @@ const FILES = 'files';
 /** Slashes at the ends mean nothing. Throws `invalid_argument` for what is no path. */
 function tidy(path: string): string {
   const name = path.replace(/^\/+|\/+$/g, '');
-  parseRelativePath(name);
+  try {
+    parseRelativePath(name);
+  } catch (error) {
+    const given = JSON.stringify(path.slice(0, MAX_TOLD));
+    throw new WorkcellError('invalid_argument', `The path ${given} is not valid: ${messageOf(error)}`);
+  }
   return name === '.' ? '' : name;
 }
 
