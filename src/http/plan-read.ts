@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
 import { PROBLEM_TYPE, toProblem } from '../core/problem.ts';
 import type { ByteRange } from '../util/gated-files.ts';
-import type { FileEntry } from '../workcell/customer-files.ts';
+import type { FileEntry } from '../workcell/file-entry.ts';
 import { byteRangeOf } from './byte-range.ts';
 import type { Answer } from './define-route.ts';
 import { entityTag, versionsIn } from './entity-tags.ts';

@@ -1,7 +1,8 @@
 import { posix } from 'node:path';
 import { z } from 'zod';
 import type { ByteRange } from '../../util/gated-files.ts';
-import type { FileConditions, FileEntry } from '../../workcell/customer-files.ts';
+import type { FileConditions } from '../../workcell/file-conditions.ts';
+import type { FileEntry } from '../../workcell/file-entry.ts';
 import { defineRoute, type HttpContext, type Route } from '../define-route.ts';
 import { endWhenStalled } from '../end-when-stalled.ts';
 import { versionsIn } from '../entity-tags.ts';
