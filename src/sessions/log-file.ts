@@ -137,7 +137,7 @@ export class LogFile {
   async append(event: SessionEvent): Promise<StoredEvent> {
     if (this.#failure !== undefined) throw this.#failure;
     this.#fence?.assertHeld();
-    if (event.type === 'execution.started') this.#assertRoom();
+    if (event.type === 'execution.started') this.assertRoom();
     const bounded = boundEvent(event);
     const stored = stampEvent(bounded.event, this.#seq + 1, new Date(), bounded.truncated, this.#fence?.token);
     const line = this.#options.codec.encode(stored);
@@ -149,21 +149,22 @@ export class LogFile {
     return stored;
   }
 
-  /** Waits for what was appended, then lets go of the file and the lock. Call once. */
-  async close(): Promise<void> {
-    await this.#writing;
-    await this.#indexing;
-    await this.#cleanup.run();
-  }
-
-  #assertRoom(): void {
+  /** Throws `storage_full` for a log at its limit. */
+  assertRoom(): void {
     const { id, maxBytes } = this.#options;
     if (this.#size < maxBytes) return;
     const [has, limit] = [formatSize(this.#size), formatSize(maxBytes)];
     throw new WorkcellError(
       'storage_full',
-      `Cannot start an execution in session "${id}": its log has ${has}, and the limit is ${limit}; use another session, or raise sessions.maxSize`,
+      `Session "${id}" takes no more: its log has ${has}, and the limit is ${limit}; use another session, or raise sessions.maxSize`,
     );
+  }
+
+  /** Waits for what was appended, then lets go of the file and the lock. Call once. */
+  async close(): Promise<void> {
+    await this.#writing;
+    await this.#indexing;
+    await this.#cleanup.run();
   }
 
   async #write(): Promise<void> {
@@ -313,8 +314,13 @@ function explainOpenError(what: string, mode: OpenMode, error: unknown): Workcel
 
 function explainWriteError(id: SessionId, error: unknown): WorkcellError {
   if (isWorkcellError(error)) return error;
-  const reason = errnoOf(error) === 'ENOSPC' ? 'the disk is full' : `it failed with ${errnoOf(error)}`;
-  return new WorkcellError('storage_failed', `Cannot write to session "${id}": ${reason}; close it and open it again`, {
+  const errno = errnoOf(error);
+  if (['ENOSPC', 'EDQUOT'].includes(errno)) {
+    return new WorkcellError('storage_full', `Cannot write to session "${id}": the disk is full; free space`, {
+      cause: error,
+    });
+  }
+  return new WorkcellError('storage_failed', `Cannot write to session "${id}": it failed with ${errno}`, {
     cause: error,
   });
 }

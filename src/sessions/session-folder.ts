@@ -1,10 +1,10 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { WorkcellError } from '../core/errors.ts';
+import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { type CustomerId, type ExecutionId, parseExecutionId, parseSessionId, type SessionId } from '../core/ids.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
 import { acquireFencedLock, type Fence, type FencedLock } from '../util/fenced-lock.ts';
-import type { FileLockOptions } from '../util/file-lock.ts';
+import { FileLock, type FileLockOptions } from '../util/file-lock.ts';
 import { sessionLines } from './sealed-lines.ts';
 import type { SessionKeys } from './sealing.ts';
 import type { IndexedSource } from './session-index.ts';
@@ -80,6 +80,17 @@ export class SessionFolder {
   /** Keeps everybody else from writing to a session. Throws `busy` while somebody does. */
   async lock(id: SessionId): Promise<FencedLock> {
     return await acquireFencedLock({ fence: this.fence, lock: (token) => this.lockOf(id, token) });
+  }
+
+  /** Whether somebody writes to a session. Keeps nobody from it. */
+  async isLocked(id: SessionId): Promise<boolean> {
+    try {
+      await using fence = await this.fence?.();
+      return await FileLock.isHeld(this.lockOf(id, fence?.token).path);
+    } catch (error) {
+      if (!isWorkcellError(error) || error.code !== 'busy') throw error;
+      return true;
+    }
   }
 
   lockOf(id: SessionId, token: number | undefined): FileLockOptions {

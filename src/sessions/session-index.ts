@@ -21,6 +21,7 @@ export interface IndexedSource extends SessionSource {
 
 /** All landmarks of a log up to its end. Throws `storage_failed` when the log cannot be read. */
 export async function readIndex(source: IndexedSource): Promise<LandmarkList> {
+  if (source.end === 0) return new LandmarkList(Buffer.alloc(0));
   const list = await storedLandmarks(source);
   let last = list.last;
   for await (const line of new SessionHistory(source).lines({ after: last })) {
@@ -104,7 +105,6 @@ export class IndexWriter implements AsyncDisposable {
 
 /** The landmarks in the index file that can be believed. */
 async function storedLandmarks(source: IndexedSource): Promise<LandmarkList> {
-  if (source.end === 0) return new LandmarkList(Buffer.alloc(0));
   const [bytes, head, size] = await Promise.all([readIfThere(source.indexPath), headOf(source.path), sizeOf(source)]);
   if (head === undefined || !bytes.subarray(0, LANDMARK_BYTES).equals(head)) return new LandmarkList(Buffer.alloc(0));
   const list = new LandmarkList(bytes.subarray(LANDMARK_BYTES)).upTo(size);

@@ -74,14 +74,12 @@ export class SessionStore {
 
   /** Whether anybody has a session open to write to it. */
   async isOpen(id: SessionId): Promise<boolean> {
-    if (this.#open.has(id)) return true;
-    try {
-      await using _lock = await this.#folder.lock(id);
-      return false;
-    } catch (error) {
-      if (!isWorkcellError(error) || error.code !== 'busy') throw error;
-      return true;
-    }
+    return this.#open.has(id) || (await this.isOpenElsewhere(id));
+  }
+
+  /** Whether another process has a session open to write to it. */
+  async isOpenElsewhere(id: SessionId): Promise<boolean> {
+    return !this.#open.has(id) && (await this.#folder.isLocked(id));
   }
 
   /** The ids of all sessions, sorted: those that were made by `newSessionId`, oldest first. */

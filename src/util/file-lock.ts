@@ -59,6 +59,12 @@ export class FileLock implements AsyncDisposable {
     return poll(deadline, () => FileLock.acquire(options).catch(undefinedIfBusy), 5 + Math.random() * 10);
   }
 
+  /** Whether a living process has the lock, or wants it at this moment. Keeps nobody from getting it. */
+  static async isHeld(path: string): Promise<boolean> {
+    for (const name of await readdir(path).catch(emptyIfMissing)) if ((await claimant(name)) !== undefined) return true;
+    return false;
+  }
+
   release(): Promise<void> {
     this.#releasing ??= withdraw(this.#directory, this.#claim);
     return this.#releasing;
@@ -109,13 +115,18 @@ export async function claimant(name: string): Promise<number | undefined> {
   return owner !== undefined && (await tokenOf(owner)) === token ? owner.pid : undefined;
 }
 
+const bootId = new Lazy<string>();
+
 /** `<pid>-<start>-<boot>`: one process, told from an earlier or later one with the same pid. */
 async function tokenOf({ pid, startTicks }: ProcessId): Promise<string> {
   const boot = await bootId.get(() => readFile('/proc/sys/kernel/random/boot_id', 'utf8'));
   return `${pid}-${startTicks}-${boot.slice(0, 8)}`;
 }
 
-const bootId = new Lazy<string>();
+function emptyIfMissing(error: unknown): readonly string[] {
+  if (errnoOf(error) === 'ENOENT') return [];
+  throw error;
+}
 
 function undefinedIfBusy(error: unknown): undefined {
   if (isWorkcellError(error) && error.code === 'busy') return undefined;

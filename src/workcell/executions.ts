@@ -1,5 +1,11 @@
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
-import type { ExecutionResult, ExecutionSummary, HistoryEvent, RecordedResult } from '../core/execution.ts';
+import type {
+  ExecutionResult,
+  ExecutionState,
+  ExecutionSummary,
+  HistoryEvent,
+  RecordedResult,
+} from '../core/execution.ts';
 import { type ExecutionId, newExecutionId, parseExecutionId, type SessionId } from '../core/ids.ts';
 import type { StoredEvent } from '../sessions/events.ts';
 import { ExecutionHistory, readHistory } from '../sessions/execution-history.ts';
@@ -60,6 +66,11 @@ export class Executions {
   /** Those that this process runs. */
   get running(): ReadonlySet<string> {
     return new Set(this.#live.keys());
+  }
+
+  /** Where one stands; undefined when this process does not run it. */
+  stateOf(id: ExecutionId): ExecutionState | undefined {
+    return this.#live.get(id)?.history?.state(true);
   }
 
   /** Ends all waiting for what is still to come. Call when this process runs none any more. */

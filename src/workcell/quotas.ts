@@ -6,7 +6,7 @@ import { quotasOf } from '../guardrails/decide-quota.ts';
 import { FairSlots } from '../util/fair-slots.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { CpuLedger } from './cpu-ledger.ts';
-import { CustomerQuota, type QuotaUsage, type Reservation } from './customer-quota.ts';
+import { CustomerQuota, type QuotaUsage, type Reservation, type RunningProgram } from './customer-quota.ts';
 import { DiskMeter } from './disk-meter.ts';
 
 export interface QuotasOptions {
@@ -175,18 +175,28 @@ function refusedQuota(error: unknown): string | undefined {
 function metered(executor: ProgramExecutor, reservation: Reservation, release: Admission['release']): ProgramExecutor {
   return {
     execute: async (request) => {
-      let ended: (() => void) | undefined;
+      let running: RunningProgram | undefined;
       try {
         return await executor.execute({
           ...request,
           // When the host has sent it there, whatever the guest says of its start.
           onSandbox: (sandbox) => {
-            ended ??= reservation.runs();
+            running ??= reservation.runs();
             request.onSandbox?.(sandbox);
+          },
+          onClock: (clock) => {
+            const pause = () => {
+              const [goOn, count] = [clock.pause(), running?.pause(clock.readCpu)];
+              return () => {
+                goOn();
+                count?.();
+              };
+            };
+            request.onClock?.({ ...clock, pause });
           },
         });
       } finally {
-        ended?.();
+        await running?.end();
         await release();
       }
     },

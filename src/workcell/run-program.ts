@@ -97,7 +97,7 @@ export async function runProgram(
       },
       timeoutMs: program.timeoutMs ?? limits.timeoutMs,
       signal: AbortSignal.any([...signals, gate.parked]),
-      onDeadline: (deadline) => gate.follow(deadline),
+      onClock: (clock) => gate.follow(clock),
       onSandbox: (info) => {
         sandbox = info;
       },

@@ -162,7 +162,9 @@ describe('a call whose fate is unknown', () => {
       import { session } from 'servers/runtime';
       const settled = [keyed, plain].map((increment) =>
         increment({ counter: 'fate', waitMs: 60_000 }).then(({ count }) => count, ({ code }) => code));
-      for (const read of [readKeyed, readPlain]) while ((await read({ counter: 'fate' })).marks.length === 0);
+      for (const read of [readKeyed, readPlain]) while ((await read({ counter: 'fate' })).marks.length === 0)
+        // Each look is one of the calls that it may make.
+        await new Promise((done) => setTimeout(done, 200));
       ${CUT}
       const fates = await Promise.all(settled);
       if (session.attempt === 2) { console.log('cut again'); ${HANG} }

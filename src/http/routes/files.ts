@@ -156,10 +156,13 @@ export function fileRoutes({ cell }: HttpContext): readonly Route[] {
       description: '`{"folder": "a/b"}` makes a folder; `{"from": "a", "to": "b"}` moves a file, a link or a folder.',
       scope: 'files',
       makesCustomer: true,
-      body: z.union([
-        z.strictObject({ folder: z.string() }),
-        z.strictObject({ from: z.string(), to: z.string(), overwrite: z.boolean().default(false) }),
-      ]),
+      body: z.union(
+        [
+          z.strictObject({ folder: z.string() }),
+          z.strictObject({ from: z.string(), to: z.string(), overwrite: z.boolean().default(false) }),
+        ],
+        { error: 'give "folder", or "from", "to" and perhaps "overwrite"' },
+      ),
       responses: { 200: { description: 'What is there afterwards', schema: fileSchema } },
       handler: async ({ customer: { files }, body }) => ({
         body:
