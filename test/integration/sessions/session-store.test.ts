@@ -356,7 +356,7 @@ describe('SessionLog.append()', () => {
     const { acknowledged, failures } = JSON.parse(await nextLine(filler));
     const refused = {
       code: 'storage_failed',
-      message: 'Cannot write to session "s1": it failed with EFBIG; close it and open it again',
+      message: 'Cannot write to session "s1": it failed with EFBIG',
     };
     expect(failures).toMatchObject([refused, refused]);
     expect(await filler.exit).toBe(0);
