@@ -27,7 +27,7 @@ if (only !== undefined && !GROUPS.includes(only)) throw new Error(`--only is one
 /** The processor with virtualisation is emulated, and now and then hangs or crashes with a guest in it. */
 const ATTEMPTS = keep ? 1 : 3;
 /** Nothing that is checked is silent for so long. */
-const SILENCE_MS = (only === 'conformance' ? 600 : 150) * 1_000;
+const SILENCE_MS = (only === 'conformance' ? 600 : 240) * 1_000;
 /** Nor is there nothing at all to do for so long, on however slow a machine. */
 const IDLE_MS = (only === 'conformance' ? 600 : 60) * 1_000;
 const start = performance.now();
