@@ -137,10 +137,12 @@ export class Replay {
 /** Timers of more milliseconds fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 const MAX_TEXT = 300;
+const ADVICE =
+  'The likely cause is a value that is another one in each run, such as the time, a random number or a UUID (Date.now, Math.random, crypto.randomUUID), in what it calls or in the arguments. Make such values from what stays the same, or keep them in a file of the workspace and read them there; a program that goes on from its checkpoint is resumed without replay';
 
 function divergence(logged: LoggedCall, made: MadeCall | undefined): ToolFailure {
   const did = made === undefined ? 'ended' : `called ${callText(made)}`;
-  const message = `The program does not do what it did before: it ${did}, and has not made call ${logged.call} of its log, ${callText(logged)}; what changes from run to run, such as time and randomness, must not decide which calls it makes. Nothing that the log does not have was sent`;
+  const message = `The program does not do what it did before: it ${did}, and has not made call ${logged.call} of its log, ${callText(logged)}. ${ADVICE}. Nothing that the log does not have was sent`;
   const details = {
     made: made === undefined ? null : described(made),
     logged: { call: logged.call, ...described(logged) },

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { ERRORS, type ExitCode, toWorkcellError, WorkcellError } from '../core/errors.ts';
+import { ERRORS, type ExitCode, WorkcellError } from '../core/errors.ts';
 import { packageVersion } from '../util/package-version.ts';
 import { approvalsCommand } from './commands/approvals.ts';
 import { configCommand } from './commands/config.ts';
@@ -16,6 +16,7 @@ import { setupCommand } from './commands/setup.ts';
 import { skillCommand } from './commands/skill.ts';
 import { toolsCommand } from './commands/tools.ts';
 import { workspaceCommand } from './commands/workspace.ts';
+import { explainFailure } from './explain-failure.ts';
 import { printJson, say } from './output.ts';
 
 /** Runs the command line; gives the exit code. stdout is data, stderr is talk. */
@@ -59,7 +60,7 @@ export async function main(args: readonly string[]): Promise<ExitCode> {
   } catch (error) {
     const isUsage = error instanceof CommanderError;
     if (isUsage && error.exitCode === 0) return 0;
-    const known = isUsage ? usageError(error) : toWorkcellError(error);
+    const known = isUsage ? usageError(error) : explainFailure(error);
     if (wantsJson) printJson({ error: known.toJSON() });
     // Of wrong usage the parser has told already, with the help.
     else if (!isUsage) say(`error: ${known.message}`);

@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { canonicalJson } from './canonical-json.ts';
 import { WorkcellError } from './errors.ts';
 import { type ExecutionId, parseExecutionId } from './ids.ts';
 
@@ -30,9 +28,4 @@ export function executionOfApproval(approvalId: string): ExecutionId {
 /** Whether the id is that of an approval of this execution. */
 export function isApprovalOf(execution: string, approvalId: string): boolean {
   return SHAPE.exec(approvalId)?.[1] === execution;
-}
-
-/** SHA-256 of a call's arguments, whatever the order of their keys: what was approved is what is sent. */
-export function argumentsHash(args: unknown): string {
-  return createHash('sha256').update(canonicalJson(args)).digest('hex');
 }

@@ -14,14 +14,4 @@ export interface LoggedCall {
   readonly returned: { readonly outcome: ToolOutcome; readonly ms: number } | undefined;
   /** Whether it may have reached its server: not while it waits for an approval. */
   readonly mayHaveLeft: boolean;
-  /** The approval that was asked for it. */
-  readonly approval?: LoggedApproval;
-}
-
-export interface LoggedApproval {
-  readonly approvalId: string;
-  /** ISO 8601, UTC. */
-  readonly requestedAt: string;
-  /** Undefined while nobody has decided. */
-  readonly decision: { readonly approved: boolean; readonly by: string; readonly reason: string | null } | undefined;
 }

@@ -5,67 +5,64 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type ApprovalDecision, executionOfApproval } from '../core/approval.ts';
 import { toWorkcellError, WorkcellError } from '../core/errors.ts';
-import type { PendingApproval } from '../core/execution.ts';
-import { parseExecutionId, parseSessionId } from '../core/ids.ts';
+import type { CustomerId } from '../core/ids.ts';
 import { readTextIfExists, writeFileAtomic } from '../util/atomic-file.ts';
 import { errnoOf, succeeds } from '../util/errno.ts';
+import { syncFolder } from '../util/sync-folder.ts';
+import { isSealed, Sealing, type SessionKeys } from './sealing.ts';
 
-const pendingApproval = z.object({
-  approvalId: z.string(),
-  executionId: z.string().transform(parseExecutionId),
-  sessionId: z.string().transform(parseSessionId),
-  call: z.int().positive(),
-  server: z.string(),
-  tool: z.string(),
-  arguments: z.unknown(),
-  requestedAt: z.iso.datetime(),
-});
+export interface ApprovalFolderOptions {
+  readonly customer: CustomerId;
+  readonly path: string;
+  /** Those of the customer's sessions: what is secret there is secret here. */
+  readonly keys: SessionKeys;
+}
 
 const approvalDecision = z.object({ approved: z.boolean(), by: z.string(), reason: z.string().optional() });
 
-const REQUEST = '.json';
+/** An empty file. */
+const REQUEST = '.open';
 const DECISION = '.decision.json';
 const LOOK_EVERY_MS = 2_000;
 
 /**
- * What waits for a decision, and decisions that wait to be carried out: files in a folder of the customer that no guest sees.
+ * Which approvals wait for a decision, and decisions that wait to be carried out: files in a folder of the customer that no guest
+ * sees.
  *
- * History is in the sessions. A request is here before it is in its session, and goes away when the session has its decision:
- * whoever looks for what is open has to look here only, and finds perhaps one that is not open. Of several that decide on
- * the same request, in any process, one is first; its decision holds.
+ * What is asked for, and history, is in the sessions alone. A request is here before it is in its session, and goes away when the
+ * session has its decision: whoever looks for what is open has to look here only, and finds perhaps one that is not open. Of
+ * several that decide on the same request, in any process, one is first; its decision holds.
  */
 export class ApprovalFolder {
+  readonly #customer: CustomerId;
   readonly #path: string;
+  readonly #sealing: Sealing;
 
-  constructor(path: string) {
+  constructor({ customer, path, keys }: ApprovalFolderOptions) {
+    this.#customer = customer;
     this.#path = path;
+    this.#sealing = new Sealing(
+      { purpose: `workcell approvals\0${customer}`, what: 'A decision on an approval' },
+      keys,
+    );
   }
 
   /** Resolves when it is on disk. */
-  async add(approval: PendingApproval): Promise<void> {
+  async add(approvalId: string): Promise<void> {
     await mkdir(this.#path, { recursive: true, mode: 0o700 });
-    await writeFileAtomic(this.#fileOf(approval.approvalId, REQUEST), JSON.stringify(approval), 0o600);
-    await this.#sync();
+    await (await open(this.#fileOf(approvalId, REQUEST), 'w', 0o600)).close();
+    await syncFolder(this.#path);
   }
 
-  /** Oldest first. Throws `storage_failed` for a file that holds something else. */
-  async list(): Promise<readonly PendingApproval[]> {
-    const ids = (await this.#names()).flatMap((name) => {
-      const isRequest = name.endsWith(REQUEST) && !name.endsWith(DECISION);
-      return isRequest ? [name.slice(0, -REQUEST.length)] : [];
-    });
-    const found = await Promise.all(ids.map((id) => this.find(id)));
-    return found
-      .filter((approval) => approval !== undefined)
-      .sort((a, b) => (a.requestedAt < b.requestedAt ? -1 : a.requestedAt > b.requestedAt ? 1 : a.call - b.call));
+  /** The ids of those that were added, in no order. */
+  list(): Promise<readonly string[]> {
+    return approvalsIn(this.#path);
   }
 
-  async find(approvalId: string): Promise<PendingApproval | undefined> {
-    return this.#read(approvalId, REQUEST, pendingApproval);
-  }
-
+  /** Throws `storage_failed` for a file that holds something else, and `invalid_config` when its key is missing. */
   async findDecision(approvalId: string): Promise<ApprovalDecision | undefined> {
-    return this.#read(approvalId, DECISION, approvalDecision);
+    const text = await readTextIfExists(this.#fileOf(approvalId, DECISION));
+    return text === undefined ? undefined : this.#decode(approvalId, text);
   }
 
   /**
@@ -75,13 +72,15 @@ export class ApprovalFolder {
   async decide(approvalId: string, decision: ApprovalDecision): Promise<ApprovalDecision | undefined> {
     const path = this.#fileOf(approvalId, DECISION);
     const draft = `${path}.${randomBytes(6).toString('hex')}.tmp`;
-    await writeFileAtomic(draft, JSON.stringify(decision), 0o600);
+    const stored = this.#sealing.seal(decision, this.#placeOf(approvalId)) ?? decision;
+    await mkdir(this.#path, { recursive: true, mode: 0o700 });
+    await writeFileAtomic(draft, JSON.stringify(stored), 0o600);
     try {
       await succeeds(link(draft, path), ['EEXIST']);
     } finally {
       await rm(draft, { force: true });
     }
-    await this.#sync();
+    await syncFolder(this.#path);
     return this.findDecision(approvalId);
   }
 
@@ -114,19 +113,32 @@ export class ApprovalFolder {
     };
   }
 
-  async #read<Schema extends z.ZodType>(
-    approvalId: string,
-    suffix: string,
-    schema: Schema,
-  ): Promise<z.output<Schema> | undefined> {
-    const text = await readTextIfExists(this.#fileOf(approvalId, suffix));
-    if (text === undefined) return undefined;
+  #decode(approvalId: string, text: string): ApprovalDecision {
+    const subject = `The decision on the approval "${approvalId}"`;
+    const stored = this.#parse(approvalId, () => JSON.parse(text));
+    if (isSealed(stored)) {
+      const opened = this.#sealing.unseal(stored, this.#placeOf(approvalId), subject);
+      return this.#parse(approvalId, () => approvalDecision.parse(opened));
+    }
+    if (!this.#sealing.seals) return this.#parse(approvalId, () => approvalDecision.parse(stored));
+    const fix = `remove ${approvalId}${DECISION} from the folder "approvals" of the customer, and decide again`;
+    throw new WorkcellError(
+      'storage_failed',
+      `${subject} is not encrypted, so whoever can write to the disk may have made it; ${fix}`,
+    );
+  }
+
+  #parse<T>(approvalId: string, parse: () => T): T {
     try {
-      return schema.parse(JSON.parse(text));
+      return parse();
     } catch (error) {
-      const message = `Cannot read the approval "${approvalId}": its file does not hold one`;
+      const message = `Cannot read the decision on the approval "${approvalId}": its file does not hold one`;
       throw new WorkcellError('storage_failed', message, { cause: toWorkcellError(error) });
     }
+  }
+
+  #placeOf(approvalId: string): readonly unknown[] {
+    return ['workcell approval decision', 1, this.#customer, approvalId];
   }
 
   /** Throws `not_found` for what is no id, before it comes near a path. */
@@ -134,18 +146,15 @@ export class ApprovalFolder {
     executionOfApproval(approvalId);
     return join(this.#path, `${approvalId}${suffix}`);
   }
+}
 
-  async #names(): Promise<readonly string[]> {
-    try {
-      return (await readdir(this.#path)).filter((name) => name.startsWith('apr_'));
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return [];
-      throw error;
-    }
-  }
-
-  async #sync(): Promise<void> {
-    await using folder = await open(this.#path, 'r');
-    await folder.sync();
+/** The ids in such a folder, for those who only want to know whether there are any. */
+export async function approvalsIn(path: string): Promise<readonly string[]> {
+  try {
+    const names = await readdir(path);
+    return names.flatMap((name) => (name.endsWith(REQUEST) ? [name.slice(0, -REQUEST.length)] : []));
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
   }
 }

@@ -134,8 +134,6 @@ const storedEvent = z.discriminatedUnion('type', [
     server: z.string(),
     tool: z.string(),
     arguments: json,
-    /** What was asked for is what is sent, also where the arguments were too large to keep. */
-    argumentsHash: z.string().optional(),
   }),
   z.object({
     ...envelope,

@@ -9,6 +9,7 @@ import { decodeEvent, type StoredEvent } from './events.ts';
 import type { ExecutionRegister } from './execution-register.ts';
 import { type Line, lineOf } from './landmark.ts';
 import { claimsOf } from './log-file.ts';
+import { LogOrder } from './log-order.ts';
 import { type IndexedSource, IndexWriter, readIndex } from './session-index.ts';
 
 export interface LogImportOptions {
@@ -17,6 +18,10 @@ export interface LogImportOptions {
   readonly register: ExecutionRegister;
   /** Throws for an execution that there is already. */
   readonly assertNew: (id: ExecutionId) => Promise<void>;
+  /** Throws when another server may own the customer by now. */
+  readonly assertHeld: () => void;
+  /** The right to make executions known that came from elsewhere, which one process has at a time. */
+  readonly takeTurn: () => Promise<AsyncDisposable>;
   /** Bytes of the log as it comes. */
   readonly maxBytes: number;
 }
@@ -36,6 +41,7 @@ const BATCH_BYTES = 4 * 1024 * 1024;
 export class LogImport implements AsyncDisposable {
   readonly #options: LogImportOptions;
   readonly #temporary: IndexedSource;
+  readonly #order = new LogOrder();
   #file: FileHandle | undefined;
   #index: IndexWriter | undefined;
   #batch: { readonly line: Line; readonly bytes: Buffer }[] = [];
@@ -77,13 +83,17 @@ export class LogImport implements AsyncDisposable {
     throw new WorkcellError('invalid_argument', 'The log of the archive does not end with a whole line');
   }
 
-  /** Makes it the session. Throws `storage_failed`. */
+  /** Makes it the session. Throws `storage_failed`, and as reading does for executions that have come since. */
   async publish(): Promise<void> {
-    const { source, register } = this.#options;
+    const { source, register, assertNew, assertHeld, takeTurn } = this.#options;
     await this.#index?.close();
-    // Before the session is there, so that none of its executions is ever there and not known.
+    // Before the session is there, so that none of its executions is ever there and not known; from here on none of them starts.
     const claims = claimsOf(source.id, (await readIndex(this.#temporary)).forward());
-    while (claims.length > 0) await register.add(claims.splice(-CLAIMS_AT_ONCE));
+    for (let at = 0; at < claims.length; at += CLAIMS_AT_ONCE)
+      await register.add(claims.slice(at, at + CLAIMS_AT_ONCE));
+    await using _turn = await takeTurn();
+    for (const { executionId } of claims) await assertNew(parseExecutionId(executionId));
+    assertHeld();
     // The index comes first: it is believed only for the log that it belongs to.
     await rename(this.#temporary.indexPath, source.indexPath).catch(() => {});
     await rename(this.#temporary.path, source.path);
@@ -114,7 +124,7 @@ export class LogImport implements AsyncDisposable {
   }
 
   async #take({ number, value }: JsonLine): Promise<void> {
-    const event = decode(value, number);
+    const event = this.#decode(value, number);
     if (event.type === 'execution.started') {
       await this.#options.assertNew(parseExecutionId(event.executionId));
       this.#executions += 1;
@@ -125,6 +135,19 @@ export class LogImport implements AsyncDisposable {
     this.#size += bytes.length;
     this.#batch.push({ line: lineOf(event, start, this.#size), bytes });
     if (this.#size - this.#written >= BATCH_BYTES) await this.#flush();
+  }
+
+  #decode(value: unknown, number: number): StoredEvent {
+    const subject = `Cannot read the log of the archive: line ${number}`;
+    const decoded = decodeEvent(value, subject);
+    const isKnown = decoded.kind === 'event';
+    const problem = isKnown
+      ? this.#order.refuse(decoded.event)
+      : 'is from a later version of Workcell; import it with that';
+    if (problem !== undefined || !isKnown) throw new WorkcellError('invalid_argument', `${subject} ${problem}`);
+    // Tokens of another storage say nothing here.
+    const { lease: _, ...event } = decoded.event;
+    return event;
   }
 
   async #flush(): Promise<void> {
@@ -139,19 +162,4 @@ export class LogImport implements AsyncDisposable {
   async #removeTemporary(): Promise<void> {
     for (const path of [this.#temporary.path, this.#temporary.indexPath]) await rm(path, { force: true });
   }
-}
-
-function decode(value: unknown, number: number): StoredEvent {
-  const subject = `Cannot read the log of the archive: line ${number}`;
-  const decoded = decodeEvent(value, subject);
-  const problem =
-    decoded.kind !== 'event'
-      ? 'is from a later version of Workcell; import it with that'
-      : decoded.seq !== number
-        ? `has the sequence number ${decoded.seq}`
-        : (decoded.event.type === 'session.created') !== (number === 1)
-          ? `is a ${decoded.event.type}, which cannot be there`
-          : undefined;
-  if (decoded.kind === 'event' && problem === undefined) return decoded.event;
-  throw new WorkcellError('invalid_argument', `${subject} ${problem}`);
 }

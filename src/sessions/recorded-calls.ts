@@ -44,13 +44,13 @@ export function recordedCalls(executionId: string, events: Iterable<StoredEvent>
       }
       case 'approval.requested': {
         const draft = known.get(event.call);
-        if (draft !== undefined) draft.requested = event;
+        if (draft !== undefined) draft.isAsked = true;
         break;
       }
       case 'approval.decided': {
         const draft = known.get(event.call);
         if (draft === undefined) break;
-        draft.decided = event;
+        draft.isApproved = event.approved;
         draft.isDecidedAside = event.waiting === false;
         break;
       }
@@ -69,21 +69,17 @@ interface Draft {
   readonly called: Event<'tool.called'>;
   readonly afterMs: number;
   returned?: Event<'tool.returned'>;
-  requested?: Event<'approval.requested'>;
-  decided?: Event<'approval.decided'>;
-  /** Approved while no program ran that could have made the call, and none has run since. */
+  /** Whether an approval was asked for it, and given. */
+  isAsked?: boolean;
+  isApproved?: boolean;
+  /** Decided while no program ran that could have made the call, and none has run since. */
   isDecidedAside?: boolean;
 }
 
 function finish(draft: Draft): LoggedCall {
-  const { called, afterMs, returned, requested, decided, isDecidedAside = false } = draft;
+  const { called, afterMs, returned, isAsked = false, isApproved = false, isDecidedAside = false } = draft;
   const { call, server, tool } = called;
   const outcome = returned && outcomeOf(called, returned);
-  const approval = requested && {
-    approvalId: requested.approvalId,
-    requestedAt: requested.at,
-    decision: decided && { approved: decided.approved, by: decided.by, reason: decided.reason },
-  };
   return {
     call,
     server,
@@ -91,8 +87,7 @@ function finish(draft: Draft): LoggedCall {
     arguments: called.truncated?.includes('arguments') ? undefined : called.arguments,
     afterMs,
     returned: outcome && { outcome, ms: returned.ms },
-    mayHaveLeft: requested === undefined || (decided?.approved === true && !isDecidedAside),
-    ...(approval === undefined ? {} : { approval }),
+    mayHaveLeft: !isAsked || (isApproved && !isDecidedAside),
   };
 }
 

@@ -21,6 +21,7 @@ export interface IndexedSource extends SessionSource {
 
 /** All landmarks of a log up to its end. Throws `storage_failed` when the log cannot be read. */
 export async function readIndex(source: IndexedSource): Promise<LandmarkList> {
+  if (source.end === 0) return new LandmarkList(Buffer.alloc(0));
   const list = await storedLandmarks(source);
   let last = list.last;
   for await (const line of new SessionHistory(source).lines({ after: last })) {

@@ -1,16 +1,20 @@
 import { once } from 'node:events';
 import type { CheckedCall } from '../broker/broker.ts';
 import type { Config } from '../config/config.ts';
-import { type ApprovalDecision, approvalIdOf, argumentsHash } from '../core/approval.ts';
+import { type ApprovalDecision, approvalIdOf } from '../core/approval.ts';
 import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import type { PendingApproval } from '../core/execution.ts';
 import type { ExecutionId, SessionId } from '../core/ids.ts';
 import { toolName } from '../core/tool.ts';
 import type { ToolFailure } from '../core/tool-error.ts';
+import { formatSize } from '../core/units.ts';
+import type { ProgramClock } from '../executor/program-executor.ts';
 import { needsApproval } from '../guardrails/needs-approval.ts';
 import type { ApprovalFolder } from '../sessions/approval-folder.ts';
-import { decisionOf, type RecordedApproval } from '../sessions/execution-approvals.ts';
-import type { Deadline } from '../util/deadline.ts';
+import { FIELD_LIMITS } from '../sessions/bound-event.ts';
+import type { RecordedApproval } from '../sessions/execution-approvals.ts';
+import { ApprovalHold } from './approval-hold.ts';
+import { EarlierApprovals } from './earlier-approvals.ts';
 import type { ExecutionLog } from './execution-log.ts';
 
 export interface ApprovalGateOptions {
@@ -27,67 +31,56 @@ export interface ApprovalGateOptions {
 }
 
 interface Waiting {
-  readonly approval: PendingApproval;
   readonly answer: PromiseWithResolvers<ToolFailure | undefined>;
   /** Resolves when the request is on disk. */
-  readonly asked: Promise<void>;
-  isAsked: boolean;
+  readonly asked: Promise<PendingApproval>;
+  /** Undefined until then. */
+  approval?: PendingApproval;
   /** Lets the program's time run again. */
-  endPause: () => void;
-  /** Set when a decision is being recorded. */
-  decided?: Promise<void>;
+  readonly endPause: () => void;
 }
 
-/** An approval of before, of a program that runs again. */
-interface Recorded {
-  readonly approval: PendingApproval;
-  /** Of the arguments. */
-  readonly hash: string;
-  decision: ApprovalDecision | undefined;
-  /** Whether it was approved since the program runs again, and its call has not come yet. */
-  isGranted: boolean;
+interface Decided {
+  readonly decision: ApprovalDecision;
+  /** Resolves when it is on disk, and its call has been told. */
+  readonly isTold: Promise<void>;
 }
-
-/** A program that waits for so long with all of its calls counts as paused. */
-const MOMENT_MS = 250;
 
 /** Where the calls of one running execution wait until somebody has approved them. */
 export class ApprovalGate {
   readonly #options: ApprovalGateOptions;
+  readonly #earlier: EarlierApprovals;
+  readonly #hold: ApprovalHold;
   readonly #waiting = new Map<string, Waiting>();
-  /** Those of before that the program, which runs again, has not come to yet. */
-  readonly #recorded: readonly Recorded[];
-  readonly #paused = new Set<(approvals: readonly PendingApproval[]) => void>();
-  #asked: number;
+  readonly #decided = new Map<string, Decided>();
   readonly #parked = new AbortController();
-  #openCalls: (() => number) | undefined;
+  #asked: number;
+  #openCalls: () => number = () => Infinity;
   /** What waited when the program ended under it. */
   #left: readonly PendingApproval[] = [];
-  #deadline: Pick<Deadline, 'pause'> | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #heldSince = 0;
+  #clock: Pick<ProgramClock, 'pause'> | undefined;
   #isClosed = false;
 
   constructor(options: ApprovalGateOptions) {
     this.#options = options;
-    const { executionId, sessionId, asked } = options;
+    const { asked, folder, config } = options;
     this.#asked = asked.length;
-    this.#recorded = asked.flatMap((each) => {
-      if (each.state === 'void') return [];
-      const { approvalId, call, server, tool, arguments: args, at, truncated } = each.requested;
-      const pending = { approvalId, executionId, sessionId, call, server, tool, arguments: args, requestedAt: at };
-      const { argumentsHash: kept = '' } = each.requested;
-      // What whoever decides was shown counts, unless it was too large to be kept.
-      const hash = truncated?.includes('arguments') ? kept : argumentsHash(args);
-      return [{ approval: pending, hash, decision: decisionOf(each), isGranted: false }];
+    this.#earlier = new EarlierApprovals(options, asked, folder);
+    this.#hold = new ApprovalHold({
+      holdMs: config.approvals.holdMs,
+      open: () => this.open,
+      openCalls: () => this.#openCalls(),
+      onOver: () => this.park(this.open),
+      // A program that goes on beside the call that waits must not do so without a bound.
+      onBeside: () => {
+        for (const { endPause } of this.#waiting.values()) endPause();
+      },
     });
   }
 
   /** What waits for a decision at this moment. */
   get open(): readonly PendingApproval[] {
-    return [...this.#waiting.values()].flatMap(({ approval, isAsked, decided }) =>
-      isAsked && decided === undefined ? [approval] : [],
-    );
+    return this.#undecided([...this.#waiting.values()].flatMap(({ approval }) => approval ?? []));
   }
 
   /** Fires when the program has waited for long enough, and is to be ended. */
@@ -108,8 +101,8 @@ export class ApprovalGate {
   }
 
   /** Lets the time of the program stand still while a call of it waits. */
-  follow(deadline: Pick<Deadline, 'pause'>): void {
-    this.#deadline = deadline;
+  follow(clock: Pick<ProgramClock, 'pause'>): void {
+    this.#clock = clock;
   }
 
   /** Resolves when the call may leave, or with why it may not. Never rejects. */
@@ -117,61 +110,35 @@ export class ApprovalGate {
     const policy = this.#options.config.mcpServers[call.server]?.requireApproval ?? 'never';
     if (!needsApproval(policy, call.tool)) return undefined;
     try {
-      const hash = argumentsHash(call.arguments);
-      // The last, since a call whose approval was used up is asked for anew.
-      const known = this.#recorded.findLast(
-        ({ approval, hash: recorded }) =>
-          approval.call === call.seq && toolName(approval) === toolName(call) && recorded === hash,
-      );
-      if (known?.decision?.approved === false) return answerTo(known.approval, known.decision);
-      if (known?.decision !== undefined && (await this.#takeGrant(known))) return undefined;
-      if (known !== undefined && known.decision === undefined)
-        return await this.#wait(known.approval, signal, () => this.#ask(known.approval));
-      const approval = this.#newApproval(call);
-      return await this.#wait(approval, signal, async () => {
-        // There is none with this id yet, so what may lie there is of nobody.
-        await this.#options.folder.remove(approval.approvalId);
-        await this.#ask(approval);
-        await this.#options.log.approvalRequested(approval);
-      });
+      const earlier = this.#earlier.find(call);
+      if (earlier === undefined) return await this.#askAnew(call, signal);
+      const { approval, decision } = earlier;
+      if (decision === undefined) return await this.#askAgain(approval, signal);
+      if (!decision.approved) return answerTo(approval, decision);
+      return (await this.#earlier.takeGrant(approval)) ? undefined : await this.#askAnew(call, signal);
     } catch (error) {
       return { code: 'cancelled', message: `${toolName(call)} cannot wait for an approval: ${messageOf(error)}` };
     }
   }
 
-  /** Records a decision, and lets its call go on; resolves when it is on disk. False when nothing here waits for it. */
-  async decide(approvalId: string, decision: ApprovalDecision): Promise<boolean> {
+  /** Records a decision, and lets its call go on; resolves with the one that holds when it is on disk. Undefined when nothing here waits for it. */
+  async decide(approvalId: string, decision: ApprovalDecision): Promise<ApprovalDecision | undefined> {
     // What is left open is decided by whoever has its session then.
-    if (this.#isClosed || this.#parked.signal.aborted) return false;
-    const waiting = this.#waiting.get(approvalId);
-    if (waiting !== undefined) {
-      waiting.decided ??= this.#answer(waiting, decision);
-      await waiting.decided;
-      return true;
+    if (this.#isClosed || this.parked.aborted) return undefined;
+    let decided = this.#decided.get(approvalId);
+    if (decided === undefined) {
+      const approval = this.#waiting.get(approvalId)?.approval ?? this.#earlier.findOpen(approvalId);
+      if (approval === undefined) return undefined;
+      decided = { decision, isTold: this.#carryOut(approval, decision) };
+      this.#decided.set(approvalId, decided);
     }
-    const early = this.#recorded.find(({ approval }) => approval.approvalId === approvalId);
-    if (early === undefined || early.decision !== undefined) return false;
-    await this.#record(early.approval, decision);
-    early.decision = decision;
-    early.isGranted = true;
-    // The call may have come meanwhile.
-    this.#waiting.get(approvalId)?.answer.resolve(answerTo(early.approval, decision));
-    return true;
+    await decided.isTold;
+    return decided.decision;
   }
 
-  /** Resolves with what is open when the program does nothing but wait for it, and has for a moment. */
+  /** As {@link ApprovalHold.whenPaused}. */
   whenPaused(signal: AbortSignal): Promise<readonly PendingApproval[]> {
-    const { promise, resolve, reject } = Promise.withResolvers<readonly PendingApproval[]>();
-    const leave = () => reject(signal.reason);
-    if (signal.aborted) leave();
-    else {
-      signal.addEventListener('abort', leave, { once: true });
-      this.#paused.add(resolve);
-    }
-    return promise.finally(() => {
-      this.#paused.delete(resolve);
-      signal.removeEventListener('abort', leave);
-    });
+    return this.#hold.whenPaused(signal);
   }
 
   /** The program has ended, and neither by itself nor because somebody wanted it: what waits is left as it is. */
@@ -186,15 +153,17 @@ export class ApprovalGate {
     if (this.#left.length > 0) throw this.#pausedError(cause);
   }
 
-  /** Has the program ended, and its execution paused: these calls wait on without it. */
-  park(left: readonly PendingApproval[]): void {
+  /** Has the program ended, and its execution paused: these calls wait on without it. Does nothing when they are decided by now. */
+  park(approvals: readonly PendingApproval[]): void {
+    const left = this.#undecided(approvals);
+    if (left.length === 0 || this.parked.aborted) return;
     this.#left = left;
     this.#parked.abort();
   }
 
-  /** Parks a program that does nothing but wait, as if it had waited for long enough. */
+  /** Parks the program as soon as it does nothing but wait, as if it had waited for long enough. */
   endHold(): void {
-    if (this.open.length > 0 && this.#doesNothingElse() && !this.parked.aborted) this.park(this.open);
+    this.#hold.forgo();
   }
 
   /** Nothing waits here from then on. Safe to call again. */
@@ -202,6 +171,98 @@ export class ApprovalGate {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#options.onClosed();
+  }
+
+  /** A call that was asked for by a program of before, which nobody has decided on. */
+  #askAgain(approval: PendingApproval, signal: AbortSignal): Promise<ToolFailure | undefined> {
+    const { approvalId } = approval;
+    return this.#wait(approvalId, signal, async () => {
+      await this.#options.folder.add(approvalId);
+      return approval;
+    });
+  }
+
+  async #askAnew(call: CheckedCall, signal: AbortSignal): Promise<ToolFailure | undefined> {
+    const problem = tooLarge(call);
+    if (problem !== undefined) return problem;
+    const { executionId, sessionId, folder, log } = this.#options;
+    const { seq, server, tool, arguments: args } = call;
+    this.#asked += 1;
+    const approvalId = approvalIdOf(executionId, this.#asked);
+    return await this.#wait(approvalId, signal, async () => {
+      // There is none with this id yet, so what may lie there is of nobody.
+      await folder.remove(approvalId);
+      await folder.add(approvalId);
+      return await log.approvalRequested({
+        approvalId,
+        executionId,
+        sessionId,
+        call: seq,
+        server,
+        tool,
+        arguments: args,
+      });
+    });
+  }
+
+  async #wait(
+    approvalId: string,
+    signal: AbortSignal,
+    ask: () => Promise<PendingApproval>,
+  ): Promise<ToolFailure | undefined> {
+    const waiting: Waiting = {
+      asked: ask(),
+      answer: Promise.withResolvers(),
+      endPause: this.#clock?.pause() ?? (() => {}),
+    };
+    const cancel = () => waiting.answer.resolve({ code: 'cancelled', message: 'The call was given up' });
+    if (signal.aborted) cancel();
+    else signal.addEventListener('abort', cancel, { once: true });
+    this.#waiting.set(approvalId, waiting);
+    if (this.#waiting.size === 1) this.#startWaiting();
+    try {
+      waiting.approval = await waiting.asked;
+      const answer = await waiting.answer.promise;
+      // Decided, or given up by the program; where there is none any more, it may still be decided.
+      if (this.#left.length === 0) await this.#options.folder.remove(approvalId);
+      return answer;
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      waiting.endPause();
+      this.#waiting.delete(approvalId);
+      if (this.#waiting.size === 0) this.#stopWaiting();
+    }
+  }
+
+  /** Brings a decision to disk, and then to the call, which may not have come yet. */
+  async #carryOut(approval: PendingApproval, decision: ApprovalDecision): Promise<void> {
+    const { approvalId } = approval;
+    const { log, folder } = this.#options;
+    try {
+      await log.approvalDecided(approval, decision);
+      await folder.remove(approvalId);
+      this.#earlier.decided(approvalId, decision);
+      this.#hold.renew();
+      this.#waiting.get(approvalId)?.answer.resolve(answerTo(approval, decision));
+    } catch (error) {
+      const message = `The decision cannot be recorded: ${messageOf(error)}`;
+      this.#waiting.get(approvalId)?.answer.resolve({ code: 'cancelled', message });
+      throw error;
+    }
+  }
+
+  #startWaiting(): void {
+    this.#hold.start();
+    this.#options.onWaiting(true);
+  }
+
+  #stopWaiting(): void {
+    this.#hold.stop();
+    this.#options.onWaiting(false);
+  }
+
+  #undecided(approvals: readonly PendingApproval[]): readonly PendingApproval[] {
+    return approvals.filter(({ approvalId }) => !this.#decided.has(approvalId));
   }
 
   #pausedError(cause?: unknown): WorkcellError {
@@ -213,115 +274,15 @@ export class ApprovalGate {
       { details: { executionId, sessionId, approvals: this.#left.map(({ approvalId }) => approvalId) }, cause },
     );
   }
+}
 
-  #newApproval(call: CheckedCall): PendingApproval {
-    const { executionId, sessionId } = this.#options;
-    return {
-      approvalId: approvalIdOf(executionId, ++this.#asked),
-      executionId,
-      sessionId,
-      call: call.seq,
-      server: call.server,
-      tool: call.tool,
-      arguments: call.arguments,
-      requestedAt: new Date().toISOString(),
-    };
-  }
-
-  /**
-   * Whether an approval lets its call pass. It does once: when it was given here and now, or lies in the folder, where only this
-   * host puts one. What a log says, which may come from elsewhere, or tell of a call that has left, is no leave.
-   */
-  async #takeGrant(known: Recorded): Promise<boolean> {
-    const { approvalId } = known.approval;
-    const { folder } = this.#options;
-    const isGranted = known.isGranted || (await folder.findDecision(approvalId))?.approved === true;
-    known.isGranted = false;
-    if (isGranted) await folder.remove(approvalId);
-    return isGranted;
-  }
-
-  #ask(approval: PendingApproval): Promise<void> {
-    return this.#options.folder.add(approval);
-  }
-
-  async #wait(
-    approval: PendingApproval,
-    signal: AbortSignal,
-    ask: () => Promise<void>,
-  ): Promise<ToolFailure | undefined> {
-    const { approvalId } = approval;
-    const waiting: Waiting = {
-      approval,
-      asked: ask(),
-      isAsked: false,
-      answer: Promise.withResolvers(),
-      endPause: this.#deadline?.pause() ?? (() => {}),
-    };
-    const cancel = () => waiting.answer.resolve({ code: 'cancelled', message: 'The call was given up' });
-    if (signal.aborted) cancel();
-    else signal.addEventListener('abort', cancel, { once: true });
-    this.#waiting.set(approvalId, waiting);
-    if (this.#waiting.size === 1) this.#startWaiting();
-    try {
-      await waiting.asked;
-      waiting.isAsked = true;
-      const answer = await waiting.answer.promise;
-      // Given up, by the program or because there is none any more; in that case it may still be decided.
-      if (waiting.decided === undefined && this.#left.length === 0) await this.#options.folder.remove(approvalId);
-      return answer;
-    } finally {
-      signal.removeEventListener('abort', cancel);
-      waiting.endPause();
-      this.#waiting.delete(approvalId);
-      if (this.#waiting.size === 0) this.#stopWaiting();
-    }
-  }
-
-  async #answer(waiting: Waiting, decision: ApprovalDecision): Promise<void> {
-    const { approval, answer } = waiting;
-    try {
-      await waiting.asked;
-      await this.#record(approval, decision);
-      this.#heldSince = performance.now();
-      answer.resolve(answerTo(approval, decision));
-    } catch (error) {
-      answer.resolve({ code: 'cancelled', message: `The decision cannot be recorded: ${messageOf(error)}` });
-      throw error;
-    }
-  }
-
-  async #record(approval: PendingApproval, decision: ApprovalDecision): Promise<void> {
-    await this.#options.log.approvalDecided(approval, decision);
-    await this.#options.folder.remove(approval.approvalId);
-  }
-
-  #startWaiting(): void {
-    this.#heldSince = performance.now();
-    this.#timer = setInterval(() => this.#look(), MOMENT_MS).unref();
-    this.#options.onWaiting(true);
-  }
-
-  #stopWaiting(): void {
-    clearInterval(this.#timer);
-    this.#options.onWaiting(false);
-  }
-
-  #doesNothingElse(): boolean {
-    return this.open.length === this.#openCalls?.();
-  }
-
-  /** Whether the program does nothing but wait, and for how long. */
-  #look(): void {
-    const { open } = this;
-    if (open.length === 0 || this.#parked.signal.aborted) return;
-    const isPaused = this.#doesNothingElse();
-    if (isPaused) for (const resolve of this.#paused) resolve(open);
-    if (performance.now() - this.#heldSince < this.#options.config.approvals.holdMs) return;
-    if (isPaused) this.park(open);
-    // A program that goes on beside the call that waits must not do so without a bound.
-    else for (const waiting of this.#waiting.values()) waiting.endPause();
-  }
+/** Nobody can approve what the log does not keep: whoever decides is shown what is sent. */
+function tooLarge(call: CheckedCall): ToolFailure | undefined {
+  const { arguments: limit = 0 } = FIELD_LIMITS;
+  const bytes = Buffer.byteLength(JSON.stringify(call.arguments));
+  if (bytes <= limit) return undefined;
+  const message = `${toolName(call)} has to be approved, and its arguments have ${formatSize(bytes)}, more than the ${formatSize(limit)} that can be shown for that; send less in one call`;
+  return { code: 'arguments_too_large', message, details: { bytes, limit } };
 }
 
 function answerTo(approval: PendingApproval, { approved, by, reason }: ApprovalDecision): ToolFailure | undefined {

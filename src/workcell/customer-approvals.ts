@@ -1,4 +1,4 @@
-import { type ApprovalDecision, executionOfApproval } from '../core/approval.ts';
+import { type ApprovalDecision, executionOfApproval, isApprovalOf } from '../core/approval.ts';
 import { type ErrorCode, isWorkcellError, WorkcellError } from '../core/errors.ts';
 import type { PendingApproval } from '../core/execution.ts';
 import { type ExecutionId, parseExecutionId, type SessionId } from '../core/ids.ts';
@@ -8,10 +8,11 @@ import type { ExecutionHistory } from '../sessions/execution-history.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { SessionStore } from '../sessions/session-store.ts';
 import { Deadline, poll } from '../util/deadline.ts';
-import { ApprovalGate, type ApprovalGateOptions } from './approval-gate.ts';
+import type { ApprovalGate, ApprovalGateOptions } from './approval-gate.ts';
 import type { ExecutionLog } from './execution-log.ts';
 import type { Executions } from './executions.ts';
 import type { LiveExecution } from './live-execution.ts';
+import { OpenGates } from './open-gates.ts';
 
 export interface CustomerApprovalsOptions {
   readonly folder: ApprovalFolder;
@@ -43,39 +44,29 @@ const NOTICE_EVERY_MS = 100;
  */
 export class CustomerApprovals {
   readonly #options: CustomerApprovalsOptions;
-  readonly #gates = new Map<ExecutionId, ApprovalGate>();
-  #gateOpened = Promise.withResolvers<void>();
-  #waitingGates = 0;
-  #watch: Disposable | undefined;
+  readonly #gates: OpenGates;
 
   constructor(options: CustomerApprovalsOptions) {
     this.#options = options;
+    this.#gates = new OpenGates(options.folder, (open) => {
+      for (const { approvalId } of open) void this.#settle(approvalId);
+    });
   }
 
   /** For a program that is about to run; close it when it has ended. */
-  openGate({ id, history }: LiveExecution, sessionId: SessionId, log: ExecutionLog): ApprovalGate {
+  openGate({ id: executionId, history }: LiveExecution, sessionId: SessionId, log: ExecutionLog): ApprovalGate {
     const { config, folder } = this.#options;
-    const gate = new ApprovalGate({
-      executionId: id,
-      sessionId,
-      config,
-      folder,
-      log,
-      asked: history?.askedApprovals ?? [],
-      onWaiting: (isWaiting) => this.#follow(isWaiting),
-      onClosed: () => this.#gates.delete(id),
-    });
-    this.#gates.set(id, gate);
-    this.#gateOpened.resolve();
-    this.#gateOpened = Promise.withResolvers();
-    return gate;
+    const asked = history?.askedApprovals ?? [];
+    return this.#gates.open({ executionId, sessionId, config, folder, log, asked });
   }
 
   /** What waits for a decision, oldest first. */
   async list(): Promise<readonly PendingApproval[]> {
-    const requests = await this.#options.folder.list();
-    const open = await Promise.all(requests.map((request) => this.#isOpen(request)));
-    return requests.filter((_, index) => open[index]);
+    const ids = await this.#options.folder.list();
+    const found = await Promise.all(ids.map((id) => this.#findUndecided(id)));
+    return found
+      .filter((approval) => approval !== undefined)
+      .sort((a, b) => (a.requestedAt < b.requestedAt ? -1 : a.requestedAt > b.requestedAt ? 1 : a.call - b.call));
   }
 
   /**
@@ -83,8 +74,7 @@ export class CustomerApprovals {
    * nothing. Throws `not_found`, and `invalid_state` when it was decided otherwise, or its call waits no longer.
    */
   async decide(approvalId: string, decision: ApprovalDecision): Promise<DecidedApproval> {
-    const request = await this.#request(approvalId);
-    const holds = 'decision' in request ? request.decision : await this.#place(request, decision);
+    const holds = await this.#decide(approvalId, decision);
     const executionId = executionOfApproval(approvalId);
     if (holds.approved === decision.approved) return { approvalId, executionId, ...holds };
     const was = `${holds.approved ? 'approved' : 'rejected'} by ${holds.by}`;
@@ -96,8 +86,8 @@ export class CustomerApprovals {
    * one execution, or for all.
    */
   async sweep(execution?: ExecutionId): Promise<void> {
-    for (const request of await this.#options.folder.list()) {
-      if (execution === undefined || request.executionId === execution) await this.#settle(request);
+    for (const approvalId of await this.#options.folder.list()) {
+      if (execution === undefined || isApprovalOf(execution, approvalId)) await this.#settle(approvalId);
     }
     if (execution !== undefined && (await this.#isReady(execution))) await this.#resume(execution);
   }
@@ -109,13 +99,13 @@ export class CustomerApprovals {
     const asking = landmarks.filter(({ type }) => type === 'approval.requested').map(({ executionId }) => executionId);
     for (const id of new Set(asking)) {
       const { approvals } = await executions.recorded(parseExecutionId(id));
-      for (const approval of approvals) await folder.add(approval);
+      for (const { approvalId } of approvals) await folder.add(approvalId);
     }
   }
 
   /** Parks the programs that do nothing but wait: this process is about to end, and decisions may take long. */
   endHolds(): void {
-    for (const gate of this.#gates.values()) gate.endHold();
+    this.#gates.endHolds();
   }
 
   /** Resolves with what an execution waits for, when it does nothing but wait. Rejects when the signal fires. */
@@ -127,7 +117,7 @@ export class CustomerApprovals {
     try {
       for (;;) {
         signal.throwIfAborted();
-        const opened = this.#gateOpened.promise;
+        const { opened } = this.#gates;
         const gate = this.#gates.get(executionId);
         if (gate !== undefined) return await gate.whenPaused(signal);
         const isRunning = this.#options.executions.running.has(executionId);
@@ -140,27 +130,18 @@ export class CustomerApprovals {
     }
   }
 
-  /** What is to be decided, or what was decided on it: that is not in the folder any more. Throws as {@link decide} does. */
-  async #request(approvalId: string): Promise<PendingApproval | { readonly decision: ApprovalDecision }> {
+  /** Puts a decision into the folder, and carries out the one that holds. Throws as {@link decide} does. */
+  async #decide(approvalId: string, decision: ApprovalDecision): Promise<ApprovalDecision> {
     const { folder } = this.#options;
-    const request = await folder.find(approvalId);
-    if (request !== undefined) return request;
-    const history = await this.#history(approvalId);
-    const open = history.approvals.find((each) => each.approvalId === approvalId);
-    if (open === undefined) return { decision: decisionIn(history, approvalId) };
-    // Its session came here without it.
-    await folder.add(open);
-    return open;
-  }
-
-  /** Puts a decision into the folder, and carries out the one that holds. */
-  async #place(request: PendingApproval, decision: ApprovalDecision): Promise<ApprovalDecision> {
-    const { approvalId } = request;
-    const holds = await this.#options.folder.decide(approvalId, this.#expired(request) ?? decision);
-    if (holds === undefined) return decisionIn(await this.#history(approvalId), approvalId);
+    const asked = recordedIn(await this.#history(approvalId), approvalId);
+    if (asked.state !== 'open' && asked.state !== 'ready') return decisionIn(asked);
+    // Its session may have come here without it.
+    if (!(await folder.list()).includes(approvalId)) await folder.add(approvalId);
+    const holds = await folder.decide(approvalId, this.#expired(asked.requested.at) ?? decision);
+    if (holds === undefined) return decisionIn(recordedIn(await this.#history(approvalId), approvalId));
     using deadline = new Deadline(`Carrying out the decision on "${approvalId}"`, NOTICE_TIMEOUT_MS);
     try {
-      return await poll(deadline, () => this.#carryOut(request, holds), NOTICE_EVERY_MS);
+      return await poll(deadline, () => this.#carryOut(approvalId, holds), NOTICE_EVERY_MS);
     } catch (error) {
       // It holds all the same: whoever has the session carries it out when he looks.
       if (codeOf(error) === 'deadline_exceeded') return holds;
@@ -169,19 +150,24 @@ export class CustomerApprovals {
   }
 
   /** Gives the decision that holds; undefined when it cannot be carried out here and now. Throws as {@link decide} does. */
-  async #carryOut(request: PendingApproval, decision: ApprovalDecision): Promise<ApprovalDecision | undefined> {
-    const { approvalId, executionId } = request;
+  async #carryOut(approvalId: string, decision: ApprovalDecision): Promise<ApprovalDecision | undefined> {
+    const executionId = executionOfApproval(approvalId);
     const { executions, folder } = this.#options;
-    if ((await this.#gates.get(executionId)?.decide(approvalId, decision)) === true) return decision;
+    const told = await this.#gates.get(executionId)?.decide(approvalId, decision);
+    if (told !== undefined) {
+      // One that came after the call was told must not lie there for another.
+      if (told !== decision) await folder.remove(approvalId);
+      return told;
+    }
     try {
       const recorded = await executions.exclusively(executionId, (session, history) =>
-        record(session, history, approvalId, decision),
+        record(session, recordedIn(history, approvalId), decision),
       );
       if (recorded === undefined) return await this.#alreadyDecided(approvalId);
       // A decision stays in the folder until its call has come: that is what lets it pass.
       if (recorded.state === 'ready') await this.#resume(executionId);
       else await folder.remove(approvalId);
-      return decisionIn({ askedApprovals: [recorded] }, approvalId);
+      return decisionIn(recorded);
     } catch (error) {
       const code = codeOf(error);
       if (code === 'busy') return await this.#alreadyDecided(approvalId);
@@ -193,10 +179,11 @@ export class CustomerApprovals {
 
   /** What the process that runs the program has on record by now. */
   async #alreadyDecided(approvalId: string): Promise<ApprovalDecision | undefined> {
-    const { askedApprovals } = await this.#history(approvalId);
-    const recorded = askedApprovals.find(({ requested }) => requested.approvalId === approvalId);
-    if (recorded === undefined || recorded.state === 'open') return undefined;
-    return decisionIn({ askedApprovals }, approvalId);
+    const recorded = recordedIn(await this.#history(approvalId), approvalId);
+    if (recorded.state === 'open') return undefined;
+    // Its call was told: what lies in the folder has come too late, and must not lie there for another.
+    if (recorded.decided?.waiting !== false) await this.#options.folder.remove(approvalId);
+    return decisionIn(recorded);
   }
 
   /** A program that cannot run again now may with the next sweep. */
@@ -219,15 +206,16 @@ export class CustomerApprovals {
   }
 
   /** Does what is to be done about a request. */
-  async #settle(request: PendingApproval): Promise<void> {
+  async #settle(approvalId: string): Promise<void> {
     const { folder, onProblem } = this.#options;
-    const { approvalId } = request;
     try {
-      const expired = this.#expired(request);
+      const open = await this.#findOpen(approvalId);
+      const expired = open && this.#expired(open.requestedAt);
       const decision =
         (await folder.findDecision(approvalId)) ?? (expired && (await folder.decide(approvalId, expired)));
-      if (decision !== undefined) await this.#carryOut(request, decision);
-      else if (!(await this.#isOpen(request)) && !this.#gates.has(request.executionId)) await folder.remove(approvalId);
+      if (decision !== undefined) await this.#carryOut(approvalId, decision);
+      else if (open === undefined && this.#gates.get(executionOfApproval(approvalId)) === undefined)
+        await folder.remove(approvalId);
     } catch (error) {
       const code = codeOf(error);
       if (code === 'invalid_state') await folder.remove(approvalId);
@@ -235,18 +223,24 @@ export class CustomerApprovals {
     }
   }
 
-  /** Whether it is open in its session, too, and still in time. */
-  async #isOpen(request: PendingApproval): Promise<boolean> {
-    const { approvalId, executionId } = request;
-    const { folder, executions } = this.#options;
-    if ((await folder.findDecision(approvalId)) !== undefined || this.#expired(request) !== undefined) return false;
+  /** As {@link #findOpen}, unless a decision on it is under way, or it is too late for one. */
+  async #findUndecided(approvalId: string): Promise<PendingApproval | undefined> {
+    if ((await this.#options.folder.findDecision(approvalId)) !== undefined) return undefined;
+    const open = await this.#findOpen(approvalId);
+    return open === undefined || this.#expired(open.requestedAt) !== undefined ? undefined : open;
+  }
+
+  /** What is asked for, while nobody has decided on it, says whoever runs its program, or its session. */
+  async #findOpen(approvalId: string): Promise<PendingApproval | undefined> {
+    const executionId = executionOfApproval(approvalId);
     const isSame = (each: PendingApproval) => each.approvalId === approvalId;
-    if (this.#gates.get(executionId)?.open.some(isSame) === true) return true;
-    const history = await executions.recorded(executionId).catch((error) => {
+    const waiting = this.#gates.get(executionId)?.open.find(isSame);
+    if (waiting !== undefined) return waiting;
+    const history = await this.#options.executions.recorded(executionId).catch((error) => {
       if (codeOf(error) === 'not_found' || codeOf(error) === 'history_gone') return undefined;
       throw error;
     });
-    return history?.approvals.some(isSame) === true;
+    return history?.approvals.find(isSame);
   }
 
   async #history(approvalId: string): Promise<ExecutionHistory> {
@@ -257,50 +251,37 @@ export class CustomerApprovals {
     }
   }
 
-  #expired({ requestedAt }: PendingApproval): ApprovalDecision | undefined {
+  /** The decision of nobody, when it is too late for any other. */
+  #expired(requestedAt: string): ApprovalDecision | undefined {
     const until = new Date(Date.parse(requestedAt) + this.#options.config.approvals.expireMs);
     if (until.getTime() > Date.now()) return undefined;
     return { approved: false, by: 'workcell', reason: `nobody had decided by ${until.toISOString()}` };
   }
-
-  /** Decisions of other processes arrive in the folder; it is watched while somebody here waits for one. */
-  #follow(isWaiting: boolean): void {
-    this.#waitingGates += isWaiting ? 1 : -1;
-    if (this.#waitingGates === 0) {
-      this.#watch?.[Symbol.dispose]();
-      this.#watch = undefined;
-    } else this.#watch ??= this.#options.folder.watch(() => this.#look());
-  }
-
-  #look(): void {
-    for (const gate of this.#gates.values()) for (const request of gate.open) void this.#settle(request);
-  }
 }
 
-/** Records the decision on a call whose program does not run; gives what is on record then. */
+/** Records the decision on a call whose program does not run, unless there is one; gives what is on record then. */
 async function record(
   session: SessionLog,
-  { askedApprovals }: ExecutionHistory,
-  approvalId: string,
+  found: RecordedApproval,
   decision: ApprovalDecision,
 ): Promise<RecordedApproval> {
-  const found = askedApprovals.find(({ requested }) => requested.approvalId === approvalId);
-  // Its process died before the request was in the session.
-  if (found === undefined) throw unknownApproval(approvalId);
   if (found.state !== 'open') return found;
   const decided = { ...decidedEvent(found.requested, decision), waiting: false };
   await session.append(decided);
   return { ...found, decided, state: 'ready' };
 }
 
-function decisionIn(
-  { askedApprovals }: Pick<ExecutionHistory, 'askedApprovals'>,
-  approvalId: string,
-): ApprovalDecision {
+/** Throws `not_found`: its process may have died before the request was in the session. */
+function recordedIn({ askedApprovals }: ExecutionHistory, approvalId: string): RecordedApproval {
   const recorded = askedApprovals.find(({ requested }) => requested.approvalId === approvalId);
   if (recorded === undefined) throw unknownApproval(approvalId);
+  return recorded;
+}
+
+function decisionIn(recorded: RecordedApproval): ApprovalDecision {
   const decision = decisionOf(recorded);
   if (decision !== undefined) return decision;
+  const { approvalId } = recorded.requested;
   throw new WorkcellError('invalid_state', `The approval "${approvalId}" cannot be decided: its call waits no longer`);
 }
 

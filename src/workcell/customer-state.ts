@@ -2,6 +2,7 @@ import { SkillStore } from '../catalog/skill-store.ts';
 import type { SessionsConfig } from '../config/config.ts';
 import { type CustomerId, newSessionId, type SessionId } from '../core/ids.ts';
 import { ApprovalFolder } from '../sessions/approval-folder.ts';
+import type { SessionKeys } from '../sessions/sealing.ts';
 import { SessionStore } from '../sessions/session-store.ts';
 import type { Workspace, WorkspaceStore } from '../workspaces/workspace-store.ts';
 import { CustomerApprovals, type CustomerApprovalsOptions } from './customer-approvals.ts';
@@ -39,7 +40,11 @@ export class CustomerState {
     this.#settings = settings;
     this.#workspaces = workspaces;
     this.#approvals = approvals;
-    this.executions = new Executions({ customer: id, sessions: async () => (await this.find())?.sessions });
+    this.executions = new Executions({
+      customer: id,
+      sessions: async () => (await this.find())?.sessions,
+      claim: async (...claim) => (await this.open()).sessions.claim(...claim),
+    });
   }
 
   /** Where the next call without a program is recorded: one that no other process writes to. */
@@ -81,7 +86,7 @@ export class CustomerState {
   #open(): Promise<CustomerFolder> {
     const opening = this.#workspaces.open(this.#id).then((workspace) => {
       const sessions = this.#newStore(workspace);
-      const folder = new ApprovalFolder(workspace.approvalsPath);
+      const folder = new ApprovalFolder({ customer: this.#id, path: workspace.approvalsPath, keys: this.#keys });
       return {
         workspace,
         sessions,
@@ -97,8 +102,12 @@ export class CustomerState {
   }
 
   #newStore(workspace: Workspace): SessionStore {
-    const { maxSizeBytes: maxBytes, encryptionKey: current, oldKeys: old } = this.#settings;
     const onStored = (...stored: Parameters<Executions['stored']>) => this.executions.stored(...stored);
-    return new SessionStore({ ...workspace, maxBytes, keys: { current, old }, onStored });
+    return new SessionStore({ ...workspace, maxBytes: this.#settings.maxSizeBytes, keys: this.#keys, onStored });
+  }
+
+  get #keys(): SessionKeys {
+    const { encryptionKey: current, oldKeys: old } = this.#settings;
+    return { current, old };
   }
 }

@@ -1,5 +1,5 @@
 import type { BrokerOptions } from '../broker/broker.ts';
-import { type ApprovalDecision, argumentsHash } from '../core/approval.ts';
+import type { ApprovalDecision } from '../core/approval.ts';
 import { messageOf } from '../core/errors.ts';
 import type { ExecutionEvent, ExecutionResult, PendingApproval, SandboxInfo } from '../core/execution.ts';
 import { type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
@@ -10,6 +10,9 @@ import type { SessionLog } from '../sessions/session-log.ts';
 import type { ExecutionFacts } from './assemble-result.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import type { LiveExecution } from './live-execution.ts';
+
+/** An approval that is to be asked for. */
+export type AskedApproval = Omit<PendingApproval, 'requestedAt'>;
 
 type Hub = BrokerOptions['hub'];
 type Listener = ((event: ExecutionEvent) => void) | undefined;
@@ -28,7 +31,8 @@ export class ExecutionLog {
   readonly #facts: ExecutionFacts;
   readonly #live: LiveExecution;
   readonly #listener: Listener;
-  readonly #pending = new Set<Promise<unknown>>();
+  /** Of all that was recorded so far. */
+  #recorded: Promise<unknown> = Promise.resolve();
   /** When each open call last told of its progress. */
   readonly #progressAt = new Map<number, number>();
   readonly #failed = new AbortController();
@@ -114,13 +118,15 @@ export class ExecutionLog {
     return this.#append({ type: 'checkpoint.set', step, lastTask, context });
   }
 
-  /** Resolves when the request is on disk; before that nobody is asked. */
-  async approvalRequested(approval: PendingApproval): Promise<void> {
-    const { approvalId, executionId, call, server, tool, arguments: args } = approval;
-    const asked = { approvalId, call, server, tool, arguments: args, argumentsHash: argumentsHash(args) };
-    void this.#append({ type: 'approval.requested', executionId, ...asked });
+  /** Resolves when the request is on disk, with when that was; before that nobody is asked. */
+  async approvalRequested(asked: AskedApproval): Promise<PendingApproval> {
+    const { sessionId: _, ...request } = asked;
+    const stored = this.#session.append({ type: 'approval.requested', ...request });
+    void this.#track(stored);
     await this.#settled();
+    const approval = { ...asked, requestedAt: (await stored).at };
     this.#tell({ type: 'approval.required', approval });
+    return approval;
   }
 
   /** Resolves when the decision is on disk; before that its call does not leave. */
@@ -166,7 +172,11 @@ export class ExecutionLog {
 
   /** Whether it got to the disk. */
   #append(event: SessionEvent): Promise<boolean> {
-    const appended = this.#session.append(event).then(
+    return this.#track(this.#session.append(event));
+  }
+
+  #track(appending: Promise<unknown>): Promise<boolean> {
+    const appended = appending.then(
       () => true,
       (error) => {
         this.#failure ??= error;
@@ -174,14 +184,13 @@ export class ExecutionLog {
         return false;
       },
     );
-    this.#pending.add(appended);
-    void appended.then(() => this.#pending.delete(appended));
+    this.#recorded = this.#recorded.then(() => appended);
     return appended;
   }
 
   /** Resolves when all that was recorded so far is on disk; throws when something could not be. */
   async #settled(): Promise<void> {
-    await Promise.all(this.#pending);
+    await this.#recorded;
     if (this.#failure !== undefined) throw this.#failure;
   }
 

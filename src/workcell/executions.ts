@@ -1,10 +1,17 @@
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
-import type { ExecutionResult, ExecutionSummary, HistoryEvent, RecordedResult } from '../core/execution.ts';
+import type {
+  ExecutionResult,
+  ExecutionState,
+  ExecutionSummary,
+  HistoryEvent,
+  RecordedResult,
+} from '../core/execution.ts';
 import { type ExecutionId, newExecutionId, parseExecutionId, type SessionId } from '../core/ids.ts';
 import type { StoredEvent } from '../sessions/events.ts';
 import { ExecutionHistory, readHistory } from '../sessions/execution-history.ts';
 import { interruptedEvent, killedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
+import { Deadline } from '../util/deadline.ts';
 import { KeyedTurns } from '../util/keyed-turns.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import { LiveExecution } from './live-execution.ts';
@@ -32,23 +39,38 @@ type Run = (live: LiveExecution) => Promise<ExecutionResult>;
 type Decide<T> = (session: SessionLog, history: ExecutionHistory) => Promise<T>;
 type Resume = (live: LiveExecution, ...recorded: Parameters<Decide<unknown>>) => Promise<ExecutionResult>;
 
+export interface ExecutionsOptions extends RecordedExecutionsOptions {
+  /** As `SessionStore.claim`, of the customer's sessions; made when there are none. */
+  readonly claim: (id: ExecutionId, deadline: Deadline) => Promise<AsyncDisposable>;
+}
+
+/** How long an execution may wait for its turn in another process, and somebody else here for that. */
+const CLAIM_TIMEOUT_MS = 30_000;
+
 /** The executions of one customer: those that this process runs, and those that are on disk. */
 export class Executions {
-  readonly #customer: RecordedExecutionsOptions['customer'];
+  readonly #customer: ExecutionsOptions['customer'];
+  readonly #claim: ExecutionsOptions['claim'];
   readonly #recorded: RecordedExecutions;
   readonly #live = new Map<ExecutionId, LiveExecution>();
   /** Of those who decide what becomes of an execution, one at a time. */
   readonly #turns = new KeyedTurns();
   readonly #closed = new AbortController();
 
-  constructor(options: RecordedExecutionsOptions) {
+  constructor(options: ExecutionsOptions) {
     this.#customer = options.customer;
+    this.#claim = options.claim;
     this.#recorded = new RecordedExecutions(options);
   }
 
   /** Those that this process runs. */
   get running(): ReadonlySet<string> {
     return new Set(this.#live.keys());
+  }
+
+  /** Where one stands; undefined when this process does not run it. */
+  stateOf(id: ExecutionId): ExecutionState | undefined {
+    return this.#live.get(id)?.history?.state(true);
   }
 
   /** Ends all waiting for what is still to come. Call when this process runs none any more. */
@@ -68,18 +90,12 @@ export class Executions {
 
   /**
    * Runs what was asked for; of an id that is known, gives the execution that it has. Throws `already_exists` when that was
-   * started with another request, and as `RecordedExecutions.find` does.
+   * started with another request, `busy` when another process takes long to start it, and as `RecordedExecutions.find` does.
    */
   async begin(request: ExecuteRequest, run: Run): Promise<Begun> {
     if (request.executionId === undefined) return { isNew: true, live: this.run(request, run) };
     const id = parseExecutionId(request.executionId);
-    const begun = await this.#turns.take(id, async (): Promise<Begun> => {
-      const live = this.#live.get(id);
-      if (live !== undefined) return { isNew: false, live };
-      const recorded = await this.#recorded.find(id);
-      if (recorded !== undefined) return { isNew: false, recorded };
-      return { isNew: true, live: this.#launch(id, request, run) };
-    });
+    const begun = await this.#turns.take(id, () => this.#findOrLaunch(id, request, run));
     if (!begun.isNew) await assertRepeated(begun, request);
     return begun;
   }
@@ -177,6 +193,39 @@ export class Executions {
     });
     // It was started or resumed a moment ago.
     if (isDone === undefined) await this.cancel(id);
+  }
+
+  async #findOrLaunch(id: ExecutionId, request: ExecuteRequest, run: Run): Promise<Begun> {
+    const known = this.#live.get(id);
+    if (known !== undefined) return { isNew: false, live: known };
+    // What another process is about to start is nowhere yet.
+    const claim = await this.#awaitClaim(id, request.signal);
+    try {
+      const recorded = await this.#recorded.find(id);
+      if (recorded === undefined) {
+        const live = this.#launch(id, request, run);
+        const letGo = () => claim[Symbol.asyncDispose]();
+        live.started.then(letGo, letGo).catch(() => {});
+        return { isNew: true, live };
+      }
+      await claim[Symbol.asyncDispose]();
+      return { isNew: false, recorded };
+    } catch (error) {
+      await claim[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #awaitClaim(id: ExecutionId, signal: AbortSignal | undefined): Promise<AsyncDisposable> {
+    const over = signal === undefined ? this.#closed.signal : AbortSignal.any([this.#closed.signal, signal]);
+    using deadline = new Deadline(`Waiting for the start of the execution "${id}"`, CLAIM_TIMEOUT_MS, { signal: over });
+    try {
+      return await this.#claim(id, deadline);
+    } catch (error) {
+      if (!isWorkcellError(error) || error.code !== 'deadline_exceeded') throw error;
+      const message = `Another process has been about to start the execution "${id}" for ${CLAIM_TIMEOUT_MS / 1000} s; send the same request again`;
+      throw new WorkcellError('busy', message, { cause: error });
+    }
   }
 
   #launch(id: ExecutionId, request: ExecuteRequest, run: Run): LiveExecution {

@@ -27,6 +27,8 @@ export interface RunnableProgram {
   readonly session: SessionOfProgram;
   /** Answers what it has done before. */
   readonly replay?: Replay | undefined;
+  /** Whether its first calls were another customer's, so that their keys of idempotency were others. Default false. */
+  readonly isForeign?: boolean;
   /** Milliseconds of running; default that of the configuration. */
   readonly timeoutMs: number | undefined;
   readonly limits: LoweredLimits | undefined;
@@ -52,7 +54,7 @@ export async function runProgram(
   { live, log, workspace, context }: RunsIn,
 ): Promise<ExecutionResult> {
   const { config, catalog, hub } = context;
-  const { facts, tools, build, session, replay, watch, selectMs, generateMs } = program;
+  const { facts, tools, build, session, replay, isForeign = false, watch, selectMs, generateMs } = program;
   const { id } = facts;
   const limits = lowerLimits(config.limits, program.limits);
   const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
@@ -74,7 +76,7 @@ export async function runProgram(
       hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
       customer: workspace.customer,
       runId: runKey(workspace.customer, id),
-      isKeyed: (server) => config.mcpServers[server]?.idempotencyKey === true,
+      isKeyed: (server) => !isForeign && config.mcpServers[server]?.idempotencyKey === true,
       replay,
       refusal: (tool) => catalog.refusal(tool),
       approve: (call, ended) => gate.pass(call, ended),
@@ -95,7 +97,7 @@ export async function runProgram(
       },
       timeoutMs: program.timeoutMs ?? limits.timeoutMs,
       signal: AbortSignal.any([...signals, gate.parked]),
-      onDeadline: (deadline) => gate.follow(deadline),
+      onClock: (clock) => gate.follow(clock),
       onSandbox: (info) => {
         sandbox = info;
       },

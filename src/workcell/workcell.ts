@@ -17,7 +17,7 @@ import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
 import type { ToolOutcome } from '../core/tool-error.ts';
 import type { ProgramExecutor } from '../executor/program-executor.ts';
 import { ToolSelector } from '../selector/tool-selector.ts';
-import { ApprovalFolder } from '../sessions/approval-folder.ts';
+import { approvalsIn } from '../sessions/approval-folder.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { readServerLog } from '../upstream/server-log.ts';
 import { type CapacityLimits, reapCapacityMounts } from '../util/capacity-image.ts';
@@ -213,8 +213,8 @@ export class Workcell implements AsyncDisposable {
     for (const id of await this.listCustomers()) {
       try {
         // Nothing is opened for those, most of all, of whom nothing waits.
-        const folder = new ApprovalFolder(join(this.loaded.config.paths.workspaces, id, APPROVALS));
-        if ((await folder.list()).length > 0) await this.customer(id).sweepApprovals();
+        const waiting = await approvalsIn(join(this.loaded.config.paths.workspaces, id, APPROVALS));
+        if (waiting.length > 0) await this.customer(id).sweepApprovals();
       } catch (error) {
         this.#approvalsOf(id).onProblem(error);
       }

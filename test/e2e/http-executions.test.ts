@@ -170,7 +170,7 @@ describe('a program', () => {
     const all = (await list('limit=200')).body as { items: { executionId: string }[]; nextCursor: null };
     expect(all).toMatchObject({
       nextCursor: null,
-      items: expect.arrayContaining([expect.objectContaining({ hasEnded: true })]),
+      items: expect.arrayContaining([expect.objectContaining({ state: 'completed' })]),
     });
     const ids: string[] = [];
     for (let cursor: string | null = ''; cursor !== null; ) {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ExecutionEvent, HistoryEvent, PendingApproval } from '../../src/core/execution.ts';
 import type { Customer } from '../../src/workcell/customer.ts';
 import { createWorkcell } from '../../src/workcell/workcell.ts';
-import { writeConfig } from '../support/cell-config.ts';
+import { type CellOptions, writeConfig } from '../support/cell-config.ts';
 import { startCli } from '../support/cli.ts';
 import { stdioServer } from '../support/mcp-servers.ts';
 import { eventually } from '../support/processes.ts';
@@ -30,6 +31,7 @@ afterEach(() => stack.disposeAsync());
 async function configure(
   approvals: Readonly<Record<string, string>> = {},
   host: string = folder.path,
+  sessions: CellOptions['sessions'] = {},
 ): Promise<string> {
   const counters = join(folder.path, 'counters');
   const counter = (more: object) => stdioServer(process.execPath, [COUNTER, counters], more);
@@ -37,6 +39,7 @@ async function configure(
     mcpServers: { free: counter({}), guarded: counter({ requireApproval: ['increment'] }) },
     sandbox: { driver: 'bubblewrap', isolation: 'process' },
     approvals,
+    sessions,
   });
 }
 
@@ -97,6 +100,7 @@ async function kill(child: ChildProcess): Promise<void> {
 async function only(ann: Customer): Promise<PendingApproval> {
   const approvals = await ann.listApprovals();
   expect(approvals).toMatchObject([{ executionId: 'job', sessionId: 's', server: 'guarded', tool: 'increment' }]);
+  expect(approvals).toEqual((await ann.executionSummary('job')).approvals);
   return approvals[0] as PendingApproval;
 }
 
@@ -163,6 +167,26 @@ describe('an execution that waits for an approval', () => {
     const value = 'rejected: guarded.increment was rejected by bob: no';
     expect(endOf(await followed(ann))).toEqual({ status: 'completed', value });
     expect([await count('first'), await count('second'), await count('third')]).toEqual([1, 0, 1]);
+  });
+
+  it('does not pay for the time that it waits', async () => {
+    const ann = await openAnn(await configure());
+    const { id, result } = await ann.start(request());
+    await ann.whenPaused(id, AbortSignal.timeout(45_000));
+    const since = performance.now();
+    await eventually(() => performance.now() - since > 4_000);
+    const waitedMs = performance.now() - since;
+    await ann.decideApproval((await only(ann)).approvalId, { approved: true, ...bob });
+    const { runMs = 0 } = (await result()).timing ?? {};
+    // What was used is written down after the end was told.
+    const usedMs = await eventually(async () => {
+      const { executions, cpuSecondsPerDay } = await ann.usage();
+      return executions.used === 0 && Number(cpuSecondsPerDay.used) * 1000;
+    });
+    expect(runMs).toBeGreaterThan(waitedMs);
+    expect(usedMs).toBeGreaterThan(0);
+    // A program that waits uses some of its one CPU, and not half of it.
+    expect(usedMs).toBeLessThan(runMs - waitedMs / 2);
   });
 
   it('gives its sandbox back after the hold time, and goes on when it is decided', async () => {
@@ -278,6 +302,39 @@ return 'both';`;
     await ann.sweepApprovals('job');
     expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
     expect(await readdir(approvals)).toEqual([]);
+  });
+
+  it('shows nobody what is asked for who has not the key of its session, and goes on with it', async () => {
+    const [key, newKey] = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex')];
+    const config = await configure({}, folder.path, { encryptionKey: key });
+    const withKeys = async (sessions: CellOptions['sessions']) => {
+      const path = join(folder.path, `${JSON.stringify(sessions).length}.yaml`);
+      await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(config, 'utf8')), sessions }));
+      return path;
+    };
+    const secret = 'hush-1234';
+    const expectHidden = async () => {
+      const workspaces = join(folder.path, 'workspaces');
+      const all = await readdir(workspaces, { recursive: true, withFileTypes: true });
+      for (const { parentPath, name } of all.filter((each) => each.isFile()))
+        expect(await readFile(join(parentPath, name), 'latin1'), name).not.toContain(secret);
+    };
+    await kill(await hold(config, { code: PROGRAM.replace('second', secret) }));
+    const { approvalId, arguments: args } = await only(await openAnn(config));
+    expect(args).toEqual({ counter: secret });
+    await expectHidden();
+
+    await using keyless = await createWorkcell({ config: await withKeys({}) });
+    await expect(keyless.customer('ann').listApprovals()).rejects.toThrow(/^Session "s" is encrypted with the key/);
+    const deciding = keyless.customer('ann').decideApproval(approvalId, { approved: true, ...bob });
+    await expect(deciding).rejects.toMatchObject({ code: 'invalid_config' });
+    await keyless.close();
+
+    const ann = await openAnn(await withKeys({ encryptionKey: newKey, oldKeys: [key] }));
+    await ann.decideApproval(approvalId, { approved: true, ...bob, reason: `it is ${secret}` });
+    expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'done' });
+    expect(await count(secret)).toBe(1);
+    await expectHidden();
   });
 
   it('is decided on where its session came without the request', async () => {

@@ -177,6 +177,24 @@ describe('a call whose fate is unknown', () => {
     expect(await resumed(id)).toMatchObject({ status: 'completed', value: [1, 'outcome_unknown'] });
     expect([await count('keyed', 'fate'), await count('plain', 'fate')]).toEqual([1, 1]);
   });
+
+  it('is not sent again where its session was imported for another customer, whose keys are others', async () => {
+    const code = `
+      import { increment, read } from 'servers/keyed';
+      import { session } from 'servers/runtime';
+      const fate = increment({ counter: 'moved', waitMs: 60_000 }).then(({ count }) => count, ({ code }) => code);
+      while ((await read({ counter: 'moved' })).marks.length === 0);
+      ${CUT}
+      return await fate;`;
+    const id = await cutOff({ code, session: 'moved' });
+    const bob = cell.workcell.customer('bob');
+    await bob.importSession(await ann.exportSession('moved', { files: false }));
+    expect(await (await bob.resumeExecution(id, { replay: true })).result()).toMatchObject({
+      value: 'outcome_unknown',
+    });
+    expect(await resumed(id)).toMatchObject({ value: 1 });
+    expect(await count('keyed', 'moved')).toBe(1);
+  });
 });
 
 describe('a program', () => {

@@ -10,7 +10,7 @@ it(
   async () => {
     const { inputs, counts } = await runFuzz({ seed: 20_261_121, inputs: INPUTS });
     expect(inputs).toBe(INPUTS);
-    for (const [target, count] of Object.entries(counts)) expect(count, target).toBeGreaterThan(1000);
+    for (const [target, count] of Object.entries(counts)) expect(count, target).toBeGreaterThan(500);
   },
   TIMEOUT_MS,
 );

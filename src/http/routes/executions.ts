@@ -128,12 +128,14 @@ export function executionRoutes({ cell }: HttpContext): readonly Route[] {
       scope: 'execute',
       params,
       headers: PREFER,
-      body: z.strictObject({
-        replay: z
-          .boolean()
-          .default(true)
-          .describe('Whether the calls of tools that had returned are answered from the log, instead of made again'),
-      }),
+      body: z
+        .strictObject({
+          replay: z
+            .boolean()
+            .default(true)
+            .describe('Whether the calls of tools that had returned are answered from the log, instead of made again'),
+        })
+        .default({ replay: true }),
       responses: answers,
       handler: async ({ customer, params: { executionId }, body, ...how }) => {
         await customer.resumeExecution(executionId, body);

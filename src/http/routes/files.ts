@@ -75,12 +75,13 @@ export function fileRoutes({ cell }: HttpContext): readonly Route[] {
       summary: 'Look at a file',
       scope: 'files',
       params: pathParams,
-      headers: readHeaders,
-      responses: { 200: { description: 'As GET, without the content' }, 304: { description: 'It has not changed' } },
-      handler: async ({ customer, params: { path }, headers, requestId }) => {
-        const plan = planRead(await customer.files.stat(path), headers, requestId);
-        return plan.answer;
+      headers: conditionHeaders,
+      responses: {
+        200: { description: 'As GET of the whole, without the content' },
+        304: { description: 'It has not changed' },
       },
+      handler: async ({ customer, params: { path }, headers, requestId }) =>
+        planRead(await customer.files.stat(path), headers, requestId).answer,
     }),
     defineRoute({
       method: 'GET',
@@ -155,10 +156,13 @@ export function fileRoutes({ cell }: HttpContext): readonly Route[] {
       description: '`{"folder": "a/b"}` makes a folder; `{"from": "a", "to": "b"}` moves a file, a link or a folder.',
       scope: 'files',
       makesCustomer: true,
-      body: z.union([
-        z.strictObject({ folder: z.string() }),
-        z.strictObject({ from: z.string(), to: z.string(), overwrite: z.boolean().default(false) }),
-      ]),
+      body: z.union(
+        [
+          z.strictObject({ folder: z.string() }),
+          z.strictObject({ from: z.string(), to: z.string(), overwrite: z.boolean().default(false) }),
+        ],
+        { error: 'give "folder", or "from", "to" and perhaps "overwrite"' },
+      ),
       responses: { 200: { description: 'What is there afterwards', schema: fileSchema } },
       handler: async ({ customer: { files }, body }) => ({
         body:

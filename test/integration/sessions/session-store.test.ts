@@ -34,6 +34,21 @@ describe('SessionStore', () => {
     expect((await stat(join(sessionsPath, 's1.jsonl'))).mode & 0o777).toBe(0o600);
   });
 
+  test('opens a session while another one takes its time', async () => {
+    const held = Promise.withResolvers<void>();
+    const fences = [held.promise, undefined];
+    const fence = async () => {
+      await fences.shift();
+      return { token: 1, assertHeld: () => {}, [Symbol.asyncDispose]: async () => {} };
+    };
+    const store = new SessionStore({ customer, sessionsPath: await temporaryFolder(), fence });
+    const slow = store.create(id);
+    await using _quick = await store.create();
+    held.resolve();
+    await using _slow = await slow;
+    expect(await store.list()).toHaveLength(2);
+  });
+
   test('makes up an id when it is given none', async () => {
     const { store } = await freshStore();
     await using log = await store.create();

@@ -36,7 +36,11 @@ function open(): void {
     sessionsPath: folder.path,
     onStored: (session, event) => executions.stored(session, event),
   });
-  executions = new Executions({ customer: ANN, sessions: async () => store });
+  executions = new Executions({
+    customer: ANN,
+    sessions: async () => store,
+    claim: (...claim) => store.claim(...claim),
+  });
 }
 
 const approval = { executionId: ID, call: 1, approvalId: `apr_${ID}_1` };

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, readlink, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -7,6 +7,7 @@ import { parseCustomerId } from '../../../src/core/ids.ts';
 import { SnapshotStore } from '../../../src/workspaces/snapshot-store.ts';
 import { WorkspaceStore } from '../../../src/workspaces/workspace-store.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
+import { fillTree, treeOf } from '../../support/tree-of.ts';
 
 const RESTORER = fileURLToPath(new URL('./restorer.ts', import.meta.url));
 
@@ -18,34 +19,6 @@ async function makeWorkspace() {
   const workspace = await store.open(customer);
   const snapshots = new SnapshotStore(workspace, { maxSnapshots: 3 });
   return { root: folder.path, store, customer, workspace, snapshots, files: workspace.filesPath };
-}
-
-/** Everything that a tree holds, with what a snapshot keeps of it. */
-async function treeOf(path: string): Promise<Record<string, string>> {
-  const found: Record<string, string> = {};
-  for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
-    const full = join(entry.parentPath, entry.name);
-    const name = full.slice(path.length + 1);
-    if (entry.isSymbolicLink()) found[name] = `-> ${await readlink(full)}`;
-    else {
-      const { mode, mtimeMs } = await stat(full);
-      const content = entry.isFile() ? await readFile(full, 'utf8') : 'folder';
-      found[name] = `${(mode & 0o777).toString(8)} ${Math.floor(mtimeMs)} ${content}`;
-    }
-  }
-  return found;
-}
-
-async function fillTree(path: string): Promise<void> {
-  await mkdir(join(path, 'a/empty'), { recursive: true });
-  await writeFile(join(path, 'a/one'), 'one');
-  await writeFile(join(path, 'a/same'), 'one');
-  await writeFile(join(path, 'run'), '#!/bin/sh');
-  await chmod(join(path, 'run'), 0o750);
-  await symlink('/etc/passwd', join(path, 'a/link'));
-  await utimes(join(path, 'a/one'), 1_000_000, 1_000_000);
-  await utimes(join(path, 'a/empty'), 2_000_000, 2_000_000);
-  await utimes(join(path, 'a'), 3_000_000, 3_000_000);
 }
 
 describe('snapshots', () => {

@@ -45,7 +45,6 @@ export const SAMPLE_EVENTS: readonly SessionEvent[] = [
     server: 'bank',
     tool: 'pay',
     arguments: { cents: 100 },
-    argumentsHash: 'e3b0c442',
   },
   {
     type: 'approval.decided',
