@@ -20,7 +20,11 @@ export async function registerRoutes(
   context: HttpContext,
 ): Promise<void> {
   const isRaw = (route: Route) => isRawBody(route.body);
-  for (const route of routes.filter((each) => !isRaw(each))) register(app, route, context);
+  await app.register(async (json) => {
+    json.removeContentTypeParser('text/plain');
+    json.addContentTypeParser('*', (request, _payload, done) => done(wrongType(request, ['application/json'])));
+    for (const route of routes.filter((each) => !isRaw(each))) register(json, route, context);
+  });
   await app.register(async (raw) => {
     raw.removeAllContentTypeParsers();
     raw.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
@@ -102,13 +106,18 @@ function rawBodyOf({ body }: FastifyRequest): Readable {
 }
 
 /** Before a byte of it is read. */
-function assertRawBody({ headers }: FastifyRequest, { types, maxBytes }: RawBody): void {
-  const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? '';
-  if (!types.includes('*/*') && !types.includes(type))
-    throw Object.assign(new Error(`This route takes ${types.join(', ')}; the request has ${JSON.stringify(type)}`), {
-      statusCode: 415,
-    });
-  if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+function assertRawBody(request: FastifyRequest, { types, maxBytes }: RawBody): void {
+  if (!types.includes('*/*') && !types.includes(contentTypeOf(request))) throw wrongType(request, types);
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+}
+
+function wrongType(request: FastifyRequest, types: readonly string[]): Error {
+  const message = `This route takes ${types.join(', ')}; the request has ${JSON.stringify(contentTypeOf(request))}`;
+  return Object.assign(new Error(`${message}; change Content-Type`), { statusCode: 415 });
+}
+
+function contentTypeOf({ headers }: FastifyRequest): string {
+  return headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? '';
 }
 
 function notAcceptable(offered: readonly string[]): Error {

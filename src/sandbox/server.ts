@@ -1,8 +1,10 @@
+import { isUtf8 } from 'node:buffer';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { findCustomerOf } from '../core/customer-of.ts';
+import { ERRORS, WorkcellError } from '../core/errors.ts';
 import type { BootKind } from '../core/execution.ts';
 import type { CustomerId } from '../core/ids.ts';
 import { parseAllowList } from '../core/network-policy.ts';
@@ -86,6 +88,7 @@ export interface AnsweredRequest {
   readonly method: string;
   /** The pattern of its path; `none` when no route takes it. */
   readonly route: string;
+  /** 499 when the client was gone before there was an answer. */
   readonly status: number;
   readonly ms: number;
   /** Of the key that it came with. */
@@ -182,9 +185,10 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
   cleanup.add(() => registry[Symbol.asyncDispose]());
   // Clients announce JSON with requests that have no body, too.
   const parseJson = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined);
-    else parseJson(request, String(body), done);
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    if (body.length === 0) done(null, undefined);
+    else if (isUtf8(body)) parseJson(request, body.toString(), done);
+    else done(new WorkcellError('invalid_argument', 'The body is not valid UTF-8, as JSON has to be'));
   });
   app.setErrorHandler((error, request, reply) => {
     const { status, headers, body, isOurs } = toFailure(error, request);
@@ -200,8 +204,11 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
     options: { maxPayload: limits.messageBytes, maxFragments: limits.messageFragments, perMessageDeflate: false },
   });
   const { onAnswered } = options;
+  // Not `onResponse`, which nobody hears whose client is gone.
   if (onAnswered !== undefined)
-    app.addHook('onResponse', async (request, reply) => onAnswered(answeredBy(request, reply)));
+    app.addHook('onRequest', async (request, reply) => {
+      reply.raw.once('close', () => onAnswered(answeredBy(request, reply)));
+    });
   // After the WebSocket support, which closes the connection of an upgrade that is refused.
   guardRequests(app, { host, hosts, limits });
   authenticateRequests(app, new Authenticator(keys), new RequestRates({ limits, onRefused: options.onLimited }));
@@ -224,6 +231,9 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
   return { url: await app.listen({ host, port: options.port ?? 0 }), registry };
 }
 
+/** Of an upgrade, whose connection is not HTTP any more. */
+const SWITCHED = 101;
+
 function answeredBy(request: FastifyRequest, reply: FastifyReply): AnsweredRequest {
   const { id, method, routeOptions, params } = request;
   // Absent when the request was refused before it was known whose it is.
@@ -232,7 +242,7 @@ function answeredBy(request: FastifyRequest, reply: FastifyReply): AnsweredReque
     id,
     method,
     route: routeOptions.url ?? 'none',
-    status: reply.statusCode,
+    status: reply.raw.headersSent ? reply.raw.statusCode : request.ws ? SWITCHED : ERRORS.cancelled.http,
     ms: reply.elapsedTime,
     keyId: principal?.keyId,
     customer: principal === undefined ? undefined : customerIn(params, principal),

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { isWorkcellError, WorkcellError } from '../core/errors.ts';
+import { isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
 import type { ByteRange, EntryInfo, FileContent } from '../util/gated-files.ts';
 import { packTree, type Skipped } from '../util/pack-tree.ts';
 import { parseRelativePath } from '../util/path-gate.ts';
@@ -72,6 +72,8 @@ export interface CustomerFilesOptions {
 }
 
 export const MAX_PAGE = 1_000;
+/** Characters of a path that is none. */
+const MAX_TOLD = 100;
 
 /**
  * The files of one customer's workspace, for people and programs on the host.
@@ -165,6 +167,7 @@ export class CustomerFiles {
       assertConditions(name, conditions, current);
       if (!recursive && current.kind === 'directory' && (await files.list(name, { maxEntries: 1 })).entries.length > 0)
         throw new WorkcellError('invalid_state', `The folder ${JSON.stringify(name)} is not empty`);
+      workspace.assertHeld();
       await files.remove(name);
     });
   }
@@ -173,6 +176,7 @@ export class CustomerFiles {
   async makeDirectory(path: string): Promise<FileEntry> {
     const name = tidy(path);
     await using workspace = await this.#options.open();
+    workspace.assertHeld();
     await workspace.files.makeDirectory(name);
     return describe(name, await workspace.files.stat(name));
   }
@@ -281,7 +285,12 @@ function assertConditions(
 /** Slashes at the ends mean nothing. Throws `invalid_argument` for what is no path. */
 function tidy(path: string): string {
   const name = path.replace(/^\/+|\/+$/g, '');
-  parseRelativePath(name);
+  try {
+    parseRelativePath(name);
+  } catch (error) {
+    const given = JSON.stringify(path.slice(0, MAX_TOLD));
+    throw new WorkcellError('invalid_argument', `The path ${given} is not valid: ${messageOf(error)}`);
+  }
   return name === '.' ? '' : name;
 }
 

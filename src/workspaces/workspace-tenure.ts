@@ -1,4 +1,6 @@
+import { WorkcellError } from '../core/errors.ts';
 import type { CustomerId } from '../core/ids.ts';
+import { errnoOf } from '../util/errno.ts';
 import { acquireFencedLock, type FencedLock } from '../util/fenced-lock.ts';
 import type { GatedFiles } from '../util/gated-files.ts';
 import { USED } from './activity.ts';
@@ -64,9 +66,14 @@ export class WorkspaceTenure {
 
   async #acquire(shared: boolean): Promise<WorkspaceShare> {
     const { customer, lockPath, lease } = this.#options;
-    return await acquireFencedLock({
-      fence: lease && (() => lease.hold()),
-      lock: (token) => ({ path: lockPath(token), what: `The workspace of "${customer}"`, shared }),
-    });
+    try {
+      return await acquireFencedLock({
+        fence: lease && (() => lease.hold()),
+        lock: (token) => ({ path: lockPath(token), what: `The workspace of "${customer}"`, shared }),
+      });
+    } catch (cause) {
+      if (errnoOf(cause) !== 'ENOENT') throw cause;
+      throw new WorkcellError('busy', `Customer "${customer}" was removed a moment ago; try again`, { cause });
+    }
   }
 }

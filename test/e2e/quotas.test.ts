@@ -86,7 +86,7 @@ describe('an organisation’s customer', () => {
   it('has the CPU time of a day left after a restart that it had before', async () => {
     const cpu = customer('acme.cpu');
     expect(await codeOf(cpu.execute({ code: 'return 1', timeoutMs: 20_001 }))).toBe('invalid_argument');
-    const code = 'const { user } = process.cpuUsage(); while (process.cpuUsage().user - user < 300_000); return 1;';
+    const code = 'const end = Date.now() + 300; while (Date.now() < end); return 1;';
     expect(await codeOf(cpu.execute({ code }))).toBe('ran');
     const { cpuSecondsPerDay: before } = await cpu.usage();
     expect(before.used).toBeGreaterThanOrEqual(0.3);

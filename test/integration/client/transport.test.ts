@@ -180,6 +180,16 @@ describe('an execution', () => {
     ]);
   });
 
+  it('that is known to its end has no further event', async () => {
+    const summary = { executionId: 'e1', lastSeq: 4, result: { status: 'completed' } };
+    await using server = await scripted(whole(''), json(summary));
+    expect(await server.client.customer('ann').follow('e1', { after: 4 }).next()).toMatchObject({ done: true });
+    expect(server.seen).toHaveLength(2);
+    await using running = await scripted(whole(''), json({ ...summary, result: null }), whole(finished(5)));
+    const { value } = await running.client.customer('ann').follow('e1', { after: 4 }).next();
+    expect(value).toMatchObject({ seq: 5, type: 'finished' });
+  });
+
   it('that is aborted while its stream is silent throws the reason', async () => {
     await using server = await scripted((_request, response) => void response.writeHead(200).write(line(1)));
     const aborting = new AbortController();

@@ -80,6 +80,8 @@ describe('a file', () => {
       headers: { etag },
     });
     expect(await get({ 'if-none-match': etag }, 'HEAD')).toMatchObject({ status: 304 });
+    expect(await get({ 'if-match': `"a,b" , ${etag}` })).toMatchObject({ status: 200 });
+    for (const none of ['', '"x', '"x" "y"']) expect((await get({ 'if-match': none })).status).toBe(400);
     expect(await get({ 'if-none-match': '"x"' })).toMatchObject({ status: 200 });
     expect(await get({ 'if-match': '"x"' })).toMatchObject({ status: 412, body: { code: 'precondition_failed' } });
     expect(await get({ 'if-match': 'x' })).toMatchObject({ status: 400 });

@@ -56,6 +56,23 @@ describe('a failure', () => {
     ]);
   });
 
+  it('for want of a key says how one is sent', async () => {
+    for (const key of [null, 'wrong'])
+      expect(await api.call('GET', '/customers', { key })).toMatchObject({
+        status: 401,
+        headers: { 'www-authenticate': 'Bearer' },
+      });
+  });
+
+  it.each([
+    ['POST', '/customers/ann/files', { body: {} }, 'give "folder", or "from"'],
+    ['GET', '/customers/ann/tools/search', {}, '"q": give 1 to 20 texts'],
+    ['GET', '/customers/ann/files?path=a/../b', {}, 'The path "a/../b" is not valid: ".." is not a name in it'],
+    ['PUT', '/customers/ann', { body: '{}' }, 'This route takes application/json; the request has ""'],
+  ])('of %s %s says what is wrong', async (method, path, call, detail) => {
+    expect(await api.call(method, path, call)).toMatchObject({ body: { detail: expect.stringContaining(detail) } });
+  });
+
   it('has an id of the server where the client sends none that is well-formed', async () => {
     const answer = await api.call('GET', '/customers', { headers: { 'x-request-id': 'two words' } });
     expect(answer.headers['x-request-id']).toMatch(/^req_[0-9a-f-]{36}$/);
@@ -81,6 +98,18 @@ describe('a failure', () => {
       400,
     ],
     ['a body of another type', 'PUT', '/customers/ann', { body: 'a', headers: { 'content-type': 'text/csv' } }, 415],
+    ['a body of text', 'PUT', '/customers/ann', { body: '{}', headers: { 'content-type': 'text/plain' } }, 415],
+    ['a body of no type', 'PUT', '/customers/ann', { body: '{}' }, 415],
+    [
+      'a body that is no UTF-8',
+      'POST',
+      '/customers/ann/executions',
+      {
+        body: Buffer.from('{"code": "return \'\xe9\'"}', 'latin1'),
+        headers: { 'content-type': 'application/json; charset=latin1' },
+      },
+      400,
+    ],
     ['a body that is too large', 'PUT', '/customers/ann', { body: { a: 'a'.repeat(1024 * 1024) } }, 413],
     ['an answer of another type', 'GET', '/customers', { headers: { accept: 'text/csv' } }, 406],
     ['a preflight request', 'OPTIONS', '/customers', {}, 403],

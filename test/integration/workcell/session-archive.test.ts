@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { access, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -184,6 +184,25 @@ describe('a session that is exported and imported', () => {
     const [only] = await to.store.list();
     expect(await to.store.list()).toEqual([only]);
     expect(await to.store.locate(parseExecutionId('e2'))).toMatchObject({ session: only });
+  });
+
+  test('finds the files again that an import has left that was killed, or that another session came with', async () => {
+    const [from, to] = [await newHost(), await newHost()];
+    await fill(from);
+    const archive = await from.exported();
+    await to.imported(archive);
+    await to.cell.customer('acme').deleteSession('s1');
+    expect(await to.imported(archive)).toMatchObject({ files: { files: 3, links: 1 } });
+    for (const [name, change] of [
+      ['files/state/rows.json', () => writeFile(to.path('files/state/rows.json'), '[1,2,4]')],
+      ['files/link', () => rm(to.path('files/link')).then(() => symlink('state', to.path('files/link')))],
+    ] as const) {
+      await to.cell.customer('acme').deleteSession('s1');
+      await change();
+      const message = `There already is "${name}" in the workspace`;
+      await expect(to.imported(archive)).rejects.toMatchObject({ code: 'already_exists', message });
+      await to.imported(archive, { overwrite: true });
+    }
   });
 
   test('replaces no file unless it may', async () => {
