@@ -380,6 +380,7 @@ export class Workcell implements AsyncDisposable {
   }
 
   #assertAccepts(): void {
+    if (this.#closing !== undefined) throw new WorkcellError('cancelled', 'This Workcell is closed; open another one');
     if (!this.#isDraining) return;
     const message = 'This server is shutting down, and begins nothing more; try again in a moment';
     throw new WorkcellError('shutting_down', message, { details: { retryAfterMs: RETRY_AFTER_MS } });
