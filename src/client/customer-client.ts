@@ -106,13 +106,9 @@ export class CustomerClient {
     { range, signal }: ReadFileOptions = {},
   ): Promise<{ bytes: Uint8Array; version: string }> {
     const headers = range === undefined ? {} : { range: `bytes=${range.start}-${range.end ?? ''}` };
-    const { body, headers: told } = await this.#transport.send({
-      method: 'GET',
-      path: this.#file(path),
-      headers,
-      signal,
-    });
-    return { bytes: await body.bytes(), version: versionIn(told) };
+    const request = { method: 'GET', path: this.#file(path), headers, signal } as const;
+    const { bytes, headers: told } = await this.#transport.bytes(request);
+    return { bytes, version: versionIn(told) };
   }
 
   /** Writes a file as a whole, or not at all; gives its new version. A stream is sent once. */
@@ -131,7 +127,8 @@ export class CustomerClient {
       isRepeatable: ifMatch === undefined && !isNew,
       signal,
     });
-    await body.dump();
+    // It is written, whatever becomes of the rest of the answer.
+    await body.dump().catch(() => {});
     return versionIn(headers);
   }
 
@@ -144,7 +141,7 @@ export class CustomerClient {
     const { files, plain, passphrase, signal } = options;
     const path = pathOf`/customers/${this.id}/sessions/${sessionId}/export`;
     const request = { method: 'GET', path, query: { files, plain }, headers: sealedWith(passphrase), signal } as const;
-    return (await this.#transport.send(request)).body;
+    return await this.#transport.stream(request);
   }
 
   /** Makes a session of what {@link exportSession} gave, with all that it holds or not at all. */
@@ -158,7 +155,7 @@ export class CustomerClient {
   /** A folder of the workspace as a tar; default all of it. */
   async downloadArchive(folder = '', { signal }: RequestOptions = {}): Promise<Archive> {
     const path = pathOf`/customers/${this.id}/archive`;
-    return (await this.#transport.send({ method: 'GET', path, query: { path: folder }, signal })).body;
+    return await this.#transport.stream({ method: 'GET', path, query: { path: folder }, signal });
   }
 
   /** Adds what is in a tar or tar.gz to a folder of the workspace, all of it or nothing. */

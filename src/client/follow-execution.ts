@@ -1,8 +1,7 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import { ERRORS, isWorkcellError, messageOf, WorkcellError } from '../core/errors.ts';
-import type { HistoryEvent } from './operations.ts';
-import type { Transport } from './transport.ts';
+import type { ExecutionSummary, HistoryEvent } from './operations.ts';
+import { pauseFor, type Transport } from './transport.ts';
 
 export interface FollowOptions {
   /** The last event that is known already; 0, the default, is none. */
@@ -38,6 +37,7 @@ export async function* followExecution(
         hasEnded = event.type === 'finished';
         yield event;
       }
+      if (!hasEnded && known === after && after > 0) hasEnded = await isWhollyKnown(transport, path, known, signal);
     } catch (error) {
       signal?.throwIfAborted();
       if (isWorkcellError(error) && !ERRORS[error.code].retryable) throw error;
@@ -45,7 +45,7 @@ export async function* followExecution(
     if (hasEnded) return;
     fruitless += 1;
     if (fruitless === MAX_FRUITLESS) throw brokenOff(known);
-    await pause(PAUSE_MS * fruitless, undefined, { signal });
+    await pauseFor(PAUSE_MS * fruitless, signal);
   }
 }
 
@@ -57,6 +57,17 @@ function open(
 ): Promise<Dispatcher.ResponseData> {
   const headers = { accept: 'application/x-ndjson' };
   return transport.send({ method: 'GET', path, query: { after, follow: true }, headers, signal });
+}
+
+/** Of an execution that has ended before, nothing comes after its last event, and that says nothing of an end. */
+async function isWhollyKnown(
+  transport: Transport,
+  path: string,
+  known: number,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const { result, lastSeq } = await transport.json<ExecutionSummary>({ method: 'GET', path, signal });
+  return result !== null && lastSeq <= known;
 }
 
 /** The whole lines of a body; empty ones only say that the server is there. */

@@ -458,7 +458,15 @@ export type ListedExecution = {
   readonly startedAt: string;
   readonly language: 'typescript' | 'python';
   readonly task: string | null;
-  readonly hasEnded: boolean;
+  readonly state:
+    | 'running'
+    | 'paused'
+    | 'completed'
+    | 'failed'
+    | 'timed_out'
+    | 'killed'
+    | 'limit_exceeded'
+    | 'interrupted';
 };
 export type ListedSkill =
   | {
@@ -516,6 +524,7 @@ export type Problem = {
     | 'unauthenticated'
     | 'forbidden'
     | 'not_found'
+    | 'method_not_allowed'
     | 'already_exists'
     | 'invalid_state'
     | 'paused'

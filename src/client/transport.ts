@@ -32,6 +32,8 @@ export interface ApiRequest {
 
 const FIRST_PAUSE_MS = 100;
 const MAX_PAUSE_MS = 10_000;
+/** What a server may ask for: whoever calls decides on a longer wait. */
+const MAX_RETRY_AFTER_S = 60;
 /** Nothing was sent when one of these is the cause. */
 const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT']);
 
@@ -40,7 +42,7 @@ export function pathOf(strings: TemplateStringsArray, ...parts: readonly string[
   return String.raw({ raw: strings }, ...parts.map(encodeURIComponent));
 }
 
-/** Sends requests to a server, again where that is safe and may help. */
+/** Sends requests to a server, again where that is safe and may help soon. */
 export class Transport {
   readonly #options: TransportOptions;
 
@@ -52,33 +54,55 @@ export class Transport {
    * The answer of the server, its body unread. Throws what the server says in its problem document, `server_unreachable`, or the
    * reason of the signal.
    */
-  async send(wanted: ApiRequest): Promise<Dispatcher.ResponseData> {
+  send(wanted: ApiRequest): Promise<Dispatcher.ResponseData> {
+    return this.#exchange(wanted, async (response) => response);
+  }
+
+  /** The answer as JSON; undefined when there is none. Throws as {@link send} does, and `protocol_error` for what is no JSON. */
+  async json<T>(wanted: ApiRequest): Promise<T> {
+    const headers = { accept: 'application/json', ...wanted.headers };
+    const text = await this.#exchange({ ...wanted, headers }, ({ body }) => body.text());
+    return (text === '' ? undefined : parseJson(text)) as T;
+  }
+
+  /** The answer with all of its body. Throws as {@link send} does. */
+  bytes(wanted: ApiRequest): Promise<{ bytes: Uint8Array; headers: Dispatcher.ResponseData['headers'] }> {
+    return this.#exchange(wanted, async ({ body, headers }) => ({ bytes: await body.bytes(), headers }));
+  }
+
+  /** The body of the answer, as it comes. Throws as {@link send} does, also while it is read: then it is not whole. */
+  async stream(wanted: ApiRequest): Promise<AsyncIterable<Uint8Array>> {
+    const { body } = await this.send(wanted);
+    return (async function* () {
+      try {
+        yield* body as AsyncIterable<Uint8Array>;
+      } catch (error) {
+        wanted.signal?.throwIfAborted();
+        throw unreachable(error);
+      }
+    })();
+  }
+
+  /** Sends a request, perhaps more than once, and takes of the answer what is wanted. */
+  async #exchange<T>(wanted: ApiRequest, take: (response: Dispatcher.ResponseData) => Promise<T>): Promise<T> {
     const { attempts = 5 } = this.#options;
     for (let attempt = 1; ; attempt++) {
       const isLast = attempt >= attempts || isStream(wanted.body);
+      let wait = pauseMs(attempt);
       try {
         const response = await this.#attempt(wanted);
-        if (response.statusCode < 400) return response;
+        if (response.statusCode < 400) return await take(response);
         const problem = await problemOf(response);
-        if (isLast || !mayRepeatAfter(response.statusCode, wanted)) throw problem;
-        await pause(pauseMs(attempt, response.headers['retry-after']), undefined, { signal: wanted.signal });
+        const asked = secondsOf(response.headers['retry-after']);
+        if (isLast || !mayRepeatAfter(problem, asked, wanted)) throw problem;
+        wait = Math.max(wait, (asked ?? 0) * 1000);
       } catch (error) {
         wanted.signal?.throwIfAborted();
         if (error instanceof WorkcellError) throw error;
         if (isLast || !mayRepeatUnanswered(error, wanted)) throw unreachable(error);
-        await pause(pauseMs(attempt), undefined, { signal: wanted.signal });
       }
+      await pauseFor(wait, wanted.signal);
     }
-  }
-
-  /** The answer as JSON; undefined when there is none. */
-  async json<T>(wanted: ApiRequest): Promise<T> {
-    const { statusCode, body } = await this.send({
-      ...wanted,
-      headers: { accept: 'application/json', ...wanted.headers },
-    });
-    const text = await body.text().catch((error: unknown) => Promise.reject(unreachable(error)));
-    return (statusCode === 204 || text === '' ? undefined : JSON.parse(text)) as T;
   }
 
   #attempt({
@@ -111,8 +135,16 @@ export class Transport {
   }
 }
 
-/** The server has refused it without doing anything, or it does no harm twice. */
-function mayRepeatAfter(status: number, wanted: ApiRequest): boolean {
+/** The server has refused it without doing anything, or it does no harm twice; and it may help soon. */
+function mayRepeatAfter(
+  { code, details, retryable }: WorkcellError,
+  asked: number | undefined,
+  wanted: ApiRequest,
+): boolean {
+  if (!retryable || (asked ?? 0) > MAX_RETRY_AFTER_S) return false;
+  // By waiting alone, such a quota does not get larger.
+  if (code === 'quota_exceeded' && asked === undefined) return false;
+  const { status } = details;
   if (status === 429 || status === 503) return true;
   return (status === 502 || status === 504) && isRepeatable(wanted);
 }
@@ -130,17 +162,27 @@ function isStream(body: ApiRequest['body']): boolean {
   return body !== undefined && body !== null && typeof body !== 'string' && !ArrayBuffer.isView(body);
 }
 
-/** What the server asks for, or twice as long each time, and never all clients at once. */
-function pauseMs(attempt: number, retryAfter?: string | string[]): number {
-  const wanted = Number(retryAfter) * 1000;
-  const backoff = FIRST_PAUSE_MS * 2 ** (attempt - 1) * (0.5 + Math.random());
-  return Math.min(MAX_PAUSE_MS, Number.isFinite(wanted) ? Math.max(wanted, backoff) : backoff);
+/** Twice as long each time, and never all clients at once. */
+function pauseMs(attempt: number): number {
+  return Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1) * (0.5 + Math.random()));
+}
+
+/** Of a `Retry-After`; undefined also for the other form of it, a date. */
+function secondsOf(retryAfter: string | string[] | undefined): number | undefined {
+  const seconds = Number(retryAfter ?? '-');
+  return Number.isFinite(seconds) ? seconds : undefined;
+}
+
+/** Throws the reason of the signal. */
+export async function pauseFor(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  await pause(ms, undefined, { signal }).catch(() => {});
+  signal?.throwIfAborted();
 }
 
 /** RFC 9457; its `code` is one of ours unless the server is a newer one. */
 async function problemOf({ statusCode, body }: Dispatcher.ResponseData): Promise<WorkcellError> {
-  const text = await body.text().catch(() => '');
-  const problem = fieldsOf(parsed(text));
+  // A proxy may answer, in words of its own.
+  const problem = fieldsOf(await body.json().catch(() => undefined));
   const { code, detail, requestId, details } = problem;
   const known = typeof code === 'string' && code in ERRORS ? (code as ErrorCode) : codeOf(statusCode);
   return new WorkcellError(
@@ -154,14 +196,15 @@ async function problemOf({ statusCode, body }: Dispatcher.ResponseData): Promise
 
 function codeOf(status: number): ErrorCode {
   if (status >= 500) return 'server_unreachable';
+  if (status === 429) return 'busy';
   return status === 404 ? 'not_found' : 'protocol_error';
 }
 
-function parsed(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch {
-    return undefined;
+  } catch (error) {
+    throw new WorkcellError('protocol_error', `The answer of the server is not JSON: ${messageOf(error)}`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { WorkcellError } from './errors.ts';
+import { isWorkcellError, WorkcellError } from './errors.ts';
 import { type CustomerId, customerIdOf, DEFAULT_ORGANISATION_NAME, organisationOf, parseCustomerId } from './ids.ts';
 import type { Principal } from './principal.ts';
 
@@ -13,6 +13,16 @@ export function customerOf(principal: Principal, id: string): CustomerId {
   const full = id.includes('.') ? parseCustomerId(id) : customerIdOf(organisation, id);
   if (mayActFor(principal, full)) return full;
   throw noSuchCustomer(id);
+}
+
+/** As {@link customerOf}; undefined for what is no id, and for every customer that is not the principal's. */
+export function findCustomerOf(principal: Principal, id: string): CustomerId | undefined {
+  try {
+    return customerOf(principal, id);
+  } catch (error) {
+    if (isWorkcellError(error)) return undefined;
+    throw error;
+  }
 }
 
 /** Whether a principal may know of a customer. */

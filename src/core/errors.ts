@@ -17,6 +17,7 @@ export const ERRORS = {
   unauthenticated: { http: 401, exit: 2, retryable: false },
   forbidden: { http: 403, exit: 2, retryable: false },
   not_found: { http: 404, exit: 2, retryable: false },
+  method_not_allowed: { http: 405, exit: 2, retryable: false },
   already_exists: { http: 409, exit: 2, retryable: false },
   invalid_state: { http: 409, exit: 2, retryable: false },
   /** Not a failure: the execution waits for an approval, and goes on when it is decided. */

@@ -47,6 +47,7 @@ export function toProblem(error: unknown, requestId: string): ProblemAnswer {
       'content-type': PROBLEM_TYPE,
       'cache-control': 'no-store',
       ...(wait === null ? {} : { 'retry-after': wait }),
+      ...(code === 'unauthenticated' ? { 'www-authenticate': 'Bearer' } : {}),
     },
     problem,
   };

@@ -19,6 +19,7 @@ export interface CloudSandboxesOptions extends MicrosandboxClientOptions {
 }
 
 const REMOVE_TIMEOUT_MS = 15_000;
+const MEASURE_TIMEOUT_MS = 2_000;
 /** An idle sandbox is closed from here, which cannot cross with a program; the server does it when we are gone. */
 const SERVER_IDLE_GRACE_SECONDS = 60;
 
@@ -58,6 +59,7 @@ export class CloudSandboxes implements SandboxOpener {
         info: describe(sandbox),
         runner: new RunnerSession(agent),
         touch: () => agent.touch(),
+        readCpu: () => this.#readCpu(sandbox),
         close: async () => {
           agent[Symbol.dispose]();
           await this.#remove(sandbox);
@@ -67,6 +69,11 @@ export class CloudSandboxes implements SandboxOpener {
       await this.#remove(sandbox);
       throw error;
     }
+  }
+
+  async #readCpu({ id }: SandboxResponse): Promise<number | undefined> {
+    using deadline = new Deadline('Measuring a sandbox', MEASURE_TIMEOUT_MS);
+    return await this.#client.cpuMs(id, deadline).catch(() => undefined);
   }
 
   /** Ephemeral sandboxes that have ended are gone already. */

@@ -4,6 +4,7 @@ import {
   type CreateSandboxInput,
   errorResponseSchema,
   type SandboxResponse,
+  sandboxMetricsSchema,
   sandboxResponseSchema,
 } from '../protocol/rest.ts';
 import type { Deadline } from '../util/deadline.ts';
@@ -44,7 +45,13 @@ export class MicrosandboxClient {
     await this.#call('DELETE', `/v1/sandboxes/${encodeURIComponent(id)}`, deadline);
   }
 
-  async #call(method: 'POST' | 'DELETE', path: string, deadline: Deadline, body?: unknown): Promise<unknown> {
+  /** The CPU milliseconds that its guest has used; only servers of ours tell, of one that runs. */
+  async cpuMs(id: string, deadline: Deadline): Promise<number> {
+    const path = `/v1/sandboxes/${encodeURIComponent(id)}/metrics`;
+    return sandboxMetricsSchema.parse(await this.#call('GET', path, deadline)).cpu_ms;
+  }
+
+  async #call(method: 'GET' | 'POST' | 'DELETE', path: string, deadline: Deadline, body?: unknown): Promise<unknown> {
     try {
       const response = await request(`${this.url}${path}`, {
         method,

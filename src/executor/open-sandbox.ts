@@ -14,6 +14,8 @@ export interface OpenSandbox {
   readonly runner: RunnerSession;
   /** Tells the server that the sandbox is in use. */
   touch(): void;
+  /** As `ProgramClock.readCpu`; where the server may tell. */
+  readCpu?(): Promise<number | undefined>;
   /** Ends it with everything in it; never rejects. */
   close(): Promise<void>;
 }

@@ -1,6 +1,5 @@
 import type { SandboxInfo } from '../core/execution.ts';
 import type { CreateSandboxInput } from '../protocol/rest.ts';
-import type { Deadline } from '../util/deadline.ts';
 import type { ProgramOutcome } from './program-outcome.ts';
 import type { ProgramToRun, RunHandlers } from './runner-session.ts';
 
@@ -29,9 +28,17 @@ export interface ExecuteProgram {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly onSandbox?: (sandbox: SandboxInfo) => void;
-  /** Given the bound on the program's time when it begins to run, for whoever may let it stand still. */
-  readonly onDeadline?: (deadline: Pick<Deadline, 'pause'>) => void;
+  /** Given the program's time when that begins to run. */
+  readonly onClock?: (clock: ProgramClock) => void;
   readonly handlers: RunHandlers;
+}
+
+/** The time of one running program. */
+export interface ProgramClock {
+  /** Lets the bound on it stand still, as `Deadline.pause` does. */
+  readonly pause: () => () => void;
+  /** The CPU milliseconds that its sandbox has used, as the host has measured them; undefined where the server does not tell. Never rejects. */
+  readonly readCpu: () => Promise<number | undefined>;
 }
 
 export interface ProgramRun extends ProgramOutcome {

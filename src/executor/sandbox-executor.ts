@@ -169,7 +169,7 @@ export class SandboxExecutor implements ProgramExecutor {
     discard: () => Promise<void>,
   ): Promise<{ end: RunnerEnd; stop: HostStop }> {
     using deadline = new Deadline('Running the program', request.timeoutMs, { signal: request.signal });
-    request.onDeadline?.(deadline);
+    request.onClock?.({ pause: () => deadline.pause(), readCpu: async () => await warm.sandbox.readCpu?.() });
     ended.catch(() => {});
     try {
       return { end: await deadline.race(ended), stop: undefined };

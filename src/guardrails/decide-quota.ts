@@ -12,7 +12,7 @@ export interface QuotaClaim {
   readonly limit: number | undefined;
   readonly used: number;
   readonly wanted: number;
-  /** When it is worth to ask again; infinite: never. */
+  /** When it is worth to ask again. */
   readonly retryAfterMs?: number;
 }
 
@@ -26,9 +26,15 @@ export function quotasOf(customer: CustomerId, { default: defaults, organisation
   };
 }
 
-/** Throws `quota_exceeded` for the first of these claims that does not fit. */
+/**
+ * Throws for the first of these claims that does not fit: `quota_exceeded`; and for one that never will, whatever becomes free,
+ * `invalid_argument`, or `forbidden` where there is nothing of that quota at all.
+ */
 export function assertWithinQuotas(claims: readonly QuotaClaim[]): void {
-  const refused = claims.find(({ limit, used, wanted }) => limit !== undefined && used + wanted > limit);
+  const isOver = (claim: QuotaClaim, used: number) => claim.limit !== undefined && used + claim.wanted > claim.limit;
+  const never = claims.find((claim) => isOver(claim, 0));
+  if (never !== undefined) throw neverFits(never);
+  const refused = claims.find((claim) => isOver(claim, claim.used));
   if (refused !== undefined) throw quotaExceeded(refused);
 }
 
@@ -39,12 +45,27 @@ const WHAT: Readonly<Record<QuotaName, string>> = {
   diskBytes: 'bytes of files',
 };
 
+function neverFits({ quota, limit = 0, wanted }: QuotaClaim): WorkcellError {
+  const [has, needs] = [`${rounded(limit)} ${WHAT[quota]}`, rounded(wanted)];
+  return new WorkcellError(
+    limit > 0 ? 'invalid_argument' : 'forbidden',
+    `The customer may have ${has}, and this needs ${needs}; ${LESS[quota]}have whoever runs the server raise the quota`,
+    { details: { quota, limit, wanted: needs } },
+  );
+}
+
+const LESS: Readonly<Record<QuotaName, string>> = {
+  executions: '',
+  executionsPerMinute: '',
+  cpuSecondsPerDay: 'ask for a shorter timeout, or ',
+  diskBytes: 'write less, or ',
+};
+
 function quotaExceeded({ quota, limit = 0, used, wanted, retryAfterMs }: QuotaClaim): WorkcellError {
-  const when = retryAfterMs !== undefined && Number.isFinite(retryAfterMs) ? { retryAfterMs } : {};
   return new WorkcellError(
     'quota_exceeded',
     `The customer has ${rounded(used)} of ${rounded(limit)} ${WHAT[quota]}, and this needs ${rounded(wanted)} more; ${NEXT[quota]}`,
-    { details: { quota, limit, used: rounded(used), ...when } },
+    { details: { quota, limit, used: rounded(used), ...(retryAfterMs === undefined ? {} : { retryAfterMs }) } },
   );
 }
 

@@ -20,7 +20,7 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string>>;
   /** JSON, unless `type` says otherwise; absent: no body. */
   readonly body?: unknown;
-  /** The type of a body that is text, bytes or a stream. */
+  /** The type of a body that is text, bytes or a stream, or would be. */
   readonly type?: string;
   /** Sends status and headers before there is anything of a stream. */
   readonly headersAtOnce?: boolean;

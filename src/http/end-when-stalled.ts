@@ -7,6 +7,8 @@ const STALLED_MS = 60_000;
 export function endWhenStalled(source: AsyncIterable<Uint8Array>, stalledMs: number = STALLED_MS): Readable {
   let timer: NodeJS.Timeout | undefined;
   const watched = Readable.from(watch(), { objectMode: false });
+  // Of what nobody has begun to read, the loop below lets nothing go.
+  if (source instanceof Readable) watched.once('close', () => source.destroy());
   return watched;
 
   async function* watch(): AsyncGenerator<Uint8Array> {

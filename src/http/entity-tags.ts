@@ -15,11 +15,12 @@ export function versionsIn(
 ): '*' | readonly string[] | undefined {
   const value = header?.trim();
   if (value === undefined || value === '*') return value;
-  const tags = value.split(',').map((tag) => /^(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"$/.exec(tag.trim()));
-  return tags.flatMap((tag) => {
-    if (tag === null)
-      throw new WorkcellError('invalid_argument', `${JSON.stringify(value)} is no list of entity tags, such as "abc"`);
-    const [, isWeak, version = ''] = tag;
-    return isWeak !== undefined && !weak ? [] : [version];
-  });
+  if (!LIST.test(value))
+    throw new WorkcellError('invalid_argument', `${JSON.stringify(value)} is no list of entity tags, such as "abc"`);
+  return [...value.matchAll(TAG)].flatMap(([, isWeak, version = '']) =>
+    isWeak !== undefined && !weak ? [] : [version],
+  );
 }
+
+const TAG = /(W\/)?"([\x21\x23-\x7e\x80-\xff]*)"/g;
+const LIST = new RegExp(`^(?:${TAG.source})(?:\\s*,\\s*(?:${TAG.source}))*$`);

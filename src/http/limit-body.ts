@@ -1,13 +1,24 @@
 import type { Readable } from 'node:stream';
+import { WorkcellError } from '../core/errors.ts';
 
-/** The bytes of a body as they arrive. Throws with status 413 as soon as there are more than that. */
+/**
+ * The bytes of a body as they arrive. Throws with status 413 as soon as there are more than that, and `cancelled` when its client
+ * goes away in the middle of it.
+ */
 export async function* limitBody(body: Readable, maxBytes: number): AsyncGenerator<Buffer> {
   let bytes = 0;
-  // Whoever stops early still wants to answer, for which the connection has to stay.
-  for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    bytes += chunk.byteLength;
-    if (bytes > maxBytes) throw tooLarge(maxBytes);
-    yield chunk;
+  try {
+    // Whoever stops early still wants to answer, for which the connection has to stay.
+    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      bytes += chunk.byteLength;
+      if (bytes > maxBytes) throw tooLarge(maxBytes);
+      yield chunk;
+    }
+  } catch (error) {
+    if (error !== body.errored) throw error;
+    throw new WorkcellError('cancelled', 'The connection broke off before the body was whole; send it again', {
+      cause: error,
+    });
   }
 }
 

@@ -20,7 +20,11 @@ export async function registerRoutes(
   context: HttpContext,
 ): Promise<void> {
   const isRaw = (route: Route) => isRawBody(route.body);
-  for (const route of routes.filter((each) => !isRaw(each))) register(app, route, context);
+  await app.register(async (json) => {
+    json.removeContentTypeParser('text/plain');
+    json.addContentTypeParser('*', (request, _payload, done) => done(wrongType(request, ['application/json'])));
+    for (const route of routes.filter((each) => !isRaw(each))) register(json, route, context);
+  });
   await app.register(async (raw) => {
     raw.removeAllContentTypeParsers();
     raw.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
@@ -30,12 +34,13 @@ export async function registerRoutes(
 
 function register(app: FastifyInstance, route: Route, context: HttpContext): void {
   const offered = typesOf(route);
+  const url = route.path.replace(/\{\w+\*\}$/, '*').replace(/\{(\w+)\}/g, ':$1');
+  const takesHead = route.method === 'GET' && !app.hasRoute({ method: 'HEAD', url });
   app.route({
-    method: route.method,
-    url: route.path.replace(/\{\w+\*\}$/, '*').replace(/\{(\w+)\}/g, ':$1'),
+    method: takesHead ? ['GET', 'HEAD'] : route.method,
+    url,
     bodyLimit: isRawBody(route.body) ? route.body.maxBytes : (route.bodyBytes ?? BODY_BYTES),
-    // A stream has no length that could be told without making it.
-    exposeHeadRoute: route.method === 'GET' && offered.length <= 1,
+    exposeHeadRoute: false,
     preParsing: async (request, _reply, payload) => {
       assertScope(request.principal, route.scope);
       if (isRawBody(route.body)) assertRawBody(request, route.body);
@@ -101,13 +106,18 @@ function rawBodyOf({ body }: FastifyRequest): Readable {
 }
 
 /** Before a byte of it is read. */
-function assertRawBody({ headers }: FastifyRequest, { types, maxBytes }: RawBody): void {
-  const type = headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? '';
-  if (!types.includes('*/*') && !types.includes(type))
-    throw Object.assign(new Error(`This route takes ${types.join(', ')}; the request has ${JSON.stringify(type)}`), {
-      statusCode: 415,
-    });
-  if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+function assertRawBody(request: FastifyRequest, { types, maxBytes }: RawBody): void {
+  if (!types.includes('*/*') && !types.includes(contentTypeOf(request))) throw wrongType(request, types);
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes);
+}
+
+function wrongType(request: FastifyRequest, types: readonly string[]): Error {
+  const message = `This route takes ${types.join(', ')}; the request has ${JSON.stringify(contentTypeOf(request))}`;
+  return Object.assign(new Error(`${message}; change Content-Type`), { statusCode: 415 });
+}
+
+function contentTypeOf({ headers }: FastifyRequest): string {
+  return headers['content-type']?.split(';')[0]?.trim().toLowerCase() ?? '';
 }
 
 function notAcceptable(offered: readonly string[]): Error {
@@ -117,7 +127,7 @@ function notAcceptable(offered: readonly string[]): Error {
 }
 
 /** Ends with the answer. */
-function startSpan({ headers }: FastifyRequest, reply: FastifyReply, { method, path }: Route): Span {
+function startSpan({ headers, method }: FastifyRequest, reply: FastifyReply, { path }: Route): Span {
   const span = Span.start(`${method} ${path}`, {
     kind: 'server',
     parent: traceContext(headers['traceparent'], headers['tracestate']),
@@ -141,9 +151,15 @@ function goneSignal(reply: FastifyReply): AbortSignal {
 
 function send(reply: FastifyReply, { status, headers = {}, body, type, headersAtOnce = false }: Answer): FastifyReply {
   void reply.status(status ?? (body === undefined ? 204 : 200)).headers(headers);
+  if (type !== undefined) void reply.type(type);
   if (body === undefined) return reply.send();
+  if (reply.request.method === 'HEAD' && body instanceof Readable) {
+    // Its length is known only to who has read it, and nobody gets it.
+    body.destroy();
+    return reply.send();
+  }
   // The framework sets them before it connects the stream, and sends them with its first bytes.
   if (headersAtOnce) reply.raw.once('pipe', () => reply.raw.flushHeaders());
-  if (type !== undefined) return reply.type(type).send(body);
+  if (type !== undefined) return reply.send(body);
   return reply.type('application/json').send(JSON.stringify(body));
 }

@@ -4,12 +4,15 @@ import {
   ContentBlockSchema,
   type Tool,
 } from '@modelcontextprotocol/sdk/types.js';
+import { isWorkcellError } from '../core/errors.ts';
+import type { PendingApproval } from '../core/execution.ts';
 import { isFields } from '../core/fields.ts';
 import { type JsonSchema, type ToolDescriptor, toolName } from '../core/tool.ts';
 import type { ToolCallAnswer } from '../workcell/call-tool.ts';
 import type { Customer } from '../workcell/customer.ts';
 import type { AskPerson } from './ask-person.ts';
 import { directNames } from './direct-names.ts';
+import { approvalText } from './execution-answer.ts';
 import { progressOf } from './progress.ts';
 import { type CallTool, type ToolSource, traceOf } from './tool-table.ts';
 
@@ -33,6 +36,7 @@ export class DirectTools implements ToolSource {
     return async (args, extra) => {
       const tell = progressOf(extra);
       const over = new AbortController();
+      let asked: PendingApproval | undefined;
       try {
         const answer = await this.#customer.callTool({
           tool: toolName(tool),
@@ -40,9 +44,16 @@ export class DirectTools implements ToolSource {
           signal: extra.signal,
           onProgress: tell,
           trace: traceOf(extra),
-          onApproval: (approval) => this.#ask([approval], extra, over.signal).catch(() => false),
+          onApproval: (approval) => {
+            asked = approval;
+            return this.#ask([approval], extra, over.signal).catch(() => false);
+          },
         });
         return resultOf(answer);
+      } catch (error) {
+        if (asked === undefined || !isWorkcellError(error) || error.code !== 'paused') throw error;
+        const text = `paused: ${approvalText(asked, this.#customer.id)}\nOnce that is decided the call is made by itself, as execution ${asked.executionId}: do not call it again`;
+        return { content: [{ type: 'text', text }], isError: true };
       } finally {
         over.abort();
       }

@@ -6,7 +6,7 @@ import type { AskPerson } from './ask-person.ts';
 import { awaitExecution, awaitPaused } from './await-execution.ts';
 import { executionAnswer, executionShape } from './execution-answer.ts';
 import { withImages } from './execution-images.ts';
-import { lookUpExecution, reportOfResult } from './execution-report.ts';
+import { knownExecution, lookUpExecution, reportOfResult } from './execution-report.ts';
 import { progressOf } from './progress.ts';
 import { type ToolTable, traceOf } from './tool-table.ts';
 
@@ -56,6 +56,7 @@ export function registerExecution(tools: ToolTable, customer: Customer, ask: Ask
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
     },
     async ({ execution_id: id }, extra) => {
+      await knownExecution(customer, id);
       await customer.sweepApprovals(id);
       const { state, approvals } = await customer.executionSummary(id);
       if (state === 'paused') await awaitPaused(customer, id, ask, extra, approvals);

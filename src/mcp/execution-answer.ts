@@ -40,7 +40,7 @@ export function executionAnswer(report: ReportWithImages, customer: CustomerId):
     ...(error === null ? [] : [clip(error.stack || `${error.name}: ${error.message}`).text]),
     ...(report.calls.length === 0 ? [] : [`calls: ${report.calls.map(callText).join(', ')}`]),
     ...report.approvals.map((approval) => approvalText(approval, customer)),
-    ...(status === 'running' || status === 'paused' ? ['Ask again with get_execution'] : []),
+    ...nextStep(status),
   ].join('\n');
   return {
     content: [{ type: 'text', text }, ...report.images, ...links],
@@ -60,6 +60,14 @@ export function executionAnswer(report: ReportWithImages, customer: CustomerId):
 
 const FINE: ReadonlySet<string> = new Set(['completed', 'running', 'paused']);
 
+function nextStep(status: string): readonly string[] {
+  if (status === 'running' || status === 'paused') return ['Ask again with get_execution'];
+  if (status !== 'interrupted') return [];
+  return [
+    'It was cut off, and calls that it made may have taken effect: find out, then run what is left with execute_code',
+  ];
+}
+
 function link(executionId: string, part: 'value' | 'output', description: string) {
   const mimeType = part === 'value' ? 'application/json' : 'text/plain';
   return { type: 'resource_link' as const, uri: executionUri(executionId, part), name: part, description, mimeType };
@@ -70,7 +78,7 @@ function toApproval(approval: PendingApproval): { id: string; tool: string } {
 }
 
 /** Whom the model can ask: it decides on nothing itself. */
-function approvalText(approval: PendingApproval, customer: CustomerId): string {
+export function approvalText(approval: PendingApproval, customer: CustomerId): string {
   const { approvalId, arguments: args } = approval;
   const sent = clip(JSON.stringify(args), SHOWN_ARGUMENTS).text;
   return `a person has to approve ${toolName(approval)}(${sent}): workcell approvals approve ${approvalId} --customer ${customer}; or POST /customers/${customer}/approvals/${approvalId}`;

@@ -45,7 +45,7 @@ class ImageTaker {
 
   async #takeImage(image: ImageValue): Promise<Record<string, unknown>> {
     try {
-      return 'path' in image ? await this.#takeFile(image.path) : this.#show(Buffer.from(image.data, 'base64'));
+      return 'path' in image ? await this.#takeFile(image.path) : this.#show(bytesOf(image.data));
     } catch (error) {
       if (!isWorkcellError(error)) throw error;
       return { type: 'image', problem: error.message };
@@ -86,6 +86,11 @@ class ImageTaker {
     const { images, imageBytes, allBytes } = IMAGE_LIMITS;
     return this.#shown < images && bytes <= imageBytes && this.#bytes + bytes <= allBytes;
   }
+}
+
+/** Base64, perhaps as a URL that has it. */
+function bytesOf(data: string): Buffer {
+  return Buffer.from(data.replace(/^data:[^,]{0,100},/, ''), 'base64');
 }
 
 type ImageValue = { readonly data: string } | { readonly path: string };

@@ -1,4 +1,11 @@
-import type { PendingApproval, ProgramError, RecordedResult, ToolCallRecord } from '../core/execution.ts';
+import { isWorkcellError, WorkcellError } from '../core/errors.ts';
+import type {
+  ExecutionSummary,
+  PendingApproval,
+  ProgramError,
+  RecordedResult,
+  ToolCallRecord,
+} from '../core/execution.ts';
 import type { Customer } from '../workcell/customer.ts';
 
 /** What a model is told of an execution, whether it has just ended or is looked up. */
@@ -35,7 +42,7 @@ export function reportOfResult(result: RecordedResult): ExecutionReport {
 
 /** Of one that may run still: what it has done so far. Throws `not_found`. */
 export async function lookUpExecution(customer: Customer, id: string): Promise<ExecutionReport> {
-  const { executionId, sessionId: session, state: status, approvals, result } = await customer.executionSummary(id);
+  const { executionId, sessionId: session, state: status, approvals, result } = await knownExecution(customer, id);
   if (result !== null) return reportOfResult(result);
   const { output, calls, started } = await customer.recordedExecution(id);
   const { warnings = [] } = started;
@@ -51,6 +58,17 @@ export async function lookUpExecution(customer: Customer, id: string): Promise<E
     ms: null,
     approvals,
   };
+}
+
+/** Throws `not_found`, in words for a model, which has no command line. */
+export async function knownExecution(customer: Customer, id: string): Promise<ExecutionSummary> {
+  try {
+    return await customer.executionSummary(id);
+  } catch (cause) {
+    if (!isWorkcellError(cause) || cause.code !== 'not_found') throw cause;
+    const message = `There is no execution ${JSON.stringify(id)}; take the execution_id from an answer of execute_code`;
+    throw new WorkcellError('not_found', message, { cause });
+  }
 }
 
 function outputText({ stdout, stderr }: Pick<RecordedResult, 'stdout' | 'stderr'>): string {

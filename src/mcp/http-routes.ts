@@ -58,7 +58,8 @@ async function serve(
     createMcpServer(customer, { ...options, tools: toolMode(request), mayApprove: principal.scopes.has('approve') });
   const sessionId = request.headers['mcp-session-id'];
   if (typeof sessionId === 'string') {
-    await pass(request, reply, sessions.use(sessionId, owner, reply.raw));
+    const lastEvent = request.method === 'GET' ? request.headers['last-event-id']?.toString() : undefined;
+    await pass(request, reply, sessions.use(sessionId, owner, reply.raw, lastEvent));
   } else if ([request.body].flat().some(isInitializeRequest)) {
     await pass(request, reply, await sessions.open(owner, server()));
   } else if (request.method === 'POST') {

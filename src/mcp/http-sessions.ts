@@ -19,6 +19,7 @@ const SWEEP_MS = 60_000;
 interface HttpSession {
   readonly owner: string;
   readonly transport: StreamableHTTPServerTransport;
+  readonly events: RecentEvents;
   /** Requests that are not answered yet, an open stream of events among them. */
   open: number;
   usedAt: number;
@@ -45,11 +46,12 @@ export class HttpSessions {
   /** A transport for a request that initializes; the session is there when the request is found to be well formed. */
   async open(owner: string, server: Server): Promise<StreamableHTTPServerTransport> {
     this.#makeRoom(owner);
+    const events = new RecentEvents();
     const transport = new StreamableHTTPServerTransport({
       sessionIdGenerator: randomUUID,
-      eventStore: new RecentEvents(),
+      eventStore: events,
       onsessioninitialized: (id) => {
-        this.#sessions.set(id, { owner, transport, open: 0, usedAt: performance.now() });
+        this.#sessions.set(id, { owner, transport, events, open: 0, usedAt: performance.now() });
       },
     });
     transport.onclose = () => {
@@ -59,11 +61,19 @@ export class HttpSessions {
     return transport;
   }
 
-  /** For a request of its owner; it is in use until the response is closed. Throws `not_found`, also for one of somebody else. */
-  use(id: string, owner: string, response: ServerResponse): StreamableHTTPServerTransport {
+  /**
+   * For a request of its owner; it is in use until the response is closed. Throws `not_found`, also for one of somebody else, and
+   * `history_gone` when the client wants what came after an event that is forgotten.
+   */
+  use(id: string, owner: string, response: ServerResponse, lastEvent?: string): StreamableHTTPServerTransport {
     const session = this.#sessions.get(id);
     if (session === undefined || session.owner !== owner)
       throw new WorkcellError('not_found', 'There is no such MCP session any more; initialize another');
+    if (lastEvent !== undefined && !session.events.knows(lastEvent))
+      throw new WorkcellError(
+        'history_gone',
+        `What came after the event ${JSON.stringify(lastEvent.slice(0, 100))} is not known any more; look the execution up with get_execution`,
+      );
     session.open += 1;
     response.once('close', () => {
       session.open -= 1;

@@ -29,6 +29,11 @@ export class RecentEvents implements EventStore {
     return id;
   }
 
+  /** Whether what came after this event can still be sent. */
+  knows(id: EventId): boolean {
+    return this.#events.has(id);
+  }
+
   /** Throws for an event that is forgotten, and for one that never was. */
   async replayEventsAfter(
     last: EventId,

@@ -1,7 +1,9 @@
+import { buffer } from 'node:stream/consumers';
 import type { Resource } from '@modelcontextprotocol/sdk/types.js';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
-import type { GatedFiles, Listing } from '../util/gated-files.ts';
+import type { ByteRange, GatedFiles, Listing } from '../util/gated-files.ts';
 import type { Customer } from '../workcell/customer.ts';
+import { CHARACTER_BYTES, type FilePart, filePartOf, textOfPart } from './file-part.ts';
 import { imageType } from './image-type.ts';
 import type { ResourceContents, ResourcePage, ResourceSource } from './resource-source.ts';
 
@@ -20,9 +22,9 @@ export function fileUri(path: string): string {
 export class WorkspaceFiles implements ResourceSource {
   readonly template = {
     name: 'file',
-    uriTemplate: `${PREFIX}{+path}`,
+    uriTemplate: `${PREFIX}{+path}{?offset,length}`,
     title: 'A file of the workspace',
-    description: 'What programs see below /workspace',
+    description: 'What programs see below /workspace; `offset` and `length` give a part of it, in bytes',
   };
   readonly #customer: Customer;
 
@@ -49,10 +51,22 @@ export class WorkspaceFiles implements ResourceSource {
   }
 
   async #read(uri: string): Promise<ResourceContents> {
-    const path = pathOf(uri);
+    const [address = '', query = ''] = uri.split('?', 2);
+    const path = pathOf(address);
+    const part = filePartOf(query, MAX_FILE_BYTES);
     const files = await this.#files();
     if (files === undefined) throw new WorkcellError('not_found', 'The workspace is empty');
-    return { uri, ...contentOf(await files.readFile(path, { maxBytes: MAX_FILE_BYTES })) };
+    const { stream } = await files.openFile(path, ({ size }) => {
+      if (part !== undefined) return rangeOf(part, size);
+      if (size <= MAX_FILE_BYTES) return undefined;
+      const first = `${address}?offset=0&length=${MAX_FILE_BYTES}`;
+      throw new WorkcellError(
+        'invalid_state',
+        `it has ${size} bytes, which are too many at once; read it in parts: ${first}`,
+      );
+    });
+    const bytes = await buffer(stream);
+    return { uri, ...contentOf(bytes, part) };
   }
 
   /** Looking at a customer must not make one. */
@@ -99,12 +113,19 @@ function pathOf(uri: string): string {
   }
 }
 
-function contentOf(bytes: Buffer): { text: string; mimeType: string } | { blob: string; mimeType: string } {
-  const image = imageType(bytes);
-  if (image !== undefined) return { blob: bytes.toString('base64'), mimeType: image };
-  try {
-    return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes), mimeType: 'text/plain' };
-  } catch {
-    return { blob: bytes.toString('base64'), mimeType: 'application/octet-stream' };
-  }
+/** The bytes of a part, and those that may be the rest of its last character. */
+function rangeOf({ offset, length }: FilePart, size: number): ByteRange {
+  if (offset > size) throw new WorkcellError('invalid_argument', `it has ${size} bytes, and none at ${offset}`);
+  return { start: offset, end: Math.min(offset + length + CHARACTER_BYTES - 1, size) - 1 };
+}
+
+function contentOf(
+  bytes: Buffer,
+  part: FilePart = { offset: 0, length: bytes.length },
+): { text: string; mimeType: string } | { blob: string; mimeType: string } {
+  const blob = bytes.toString('base64', 0, part.length);
+  const image = part.offset === 0 ? imageType(bytes) : undefined;
+  if (image !== undefined) return { blob, mimeType: image };
+  const text = textOfPart(bytes, part);
+  return text === undefined ? { blob, mimeType: 'application/octet-stream' } : { text, mimeType: 'text/plain' };
 }

@@ -231,6 +231,14 @@ export type SandboxResponse = z.infer<typeof sandboxResponseSchema>;
 /** Whole GiB; ext4 ends at 16 TiB. */
 const capacityGib = z.int().min(1).max(16_000);
 
+/** Beyond the original: what a sandbox that runs has used. */
+export const sandboxMetricsSchema = z.object({
+  /** Milliseconds of the host's processors since it was started. */
+  cpu_ms: z.number().nonnegative(),
+});
+
+export type SandboxMetricsResponse = z.infer<typeof sandboxMetricsSchema>;
+
 export const createVolumeSchema = z.object({
   name: z
     .string()

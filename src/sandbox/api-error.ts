@@ -42,11 +42,16 @@ export function toFailure(error: unknown, { id, url }: FailedRequest): FailureAn
   return { status: problem.status, headers, body: problem, isOurs: problem.code === 'internal' };
 }
 
-/** How a request is answered that no route takes. */
-export function toNotFound(request: FailedRequest): FailureAnswer {
+/** How a request is answered that no route takes; `allowed` are the methods that its path does take. */
+export function toNotFound(request: FailedRequest, allowed: readonly string[]): FailureAnswer {
   const message = `There is no ${request.method} ${request.url}`;
-  if (!isSandboxApi(request.url)) return toFailure(new WorkcellError('not_found', message), request);
-  return { status: 404, headers: {}, body: { error: { code: 'not_found', message, details: null } }, isOurs: false };
+  // The Microsandbox API has no word for a method that is wrong.
+  if (isSandboxApi(request.url))
+    return { status: 404, headers: {}, body: { error: { code: 'not_found', message, details: null } }, isOurs: false };
+  if (allowed.length === 0) return toFailure(new WorkcellError('not_found', message), request);
+  const allow = allowed.join(', ');
+  const refusal = toFailure(new WorkcellError('method_not_allowed', `${message}; this path takes ${allow}`), request);
+  return { ...refusal, headers: { ...refusal.headers, allow } };
 }
 
 function isSandboxApi(url: string): boolean {

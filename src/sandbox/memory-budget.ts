@@ -34,12 +34,12 @@ export class MemoryBudget {
 
   /**
    * Waits until all of it is free, and gives what lets go of it again, which may be called more than once. Throws
-   * `quota_exceeded` at once when it can never be free, and what the deadline throws when that is over first.
+   * `invalid_argument` at once when it can never be free, and what the deadline throws when that is over first.
    */
   async reserve(mib: number, deadline: Deadline): Promise<() => void> {
     if (mib > this.ceilingMib) {
       const message = `Cannot reserve ${mib} MiB: all sandboxes together may have ${this.ceilingMib} MiB; ask for less memory`;
-      throw new WorkcellError('quota_exceeded', message);
+      throw new WorkcellError('invalid_argument', message);
     }
     deadline.check();
     const now = this.tryReserve(mib);

@@ -1,12 +1,17 @@
+import { isUtf8 } from 'node:buffer';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import websocket from '@fastify/websocket';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { findCustomerOf } from '../core/customer-of.ts';
+import { ERRORS, WorkcellError } from '../core/errors.ts';
 import type { BootKind } from '../core/execution.ts';
+import type { CustomerId } from '../core/ids.ts';
 import { parseAllowList } from '../core/network-policy.ts';
 import type { Principal } from '../core/principal.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { FileLock } from '../util/file-lock.ts';
+import { allowedMethods } from './allowed-methods.ts';
 import { toFailure, toNotFound } from './api-error.ts';
 import { authenticateRequests } from './authenticate-requests.ts';
 import { Authenticator, type KeySource } from './authenticator.ts';
@@ -83,12 +88,13 @@ export interface AnsweredRequest {
   readonly method: string;
   /** The pattern of its path; `none` when no route takes it. */
   readonly route: string;
+  /** 499 when the client was gone before there was an answer. */
   readonly status: number;
   readonly ms: number;
   /** Of the key that it came with. */
   readonly keyId: string | undefined;
-  /** The customer in its path, as the client has written it. */
-  readonly customer: string | undefined;
+  /** The one that it was for, with its organisation: none when that is not the key's. */
+  readonly customer: CustomerId | undefined;
 }
 
 const QUEUE_TIMEOUT_MS = 5 * 60_000;
@@ -179,25 +185,30 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
   cleanup.add(() => registry[Symbol.asyncDispose]());
   // Clients announce JSON with requests that have no body, too.
   const parseJson = app.getDefaultJsonParser('error', 'error');
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    if (body === '') done(null, undefined);
-    else parseJson(request, String(body), done);
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body: Buffer, done) => {
+    if (body.length === 0) done(null, undefined);
+    else if (isUtf8(body)) parseJson(request, body.toString(), done);
+    else done(new WorkcellError('invalid_argument', 'The body is not valid UTF-8, as JSON has to be'));
   });
   app.setErrorHandler((error, request, reply) => {
     const { status, headers, body, isOurs } = toFailure(error, request);
     if (isOurs) options.onProblem?.(error, request.id);
     void reply.status(status).headers(headers).send(body);
   });
+  const methodsOf = allowedMethods(app);
   app.setNotFoundHandler((request, reply) => {
-    const { status, headers, body } = toNotFound(request);
+    const { status, headers, body } = toNotFound(request, methodsOf(request));
     void reply.status(status).headers(headers).send(body);
   });
   await app.register(websocket, {
     options: { maxPayload: limits.messageBytes, maxFragments: limits.messageFragments, perMessageDeflate: false },
   });
   const { onAnswered } = options;
+  // Not `onResponse`, which nobody hears whose client is gone.
   if (onAnswered !== undefined)
-    app.addHook('onResponse', async (request, reply) => onAnswered(answeredBy(request, reply)));
+    app.addHook('onRequest', async (request, reply) => {
+      reply.raw.once('close', () => onAnswered(answeredBy(request, reply)));
+    });
   // After the WebSocket support, which closes the connection of an upgrade that is refused.
   guardRequests(app, { host, hosts, limits });
   authenticateRequests(app, new Authenticator(keys), new RequestRates({ limits, onRefused: options.onLimited }));
@@ -220,19 +231,28 @@ async function open(options: SandboxServerOptions, cleanup: Cleanup): Promise<Op
   return { url: await app.listen({ host, port: options.port ?? 0 }), registry };
 }
 
+/** Of an upgrade, whose connection is not HTTP any more. */
+const SWITCHED = 101;
+
 function answeredBy(request: FastifyRequest, reply: FastifyReply): AnsweredRequest {
-  const { id, method, routeOptions, principal, params } = request;
-  const { customer } = (params ?? {}) as { readonly customer?: string };
+  const { id, method, routeOptions, params } = request;
+  // Absent when the request was refused before it was known whose it is.
+  const principal: Principal | undefined = request.principal;
   return {
     id,
     method,
     route: routeOptions.url ?? 'none',
-    status: reply.statusCode,
+    status: reply.raw.headersSent ? reply.raw.statusCode : request.ws ? SWITCHED : ERRORS.cancelled.http,
     ms: reply.elapsedTime,
-    // Absent when the request was refused before it was known whose it is.
-    keyId: (principal as Principal | undefined)?.keyId,
-    customer,
+    keyId: principal?.keyId,
+    customer: principal === undefined ? undefined : customerIn(params, principal),
   };
+}
+
+/** What clients write may be anything, and does not come into a log. */
+function customerIn(params: unknown, principal: Principal): CustomerId | undefined {
+  const { customer: given = principal.customer } = (params ?? {}) as { readonly customer?: string };
+  return given === undefined ? undefined : findCustomerOf(principal, given);
 }
 
 async function lockState(state: string): Promise<FileLock> {

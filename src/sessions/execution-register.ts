@@ -89,12 +89,15 @@ export class ExecutionRegister {
   async #appendTo(bucket: string, text: string): Promise<void> {
     const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
     await using file = await open(join(this.#folder, bucket), flags, 0o600);
-    await file.writeFile(text);
-    await file.datasync();
-    if (this.#synced.has(bucket)) return;
-    await syncFolder(this.#folder);
-    await syncFolder(dirname(this.#folder));
+    const written = file.writeFile(text).then(() => file.datasync());
+    await Promise.all([written, ...this.#namesOf(bucket).map(syncFolder)]);
     this.#synced.add(bucket);
+  }
+
+  /** The folders with names on the way to a file that may not be on disk. */
+  #namesOf(bucket: string): readonly string[] {
+    if (this.#synced.has(bucket)) return [];
+    return this.#synced.size > 0 ? [this.#folder] : [this.#folder, dirname(this.#folder)];
   }
 }
 

@@ -18,6 +18,10 @@ export interface LogImportOptions {
   readonly register: ExecutionRegister;
   /** Throws for an execution that there is already. */
   readonly assertNew: (id: ExecutionId) => Promise<void>;
+  /** Throws when another server may own the customer by now. */
+  readonly assertHeld: () => void;
+  /** The right to make executions known that came from elsewhere, which one process has at a time. */
+  readonly takeTurn: () => Promise<AsyncDisposable>;
   /** Bytes of the log as it comes. */
   readonly maxBytes: number;
 }
@@ -79,13 +83,17 @@ export class LogImport implements AsyncDisposable {
     throw new WorkcellError('invalid_argument', 'The log of the archive does not end with a whole line');
   }
 
-  /** Makes it the session. Throws `storage_failed`. */
+  /** Makes it the session. Throws `storage_failed`, and as reading does for executions that have come since. */
   async publish(): Promise<void> {
-    const { source, register } = this.#options;
+    const { source, register, assertNew, assertHeld, takeTurn } = this.#options;
     await this.#index?.close();
-    // Before the session is there, so that none of its executions is ever there and not known.
+    // Before the session is there, so that none of its executions is ever there and not known; from here on none of them starts.
     const claims = claimsOf(source.id, (await readIndex(this.#temporary)).forward());
-    while (claims.length > 0) await register.add(claims.splice(-CLAIMS_AT_ONCE));
+    for (let at = 0; at < claims.length; at += CLAIMS_AT_ONCE)
+      await register.add(claims.slice(at, at + CLAIMS_AT_ONCE));
+    await using _turn = await takeTurn();
+    for (const { executionId } of claims) await assertNew(parseExecutionId(executionId));
+    assertHeld();
     // The index comes first: it is believed only for the log that it belongs to.
     await rename(this.#temporary.indexPath, source.indexPath).catch(() => {});
     await rename(this.#temporary.path, source.path);

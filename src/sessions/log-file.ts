@@ -6,10 +6,12 @@ import type { CustomerId, SessionId } from '../core/ids.ts';
 import { formatSize } from '../core/units.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import { errnoOf } from '../util/errno.ts';
+import type { Fence } from '../util/fenced-lock.ts';
 import { FileLock, type FileLockOptions } from '../util/file-lock.ts';
 import { readTail } from '../util/json-lines.ts';
 import { syncFolder } from '../util/sync-folder.ts';
 import { boundEvent } from './bound-event.ts';
+import { dropHole } from './drop-hole.ts';
 import { type SessionEvent, type StoredEvent, stampEvent } from './events.ts';
 import type { Claim, ExecutionRegister } from './execution-register.ts';
 import { type Line, lineOf } from './landmark.ts';
@@ -26,16 +28,9 @@ export interface LogFileOptions extends Omit<IndexedSource, 'end'> {
   /** What has to be there: nothing, a file, or either. */
   readonly mode: OpenMode;
   /** Where several servers share the storage: the right of this one to write. */
-  readonly fence?: (() => Promise<SessionFence>) | undefined;
+  readonly fence?: (() => Promise<Fence>) | undefined;
   /** Told of every event that is on disk, in their order, before whoever recorded it. Must not throw. */
   readonly onStored?: ((event: StoredEvent) => void) | undefined;
-}
-
-/** The right to write for a customer, of the owner with this token; see `workspaces/workspace-lease.ts`. */
-export interface SessionFence extends AsyncDisposable {
-  readonly token: number;
-  /** Throws `busy` when another server may own the customer. */
-  assertHeld(): void;
 }
 
 export type OpenMode = 'create' | 'open' | 'openOrCreate';
@@ -64,12 +59,16 @@ export class LogFile {
   readonly repaired: Repair | undefined;
   readonly #options: LogFileOptions;
   readonly #file: FileHandle;
-  readonly #fence: SessionFence | undefined;
+  readonly #fence: Fence | undefined;
   readonly #index: IndexWriter;
   readonly #cleanup: Cleanup;
   readonly #waiting: Waiting[] = [];
   #seq: number;
   #size: number;
+  /** Whether the file's name is on disk: it is by the time that a second event is written. */
+  #isNamed: boolean;
+  /** Of the index, which nobody waits for but who closes. */
+  #indexing: Promise<void> = Promise.resolve();
   #writing: Promise<void> | undefined;
   #failure: WorkcellError | undefined;
 
@@ -78,7 +77,7 @@ export class LogFile {
     opened: OpenedFile,
     index: IndexWriter,
     cleanup: Cleanup,
-    fence: SessionFence | undefined,
+    fence: Fence | undefined,
   ) {
     this.#fence = fence;
     this.repaired = opened.repaired;
@@ -87,6 +86,7 @@ export class LogFile {
     this.#index = index;
     this.#seq = opened.seq;
     this.#size = opened.size;
+    this.#isNamed = opened.seq > 1;
     this.#cleanup = cleanup;
   }
 
@@ -100,13 +100,21 @@ export class LogFile {
     try {
       const fence = await options.fence?.();
       if (fence !== undefined) cleanup.add(async () => fence[Symbol.asyncDispose]());
-      const found = await repair(await openLocked(options, fence, cleanup), options);
-      const opened = fence === undefined ? found : await takeOver(found, fence, options, cleanup);
-      const { writer, added } = await IndexWriter.open({ ...options, end: opened.size });
+      const file = await openLocked(options, fence, cleanup);
+      const found = await repair(file, options).catch((error) => withoutHole(file, options, error));
+      let opened = fence === undefined ? found : await takeOver(found, fence, options, cleanup);
+      let index = await IndexWriter.open({ ...options, end: opened.size });
+      if (index.isDamaged) {
+        opened = await withoutHole(opened.file, options).catch(() => opened);
+        index = await IndexWriter.open({ ...options, end: opened.size });
+      }
+      const { writer, added } = index;
       cleanup.add(() => writer.close());
       await options.register.add(claimsOf(options.id, added));
       const log = new LogFile(options, opened, writer, cleanup, fence);
-      if (log.#seq === 0) await log.#begin();
+      if (log.#seq === 0) {
+        await log.append({ type: 'session.created', sessionId: options.id, customer: options.customer });
+      }
       return log;
     } catch (error) {
       await cleanup.run().catch(() => {});
@@ -136,7 +144,7 @@ export class LogFile {
   async append(event: SessionEvent): Promise<StoredEvent> {
     if (this.#failure !== undefined) throw this.#failure;
     this.#fence?.assertHeld();
-    if (event.type === 'execution.started') this.#assertRoom();
+    if (event.type === 'execution.started') this.assertRoom();
     const bounded = boundEvent(event);
     const stored = stampEvent(bounded.event, this.#seq + 1, new Date(), bounded.truncated, this.#fence?.token);
     const line = this.#options.codec.encode(stored);
@@ -148,26 +156,22 @@ export class LogFile {
     return stored;
   }
 
-  /** Waits for what was appended, then lets go of the file and the lock. Call once. */
-  async close(): Promise<void> {
-    await this.#writing;
-    await this.#cleanup.run();
-  }
-
-  async #begin(): Promise<void> {
-    const { id, customer, path } = this.#options;
-    await syncFolder(dirname(path));
-    await this.append({ type: 'session.created', sessionId: id, customer });
-  }
-
-  #assertRoom(): void {
+  /** Throws `storage_full` for a log at its limit. */
+  assertRoom(): void {
     const { id, maxBytes } = this.#options;
     if (this.#size < maxBytes) return;
     const [has, limit] = [formatSize(this.#size), formatSize(maxBytes)];
     throw new WorkcellError(
       'storage_full',
-      `Cannot start an execution in session "${id}": its log has ${has}, and the limit is ${limit}; use another session, or raise sessions.maxSize`,
+      `Session "${id}" takes no more: its log has ${has}, and the limit is ${limit}; use another session, or raise sessions.maxSize`,
     );
+  }
+
+  /** Waits for what was appended, then lets go of the file and the lock. Call once. */
+  async close(): Promise<void> {
+    await this.#writing;
+    await this.#indexing;
+    await this.#cleanup.run();
   }
 
   async #write(): Promise<void> {
@@ -182,7 +186,7 @@ export class LogFile {
           this.#options.onStored?.(event);
           written.resolve();
         }
-        await this.#index.add(lines);
+        this.#indexing = this.#indexing.then(() => this.#index.add(lines));
       } catch (error) {
         this.#failure = explainWriteError(this.id, error);
         for (const { written } of [...batch, ...this.#waiting.splice(0)]) written.reject(this.#failure);
@@ -193,19 +197,18 @@ export class LogFile {
 
   async #sync(batch: readonly Waiting[]): Promise<void> {
     this.#fence?.assertHeld();
-    await this.#file.writeFile(Buffer.concat(batch.map(({ line }) => line)));
-    await this.#file.datasync();
+    const written = this.#file
+      .writeFile(Buffer.concat(batch.map(({ line }) => line)))
+      .then(() => this.#file.datasync());
+    await Promise.all([written, this.#isNamed || syncFolder(dirname(this.#options.path))]);
+    this.#isNamed = true;
     // Written too late it may be in no log, and must not be acknowledged.
     this.#fence?.assertHeld();
   }
 }
 
 /** Opens the file and takes its lock; once more when the file was deleted between the two. */
-async function openLocked(
-  options: LogFileOptions,
-  fence: SessionFence | undefined,
-  cleanup: Cleanup,
-): Promise<FileHandle> {
+async function openLocked(options: LogFileOptions, fence: Fence | undefined, cleanup: Cleanup): Promise<FileHandle> {
   for (;;) {
     const file = await open(options.path, FLAGS | MODE_FLAGS[options.mode], 0o600);
     const undo = new Cleanup();
@@ -229,7 +232,7 @@ async function openLocked(
 /** Puts a copy in the place of a file that a former owner may still have open. */
 async function takeOver(
   found: OpenedFile,
-  fence: SessionFence,
+  fence: Fence,
   { path, id, mode, lock }: LogFileOptions,
   cleanup: Cleanup,
 ): Promise<OpenedFile> {
@@ -280,6 +283,16 @@ async function repair(file: FileHandle, { id, codec }: LogFileOptions): Promise<
   const last = tail.end === 0 ? undefined : codec.reader().decode(tail.last, `Cannot open ${what}: the last line`);
   const lease = last?.kind === 'event' ? last.event.lease : undefined;
   return { file, seq: last?.seq ?? 0, size: tail.end, lease, repaired };
+}
+
+/** As {@link repair}, without what follows a page that was lost. Throws `error`, or why, when there is none. */
+async function withoutHole(file: FileHandle, options: LogFileOptions, error?: unknown): Promise<OpenedFile> {
+  const { id } = options;
+  const damaged = error ?? new WorkcellError('storage_failed', `Session "${id}" is damaged`);
+  if (!isWorkcellError(damaged) || damaged.code !== 'storage_failed') throw damaged;
+  const droppedBytes = await dropHole(file, options);
+  if (droppedBytes === 0) throw damaged;
+  return { ...(await repair(file, options)), repaired: { droppedBytes } };
 }
 
 async function cutTail(file: FileHandle, end: number): Promise<Repair | undefined> {

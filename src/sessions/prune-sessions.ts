@@ -7,6 +7,8 @@ export interface PruneOptions {
   readonly before: Date;
   /** Tells what would be deleted, and deletes nothing. Default false. */
   readonly dryRun?: boolean | undefined;
+  /** Those that stay, however old they are, and why. Default: none. */
+  readonly needed?: ReadonlyMap<SessionId, string> | undefined;
 }
 
 export interface PrunedSession {
@@ -23,10 +25,10 @@ export interface PruneReport {
   readonly kept: readonly (PrunedSession & { readonly reason: string })[];
 }
 
-/** Deletes the sessions of a customer that nobody has written to for long. One that somebody has open stays. */
+/** Deletes the sessions of a customer that nobody has written to for long. One that somebody has open, or needs, stays. */
 export async function pruneSessions(
   store: SessionStore,
-  { before, dryRun = false }: PruneOptions,
+  { before, dryRun = false, needed }: PruneOptions,
 ): Promise<PruneReport> {
   const deleted: PrunedSession[] = [];
   const kept: PruneReport['kept'][number][] = [];
@@ -35,13 +37,15 @@ export async function pruneSessions(
     if (stats === undefined || stats.writtenAt >= before) continue;
     const session = { sessionId, bytes: stats.bytes, writtenAt: stats.writtenAt.toISOString() };
     try {
-      if (await store.isOpen(sessionId)) kept.push({ ...session, reason: 'it is in use' });
+      const reason = needed?.get(sessionId) ?? ((await store.isOpen(sessionId)) ? 'it is in use' : undefined);
+      if (reason !== undefined) kept.push({ ...session, reason });
       else {
         if (!dryRun) await store.remove(sessionId, { writtenBefore: before });
         deleted.push(session);
       }
     } catch (error) {
-      kept.push({ ...session, reason: messageOf(error) });
+      // Somebody else was quicker.
+      if (!isWorkcellError(error) || error.code !== 'not_found') kept.push({ ...session, reason: messageOf(error) });
     }
   }
   return { deleted, kept };

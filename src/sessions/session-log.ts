@@ -32,6 +32,11 @@ export class SessionLog implements AsyncDisposable {
     throw new WorkcellError('invalid_state', `Cannot record in session "${this.id}": this handle on it is closed`);
   }
 
+  /** For what is no part of an execution. Throws `storage_full` for a log at its limit. */
+  assertRoom(): void {
+    this.#file.assertRoom();
+  }
+
   /** Whether nothing was recorded but that there is a session. */
   get isEmpty(): boolean {
     return this.#file.isEmpty;

@@ -3,7 +3,7 @@ import { encodeFrame, FLAG, FrameDecoder } from '../protocol/agent-frames.ts';
 import { type AgentMessage, decodeMessage, encodeAnyMessage } from '../protocol/agent-messages.ts';
 import { Deadline } from '../util/deadline.ts';
 
-const WAIT_MS = 60_000;
+const WAIT_MS = 150_000;
 
 /** What became of a command. */
 export interface CommandEnd {

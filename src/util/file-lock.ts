@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { type Deadline, poll } from './deadline.ts';
 import { errnoOf, succeeds } from './errno.ts';
+import { Lazy } from './lazy.ts';
 import { identify, ownId, type ProcessId } from './process-id.ts';
 
 export interface FileLockOptions {
@@ -58,6 +59,12 @@ export class FileLock implements AsyncDisposable {
     return poll(deadline, () => FileLock.acquire(options).catch(undefinedIfBusy), 5 + Math.random() * 10);
   }
 
+  /** Whether a living process has the lock, or wants it at this moment. Keeps nobody from getting it. */
+  static async isHeld(path: string): Promise<boolean> {
+    for (const name of await readdir(path).catch(emptyIfMissing)) if ((await claimant(name)) !== undefined) return true;
+    return false;
+  }
+
   release(): Promise<void> {
     this.#releasing ??= withdraw(this.#directory, this.#claim);
     return this.#releasing;
@@ -108,10 +115,17 @@ export async function claimant(name: string): Promise<number | undefined> {
   return owner !== undefined && (await tokenOf(owner)) === token ? owner.pid : undefined;
 }
 
+const bootId = new Lazy<string>();
+
 /** `<pid>-<start>-<boot>`: one process, told from an earlier or later one with the same pid. */
 async function tokenOf({ pid, startTicks }: ProcessId): Promise<string> {
-  const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
+  const boot = await bootId.get(() => readFile('/proc/sys/kernel/random/boot_id', 'utf8'));
   return `${pid}-${startTicks}-${boot.slice(0, 8)}`;
+}
+
+function emptyIfMissing(error: unknown): readonly string[] {
+  if (errnoOf(error) === 'ENOENT') return [];
+  throw error;
 }
 
 function undefinedIfBusy(error: unknown): undefined {

@@ -1,15 +1,19 @@
 import { constants } from 'node:fs';
-import { chmod, copyFile, lchown, lutimes, readlink, rename, symlink, unlink, utimes } from 'node:fs/promises';
+import { chmod, copyFile, lchown, lutimes, open, readlink, rename, symlink, unlink, utimes } from 'node:fs/promises';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { errnoOf, succeeds } from './errno.ts';
 import { hostCommand } from './host-command.ts';
-import { explainGateError, Pin, parseRelativePath, type WalkOptions, walk } from './path-gate.ts';
+import { moveContents } from './move-contents.ts';
+import { explainGateError, namesIn, Pin, parseRelativePath, type WalkOptions, walk } from './path-gate.ts';
 import {
   type ByteRange,
   type EntryInfo,
+  eachPinned,
   type FileContent,
+  hasHoles,
   infoOf,
   kindOf,
+  type ListedEntry,
   type Listing,
   listPinned,
   type OpenedFile,
@@ -51,6 +55,12 @@ export interface Attributes {
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
+export interface EachOptions {
+  /** Default: the first. */
+  readonly from?: string | undefined;
+  readonly maxEntries: number;
+}
+
 export interface CloneOptions {
   readonly onlyShared?: boolean | undefined;
   /** Where the copy goes; default the same files. */
@@ -60,6 +70,7 @@ export interface CloneOptions {
 }
 
 const DIRECTORY_MODE = 0o755;
+const COPY_TIMEOUT_MS = 60 * 60_000;
 /** What the kernel says where a file system cannot share blocks, or not between these two files. */
 const CANNOT_SHARE = ['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EXDEV', 'EINVAL'];
 
@@ -71,11 +82,11 @@ const CANNOT_SHARE = ['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EXDEV', 'EIN
  * something else is there than the call is for, and `storage_failed` when the disk refuses.
  */
 export class GatedFiles {
-  readonly #root: string;
+  readonly #root: string | Pin;
   readonly #base: readonly string[];
 
-  /** The directory is `root` and then `base`, whose names are held to the same rules as every path. */
-  constructor(root: string, base: readonly string[] = []) {
+  /** The directory is `root`, which may be one that is held, and then `base`, whose names are held to the same rules as every path. */
+  constructor(root: string | Pin, base: readonly string[] = []) {
     this.#root = root;
     this.#base = base;
   }
@@ -85,7 +96,7 @@ export class GatedFiles {
     return this.#guard('open', path, async (names) => {
       const pin = await this.#walk(names);
       try {
-        return { files: new GatedFiles(pin.assertDirectory().path), [Symbol.asyncDispose]: () => pin.close() };
+        return { files: new GatedFiles(pin.assertDirectory()), [Symbol.asyncDispose]: () => pin.close() };
       } catch (error) {
         await pin.close();
         throw error;
@@ -134,7 +145,7 @@ export class GatedFiles {
 
   /**
    * Copies a regular file with its permissions to where nothing is, sharing blocks with it where the file system can; that it
-   * reaches the disk is left to the caller. With `onlyShared`, gives false instead of copying the bytes.
+   * reaches the disk is left to the caller. Holes stay holes. With `onlyShared`, gives false instead of copying the bytes.
    */
   cloneFile(from: string, to: string, options: CloneOptions = {}): Promise<boolean> {
     const { onlyShared = false, into = this, attributes } = options;
@@ -142,10 +153,13 @@ export class GatedFiles {
       const { folder, name } = split(parseRelativePath(to));
       await using source = await this.#walk(names);
       await using parent = await into.#walk(folder, { makeMode: DIRECTORY_MODE });
-      const flags =
-        constants.COPYFILE_EXCL | (onlyShared ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE);
-      const copied = copyFile(source.assertFile().path, parent.assertDirectory().at(name), flags);
-      if (!(await succeeds(copied, onlyShared ? CANNOT_SHARE : []))) return false;
+      const target = parent.assertDirectory().at(name);
+      const { COPYFILE_EXCL, COPYFILE_FICLONE, COPYFILE_FICLONE_FORCE } = constants;
+      const copy = (flag: number) => copyFile(source.assertFile().path, target, COPYFILE_EXCL | flag);
+      if (onlyShared) {
+        if (!(await succeeds(copy(COPYFILE_FICLONE_FORCE), CANNOT_SHARE))) return false;
+      } else if (hasHoles(infoOf(source.stats))) await copyWithHoles(source.assertFile(), parent, name);
+      else await copy(COPYFILE_FICLONE);
       if (attributes !== undefined) await setAttributesIn(parent, name, attributes);
       return true;
     });
@@ -174,12 +188,35 @@ export class GatedFiles {
     });
   }
 
+  /** Moves everything that the folder `from` holds into the folder `to`, also what cannot be named; both are on disk then. */
+  moveContents(from: string, to: string): Promise<void> {
+    return this.#guard('move', from, async (names) => {
+      await using source = await this.#walk(names);
+      await using target = await this.#walk(parseRelativePath(to), { makeMode: DIRECTORY_MODE });
+      await moveContents(source.assertDirectory(), target.assertDirectory());
+      await syncFolder(source);
+      await syncFolder(target);
+    });
+  }
+
   /** What a folder holds, without what its folders hold. */
   list(path: string, options: { readonly maxEntries?: number } = {}): Promise<Listing> {
     return this.#guard('list', path, async (names) => {
       await using pin = await this.#walk(names);
       return await listPinned(pin.assertDirectory(), options.maxEntries ?? 10_000);
     });
+  }
+
+  /**
+   * As {@link list}, from the name `from` on, where each entry is looked at when it is asked for: a page of a large folder
+   * costs its names and no more. Throws `unsupported` when there are more than `maxEntries`.
+   */
+  async *each(path: string, { from, maxEntries }: EachOptions): AsyncGenerator<ListedEntry, void> {
+    await using pin = await this.#guard('list', path, (names) => this.#walk(names));
+    const names = await this.#guard('list', path, () => namesIn(pin.assertDirectory(), maxEntries + 1));
+    if (names.length > maxEntries)
+      throw new WorkcellError('unsupported', `A folder holds more than the ${maxEntries} entries that can be handled`);
+    yield* eachPinned(pin, names, from);
   }
 
   /** What is at `path`; a link is described itself. `settled`: waits a moment where that makes the version a reliable one. */
@@ -265,7 +302,8 @@ export class GatedFiles {
   }
 
   async #walk(names: readonly string[], options?: WalkOptions): Promise<Pin> {
-    const top = await walk(await Pin.root(this.#root), this.#base);
+    const root = typeof this.#root === 'string' ? await Pin.root(this.#root) : this.#root.borrow();
+    const top = await walk(root, this.#base);
     return await walk(top, names, options);
   }
 
@@ -280,6 +318,34 @@ export class GatedFiles {
   }
 }
 
+/** Undefined for what went away between two looks at it, or became something else. */
+export async function ifStill<T>(work: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isWorkcellError(error) && ['not_found', 'invalid_state'].includes(error.code)) return undefined;
+    throw error;
+  }
+}
+
+/** Node would write the holes: no more than a guest's disk holds could become any number of bytes on the host's. */
+async function copyWithHoles(source: Pin, folder: Pin, name: string): Promise<void> {
+  const target = folder.at(name);
+  await (await open(target, 'wx', 0o600)).close();
+  try {
+    // The command finds both by the descriptors of this process.
+    const [from, to] = [source.path, `${folder.path}/${name}`].map((path) => path.replace('self', String(process.pid)));
+    await hostCommand('cp', ['--sparse=always', '--no-target-directory', '--', `${from}`, `${to}`], {
+      package: 'coreutils',
+      timeoutMs: COPY_TIMEOUT_MS,
+    });
+    await chmod(target, Number(source.stats.mode) & 0o777);
+  } catch (error) {
+    await unlink(target);
+    throw error;
+  }
+}
+
 function split(names: readonly string[]): { readonly folder: readonly string[]; readonly name: string } {
   const name = names.at(-1);
   if (name === undefined) throw new WorkcellError('invalid_argument', 'the path names the folder itself');
@@ -291,7 +357,8 @@ async function setAttributesIn(folder: Pin, name: string, { mode, modifiedAt, ow
   const isLink = pin.stats.isSymbolicLink();
   if (owner !== undefined && (owner.uid !== Number(pin.stats.uid) || owner.gid !== Number(pin.stats.gid)))
     await succeeds(lchown(folder.at(name), owner.uid, owner.gid), ['EPERM']);
-  if (mode !== undefined && !isLink) await chmod(pin.path, mode & 0o777);
+  if (mode !== undefined && !isLink && (Number(pin.stats.mode) & 0o7777) !== (mode & 0o777))
+    await chmod(pin.path, mode & 0o777);
   if (modifiedAt === undefined) return;
   if (isLink) await lutimes(folder.at(name), new Date(), modifiedAt);
   else await utimes(pin.path, new Date(), modifiedAt);

@@ -23,10 +23,12 @@ const O_PATH = 0o10000000;
 export class Pin implements AsyncDisposable {
   readonly stats: BigIntStats;
   readonly #handle: FileHandle;
+  readonly #isBorrowed: boolean;
 
-  private constructor(handle: FileHandle, stats: BigIntStats) {
+  private constructor(handle: FileHandle, stats: BigIntStats, isBorrowed = false) {
     this.#handle = handle;
     this.stats = stats;
+    this.#isBorrowed = isBorrowed;
   }
 
   /** Pins a directory that no guest can replace; links in `path` are followed, as its owner made them. */
@@ -61,13 +63,18 @@ export class Pin implements AsyncDisposable {
     throw new WorkcellError('invalid_state', `it is ${kindWords(this.stats)}, not a regular file`);
   }
 
+  /** The same entry, for as long as this is held; to close it does nothing. */
+  borrow(): Pin {
+    return new Pin(this.#handle, this.stats, true);
+  }
+
   /** What the entry is like by now. */
   restat(): Promise<BigIntStats> {
     return this.#handle.stat({ bigint: true });
   }
 
-  close(): Promise<void> {
-    return this.#handle.close();
+  async close(): Promise<void> {
+    if (!this.#isBorrowed) await this.#handle.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -106,6 +113,17 @@ export function parseRelativePath(path: string): readonly string[] {
   return names;
 }
 
+/** What staging areas and archives put in front of a path at most, with room to spare. */
+const PREFIX_LIMITS = { pathBytes: 512, depth: 8 } as const;
+
+/** Whether what is at this path can be put back by its path, wherever it is staged meanwhile. A guest may nest deeper. */
+export function canBePutBack(path: string): boolean {
+  return (
+    Buffer.byteLength(path) <= PATH_LIMITS.pathBytes - PREFIX_LIMITS.pathBytes &&
+    path.split('/').length <= PATH_LIMITS.depth - PREFIX_LIMITS.depth
+  );
+}
+
 export interface WalkOptions {
   /** Makes the directories that are missing, with this mode. */
   readonly makeMode?: number;
@@ -122,13 +140,21 @@ export async function walk(start: Pin, names: readonly string[], options: WalkOp
   for (const name of names) {
     await using parent = pin;
     parent.assertDirectory();
-    if (options.makeMode !== undefined) {
-      const isNew = await succeeds(mkdir(parent.at(name), { mode: options.makeMode }), ['EEXIST']);
-      if (isNew && options.sync === true) await syncFolder(parent.path);
-    }
-    pin = await parent.child(name);
+    pin = (await childIfThere(parent, name, options)) ?? (await parent.child(name));
   }
   return pin;
+}
+
+/** Undefined for one that was missing and has been made. */
+async function childIfThere(parent: Pin, name: string, { makeMode, sync }: WalkOptions): Promise<Pin | undefined> {
+  try {
+    return await parent.child(name);
+  } catch (error) {
+    if (makeMode === undefined || errnoOf(error) !== 'ENOENT') throw error;
+  }
+  const isNew = await succeeds(mkdir(parent.at(name), { mode: makeMode }), ['EEXIST']);
+  if (isNew && sync === true) await syncFolder(parent.path);
+  return undefined;
 }
 
 /** At most `limit` names in a directory, as bytes: a guest may use names that are not valid UTF-8. */

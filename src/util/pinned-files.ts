@@ -12,6 +12,8 @@ export interface EntryInfo {
   readonly kind: 'file' | 'directory' | 'symlink' | 'other';
   /** Bytes. */
   readonly size: number;
+  /** Bytes that it takes of the disk; fewer than the size where there are holes. */
+  readonly allocated: number;
   /** Permission bits. */
   readonly mode: number;
   /** Owner and group, by number. */
@@ -27,8 +29,9 @@ export interface EntryInfo {
 }
 
 export interface ListedEntry extends EntryInfo {
-  /** A name that is not valid UTF-8 is shown with U+FFFD; such an entry cannot be reached by its name. */
   readonly name: string;
+  /** False for a name that is not valid UTF-8: it is shown with U+FFFD, and leads to nothing or to another entry. */
+  readonly isReachable: boolean;
 }
 
 export interface Listing {
@@ -72,6 +75,10 @@ export interface WriteOptions {
 }
 
 const FILE_MODE = 0o644;
+/** What stat(2) counts in, whatever the file system has. */
+const BLOCK_BYTES = 512;
+/** Fewer bytes of holes are not worth a thought. */
+const MIN_HOLES_BYTES = 1024 * 1024;
 const TEMPORARY = /^\.workcell-[0-9a-f]{16}\.tmp$/;
 
 /** Whether a name is one that the host gives to what is being written or removed; a crash leaves such files behind. */
@@ -86,6 +93,7 @@ export function temporaryName(): string {
 /** Longer than the clock of file times stands still: a change that comes later has a later time. */
 const TICK_MS = 12;
 const SETTLE_ATTEMPTS = 5;
+const READ_BYTES = 64 * 1024;
 
 /**
  * What is told of an entry when it has been left alone for a moment, so that its version cannot stay the same through the next
@@ -107,15 +115,21 @@ export function isSettled({ changedNs }: EntryInfo): boolean {
 
 export async function readPinned(pin: Pin, maxBytes: number): Promise<Buffer> {
   await using file = await open(pin.path, constants.O_RDONLY);
-  const chunks: Buffer[] = [];
-  let size = 0;
   // One byte more than allowed tells a file that is too large, also one that grows while it is read.
-  for await (const chunk of file.createReadStream({ end: maxBytes, autoClose: false })) {
-    chunks.push(chunk);
-    size += chunk.length;
+  let buffer = Buffer.allocUnsafe(Math.min(Number(pin.stats.size), maxBytes) + 1);
+  for (let size = 0; ; ) {
+    const { bytesRead } = await file.read(buffer, size, buffer.length - size, size);
+    size += bytesRead;
+    if (bytesRead === 0) return buffer.subarray(0, size);
+    if (size > maxBytes)
+      throw new WorkcellError('invalid_state', `it has more than the ${formatSize(maxBytes)} allowed`);
+    if (size === buffer.length) buffer = Buffer.concat([buffer], Math.min(size + READ_BYTES, maxBytes + 1));
   }
-  if (size > maxBytes) throw new WorkcellError('invalid_state', `it has more than the ${formatSize(maxBytes)} allowed`);
-  return Buffer.concat(chunks, size);
+}
+
+/** Whether it takes far less of the disk than a copy of its bytes would. */
+export function hasHoles({ size, allocated }: EntryInfo): boolean {
+  return size - allocated >= MIN_HOLES_BYTES;
 }
 
 /** `choose` gives the bytes to read, undefined for all; what it throws, this throws. */
@@ -170,13 +184,18 @@ export async function syncFolder(folder: Pin): Promise<void> {
 
 export async function listPinned(folder: Pin, maxEntries: number): Promise<Listing> {
   const names = await namesIn(folder, maxEntries + 1);
-  const entries: ListedEntry[] = [];
-  for (const name of names.slice(0, maxEntries)) {
-    const stats = await statIfThere(folder.at(name));
-    if (stats !== undefined) entries.push({ name: name.toString('utf8'), ...infoOf(stats) });
-  }
-  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const entries = await Array.fromAsync(eachPinned(folder, names.slice(0, maxEntries)));
   return { entries, truncated: names.length > maxEntries };
+}
+
+/** Entries of a folder by name, from the name `from` on; each is looked at when it is asked for. */
+export async function* eachPinned(folder: Pin, names: readonly Buffer[], from = ''): AsyncGenerator<ListedEntry, void> {
+  const wanted = names.map((name) => ({ name, text: name.toString('utf8') })).filter(({ text }) => text >= from);
+  wanted.sort((a, b) => (a.text < b.text ? -1 : 1));
+  for (const { name, text } of wanted) {
+    const stats = await statIfThere(folder.at(name));
+    if (stats !== undefined) yield { name: text, isReachable: Buffer.from(text).equals(name), ...infoOf(stats) };
+  }
 }
 
 export async function statIfThere(path: Buffer): Promise<BigIntStats | undefined> {
@@ -189,10 +208,11 @@ export async function statIfThere(path: Buffer): Promise<BigIntStats | undefined
 }
 
 export function infoOf(stats: BigIntStats): EntryInfo {
-  const { size, mode, uid, gid, mtime, atime, birthtime, ino, ctimeNs } = stats;
+  const { size, blocks, mode, uid, gid, mtime, atime, birthtime, ino, ctimeNs } = stats;
   return {
     kind: kindOf(stats),
     size: Number(size),
+    allocated: Number(blocks) * BLOCK_BYTES,
     mode: Number(mode) & 0o7777,
     uid: Number(uid),
     gid: Number(gid),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
 import { errnoOf } from './errno.ts';
+import { Lazy } from './lazy.ts';
 import { processStat } from './process-stat.ts';
 
 /** One process of this boot, whoever started it. */
@@ -23,11 +24,15 @@ export async function identify(pid: number): Promise<ProcessId | undefined> {
 }
 
 /** This process, as it is named in what it leaves on disk. Throws `unsupported` without a `/proc`. */
-export async function ownId(): Promise<ProcessId> {
-  const id = await identify(process.pid);
-  if (id !== undefined) return id;
-  throw new WorkcellError('unsupported', 'Cannot tell this process from others: /proc does not show it; mount /proc');
+export function ownId(): Promise<ProcessId> {
+  return own.get(async () => {
+    const id = await identify(process.pid);
+    if (id !== undefined) return id;
+    throw new WorkcellError('unsupported', 'Cannot tell this process from others: /proc does not show it; mount /proc');
+  });
 }
+
+const own = new Lazy<ProcessId>();
 
 /** Whether this very process still runs. */
 export async function isRunning({ pid, startTicks }: ProcessId): Promise<boolean> {

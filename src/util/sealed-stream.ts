@@ -45,8 +45,9 @@ export async function* sealStream(
 }
 
 /**
- * What was sealed, or, when the stream was not, the stream as it is. Throws `invalid_argument` when there is no passphrase for one
- * that needs it, when it is the wrong one, and for a stream that was changed or cut off.
+ * What was sealed, or, when the stream was not and there is no passphrase, the stream as it is. Throws `invalid_argument` when there
+ * is no passphrase for one that needs it, or one for a stream that was not sealed, when it is the wrong one, and for a stream that
+ * was changed or cut off.
  */
 export async function* unsealStream(
   stream: AsyncIterable<Uint8Array>,
@@ -56,6 +57,9 @@ export async function* unsealStream(
   try {
     const start = await source.read(MAGIC.length);
     if (!start.equals(MAGIC)) {
+      // Whoever says that it was sealed relies on nobody else having made it.
+      if (passphrase !== undefined)
+        throw invalid('it is not encrypted; if you trust it all the same, give no passphrase');
       source.unread(start);
       return yield* source.remaining();
     }

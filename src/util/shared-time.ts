@@ -3,12 +3,20 @@ export class SharedTime {
   readonly #now: () => number;
   /** What one has had who was there from the beginning. */
   #share = 0;
+  #unused = 0;
   #users = 0;
-  #at = 0;
+  #at: number;
 
   /** `now`: milliseconds that never go back. */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
+    this.#at = now();
+  }
+
+  /** The milliseconds in which nobody used it. */
+  get unusedMs(): number {
+    this.#advance();
+    return this.#unused;
   }
 
   /** From now on somebody more uses it; what is returned ends that, and tells their milliseconds. Call it once. */
@@ -26,6 +34,7 @@ export class SharedTime {
   #advance(): void {
     const now = this.#now();
     if (this.#users > 0) this.#share += (now - this.#at) / this.#users;
+    else this.#unused += now - this.#at;
     this.#at = now;
   }
 }

@@ -41,7 +41,7 @@ export function tarFile(path: string, content: string | Uint8Array, modifiedAt: 
 /** An entry of `size` bytes. Throws `invalid_state` when the content is something else. */
 export async function* tarStream(
   header: TarHeader & { readonly size: number },
-  content: AsyncIterable<Uint8Array>,
+  content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void> {
   yield tarHeader(header);
   let left = header.size;

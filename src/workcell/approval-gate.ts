@@ -8,11 +8,11 @@ import type { ExecutionId, SessionId } from '../core/ids.ts';
 import { toolName } from '../core/tool.ts';
 import type { ToolFailure } from '../core/tool-error.ts';
 import { formatSize } from '../core/units.ts';
+import type { ProgramClock } from '../executor/program-executor.ts';
 import { needsApproval } from '../guardrails/needs-approval.ts';
 import type { ApprovalFolder } from '../sessions/approval-folder.ts';
 import { FIELD_LIMITS } from '../sessions/bound-event.ts';
 import type { RecordedApproval } from '../sessions/execution-approvals.ts';
-import type { Deadline } from '../util/deadline.ts';
 import { ApprovalHold } from './approval-hold.ts';
 import { EarlierApprovals } from './earlier-approvals.ts';
 import type { ExecutionLog } from './execution-log.ts';
@@ -58,7 +58,7 @@ export class ApprovalGate {
   #openCalls: () => number = () => Infinity;
   /** What waited when the program ended under it. */
   #left: readonly PendingApproval[] = [];
-  #deadline: Pick<Deadline, 'pause'> | undefined;
+  #clock: Pick<ProgramClock, 'pause'> | undefined;
   #isClosed = false;
 
   constructor(options: ApprovalGateOptions) {
@@ -101,8 +101,8 @@ export class ApprovalGate {
   }
 
   /** Lets the time of the program stand still while a call of it waits. */
-  follow(deadline: Pick<Deadline, 'pause'>): void {
-    this.#deadline = deadline;
+  follow(clock: Pick<ProgramClock, 'pause'>): void {
+    this.#clock = clock;
   }
 
   /** Resolves when the call may leave, or with why it may not. Never rejects. */
@@ -213,7 +213,7 @@ export class ApprovalGate {
     const waiting: Waiting = {
       asked: ask(),
       answer: Promise.withResolvers(),
-      endPause: this.#deadline?.pause() ?? (() => {}),
+      endPause: this.#clock?.pause() ?? (() => {}),
     };
     const cancel = () => waiting.answer.resolve({ code: 'cancelled', message: 'The call was given up' });
     if (signal.aborted) cancel();

@@ -4,6 +4,7 @@ import { SharedTime } from '../util/shared-time.ts';
 import { TokenBucket } from '../util/token-bucket.ts';
 import type { CpuLedger } from './cpu-ledger.ts';
 import type { DiskMeter } from './disk-meter.ts';
+import { ProgramMeter } from './program-meter.ts';
 
 export interface CustomerQuotaOptions {
   readonly limits: Quotas;
@@ -28,12 +29,18 @@ export type QuotaUsage = {
 
 /** What one execution holds until it is released. */
 export interface Reservation {
-  /** Its program runs; what is returned ends that. */
-  runs(): () => void;
+  /** Its program runs from now on. */
+  runs(): RunningProgram;
   /** Gives everything back, and what was not used of the CPU time. Resolves when that is on disk. Again it does nothing. */
   release(): Promise<void>;
   /** As if it had not been reserved: for what has not begun. */
   cancel(): void;
+}
+
+/** A program whose time counts. */
+export interface RunningProgram extends Pick<ProgramMeter, 'pause'> {
+  /** Call once, before {@link Reservation.release}. */
+  end(): Promise<void>;
 }
 
 /** How soon it is worth to ask again when somebody else has to end first. */
@@ -45,7 +52,8 @@ const MINUTE_MS = 60_000;
  * time, no more is given than there is.
  *
  * The CPU time of a program is the time for which it runs, times the CPUs of its sandbox; programs that run at the same time share
- * their sandbox, and that time. It is more than was used, and never less: what a guest says of itself counts for nothing.
+ * their sandbox, and that time; while it waits for a person, what the host measures. It is more than was used, and never less:
+ * what a guest says of itself counts for nothing.
  */
 export class CustomerQuota {
   readonly #options: CustomerQuotaOptions;
@@ -68,7 +76,7 @@ export class CustomerQuota {
     return this.#executions === 0 && this.#bucket.taken === 0;
   }
 
-  /** Room for an execution that runs so long at most; 0 for one without a sandbox. Throws `quota_exceeded`. */
+  /** Room for an execution that runs so long at most; 0 for one without a sandbox. Throws as `assertWithinQuotas` does. */
   reserve(timeoutMs: number): Reservation {
     const { cpus, cpu } = this.#options;
     const wantedCpuMs = timeoutMs * cpus;
@@ -89,9 +97,12 @@ export class CustomerQuota {
     };
     return {
       runs: () => {
-        const end = this.#time.begin();
-        return () => {
-          usedMs += end();
+        const meter = new ProgramMeter(this.#time, cpus);
+        return {
+          pause: (readCpu) => meter.pause(readCpu),
+          end: async () => {
+            usedMs += await meter.end();
+          },
         };
       },
       release: () => {
@@ -107,7 +118,7 @@ export class CustomerQuota {
     };
   }
 
-  /** Counts bytes that are about to be written. Throws `quota_exceeded`. */
+  /** Counts bytes that are about to be written. Throws as `assertWithinQuotas` does. */
   async admitBytes(bytes: number): Promise<void> {
     const { limits, disk } = this.#options;
     if (limits.diskBytes === undefined) return;
@@ -149,7 +160,7 @@ export class CustomerQuota {
         limit: limits.cpuSecondsPerDay,
         used: (cpu.usedMs + this.#reservedCpuMs) / 1000,
         wanted: wantedCpuMs / 1000,
-        retryAfterMs: wantedCpuMs > limitMs ? Number.POSITIVE_INFINITY : isTomorrow ? cpu.leftOfDayMs : SOON_MS,
+        retryAfterMs: isTomorrow ? cpu.leftOfDayMs : SOON_MS,
       },
       { quota: 'diskBytes', limit: limits.diskBytes, used: disk.bytes, wanted: 0 },
     ];

@@ -58,14 +58,16 @@ export async function deleteSession(state: CustomerState, customer: CustomerId, 
   await found.sessions.remove(id);
 }
 
-/** Deletes what is older than it may get. */
+/** Deletes what is older than it may get, but for sessions in which somebody has to decide. */
 export async function pruneCustomer(
   state: CustomerState,
   { retentionMs, dryRun }: PruneSessionsOptions,
 ): Promise<PruneReport> {
   const found = await state.find();
   if (found === undefined || retentionMs === undefined) return NOTHING_PRUNED;
-  return await pruneSessions(found.sessions, { before: new Date(Date.now() - retentionMs), dryRun });
+  const waiting = await found.approvals.list();
+  const needed = new Map(waiting.map(({ sessionId }) => [sessionId, 'a call in it waits to be approved']));
+  return await pruneSessions(found.sessions, { before: new Date(Date.now() - retentionMs), dryRun, needed });
 }
 
 /** A session as one file. Throws `not_found`, and as {@link exportSession} does. */

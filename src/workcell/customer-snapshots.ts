@@ -1,7 +1,8 @@
-import { type SnapshotInfo, SnapshotStore, type SnapshotStoreOptions } from '../workspaces/snapshot-store.ts';
+import type { SnapshotInfo } from '../workspaces/snapshot-info.ts';
+import { SnapshotStore, type SnapshotStoreOptions } from '../workspaces/snapshot-store.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 
-export type { SnapshotInfo } from '../workspaces/snapshot-store.ts';
+export type { SnapshotInfo } from '../workspaces/snapshot-info.ts';
 
 export interface CustomerSnapshotsOptions {
   /** Made when there is none. */

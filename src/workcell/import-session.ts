@@ -16,6 +16,7 @@ import {
   type ArchiveHead,
   archiveHead,
   archiveSums,
+  archiveVersion,
   MAX_FACTS_BYTES,
   TREES,
 } from './session-archive.ts';
@@ -63,15 +64,13 @@ export async function importSession(
     readTar(unsealStream(archive, options.passphrase), { bytes: MAX_BYTES, entries: limits.entries + MAX_PIECES }),
   );
   try {
-    const head = archiveHead.safeParse(await entries.json(ARCHIVE.session));
-    if (!head.success) throw invalid(`${ARCHIVE.session} is not what Workcell writes`);
-    const { customer, session, exportedAt, version } = head.data;
-    if (version > ARCHIVE_VERSION) throw invalid('it is from a later version of Workcell; import it with that');
+    const head = headOf(await entries.json(ARCHIVE.session));
+    const { customer, session, exportedAt } = head;
     const sessionId = parseSessionId(options.as ?? session);
     const from = { customer, session, exportedAt };
     return await place.sessions.importLog(sessionId, async (log) =>
       withStaging(place.workspace.tree, async (staging) => {
-        const imported = await readParts(entries, log, { ...place, head: head.data, staging, options });
+        const imported = await readParts(entries, log, { ...place, head, staging, options });
         await log.publish();
         return { sessionId, from, ...imported };
       }),
@@ -86,6 +85,15 @@ const MAX_BYTES = Number.MAX_SAFE_INTEGER;
 const MAX_PIECES = 1_000_000;
 /** What a tar archive adds for each entry, but for the longest names. */
 const HEADER_BYTES = 2 * 1024;
+
+function headOf(facts: unknown): ArchiveHead {
+  const known = archiveVersion.safeParse(facts);
+  if (known.success && known.data.version > ARCHIVE_VERSION)
+    throw invalid('it is from a later version of Workcell; import it with that');
+  const head = archiveHead.safeParse(facts);
+  if (head.success) return head.data;
+  throw invalid(`${ARCHIVE.session} is not what Workcell writes`);
+}
 
 interface PartsOptions extends ImportPlace {
   readonly head: ArchiveHead;

@@ -1,6 +1,7 @@
 import { messageOf } from '../core/errors.ts';
 import type { CustomerId } from '../core/ids.ts';
 import type { PruneReport } from '../sessions/prune-sessions.ts';
+import { repeat } from '../util/repeat.ts';
 
 /** What is pruned: of a Workcell, the part that this takes. */
 export interface Prunable {
@@ -35,28 +36,11 @@ export interface PruneDailyOptions {
 
 /** {@link pruneAllSessions} now and once a day, until it is disposed, which waits for what is under way. */
 export function pruneDaily(cell: Prunable, { onReport, onProblem }: PruneDailyOptions): AsyncDisposable {
-  let isOver = false;
-  let running = Promise.resolve();
-  const run = async () => {
-    try {
-      for await (const report of pruneAllSessions(cell)) {
-        if (report.deleted.length + report.kept.length > 0 || report.problem !== null) onReport(report);
-        if (isOver) return;
-      }
-    } catch (error) {
-      onProblem(error);
+  const prune = async (signal: AbortSignal) => {
+    for await (const report of pruneAllSessions(cell)) {
+      if (report.deleted.length + report.kept.length > 0 || report.problem !== null) onReport(report);
+      if (signal.aborted) return;
     }
   };
-  const start = () => {
-    running = running.then(run);
-  };
-  start();
-  const timer = setInterval(start, DAY_MS).unref();
-  return {
-    [Symbol.asyncDispose]: async () => {
-      isOver = true;
-      clearInterval(timer);
-      await running;
-    },
-  };
+  return repeat(prune, { everyMs: DAY_MS, onProblem });
 }

@@ -6,7 +6,7 @@ import { quotasOf } from '../guardrails/decide-quota.ts';
 import { FairSlots } from '../util/fair-slots.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import { CpuLedger } from './cpu-ledger.ts';
-import { CustomerQuota, type QuotaUsage, type Reservation } from './customer-quota.ts';
+import { CustomerQuota, type QuotaUsage, type Reservation, type RunningProgram } from './customer-quota.ts';
 import { DiskMeter } from './disk-meter.ts';
 
 export interface QuotasOptions {
@@ -67,8 +67,8 @@ export class CustomerQuotas {
   }
 
   /**
-   * Lets an execution begin, perhaps after a wait for its turn. Throws `quota_exceeded` when the customer has no room for it, at
-   * once, and `busy` when the server has none.
+   * Lets an execution begin, perhaps after a wait for its turn. Throws as `assertWithinQuotas` does when the customer has no room
+   * for it, at once, and `busy` when the server has none.
    */
   async admit(workspace: Workspace, { timeoutMs, signal }: Wish): Promise<Admission> {
     const { customer } = workspace;
@@ -84,12 +84,12 @@ export class CustomerQuotas {
     }
   }
 
-  /** Lets something begin that needs no sandbox, such as a call of one tool. Throws `quota_exceeded`. */
+  /** Lets something begin that needs no sandbox, such as a call of one tool. Throws as `assertWithinQuotas` does. */
   async admitCall(workspace: Workspace): Promise<AsyncDisposable> {
     return this.#admission(workspace.customer, await this.#reserve(workspace, 0));
   }
 
-  /** Counts bytes that are about to be written into the workspace. Throws `quota_exceeded`. */
+  /** Counts bytes that are about to be written into the workspace. Throws as `assertWithinQuotas` does. */
   async admitBytes(workspace: Workspace, bytes: number): Promise<void> {
     const quota = await this.#quotaOf(workspace);
     await this.#counted(() => quota.admitBytes(bytes));
@@ -168,24 +168,35 @@ export class CustomerQuotas {
 function refusedQuota(error: unknown): string | undefined {
   if (!isWorkcellError(error)) return undefined;
   if (error.code === 'busy') return 'maxExecutions';
-  return error.code === 'quota_exceeded' ? String(error.details['quota']) : undefined;
+  const { quota } = error.details;
+  return typeof quota === 'string' ? quota : undefined;
 }
 
 function metered(executor: ProgramExecutor, reservation: Reservation, release: Admission['release']): ProgramExecutor {
   return {
     execute: async (request) => {
-      let ended: (() => void) | undefined;
+      let running: RunningProgram | undefined;
       try {
         return await executor.execute({
           ...request,
           // When the host has sent it there, whatever the guest says of its start.
           onSandbox: (sandbox) => {
-            ended ??= reservation.runs();
+            running ??= reservation.runs();
             request.onSandbox?.(sandbox);
+          },
+          onClock: (clock) => {
+            const pause = () => {
+              const [goOn, count] = [clock.pause(), running?.pause(clock.readCpu)];
+              return () => {
+                goOn();
+                count?.();
+              };
+            };
+            request.onClock?.({ ...clock, pause });
           },
         });
       } finally {
-        ended?.();
+        await running?.end();
         await release();
       }
     },

@@ -2,11 +2,12 @@ import { Replay } from '../broker/replay.ts';
 import { programTools } from '../codegen/program-tools.ts';
 import { WorkcellError } from '../core/errors.ts';
 import type { ExecutionResult } from '../core/execution.ts';
-import type { ExecutionId } from '../core/ids.ts';
+import type { CustomerId, ExecutionId } from '../core/ids.ts';
 import type { Selection } from '../core/selection.ts';
 import { type ToolDescriptor, toolName } from '../core/tool.ts';
 import { FIELD_LIMITS } from '../sessions/bound-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
+import type { SessionReader } from '../sessions/session-reader.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import type { ExecutionContext } from './execution-context.ts';
 import { ExecutionLog } from './execution-log.ts';
@@ -39,7 +40,8 @@ export async function resume(
   context: ExecutionContext,
 ): Promise<ExecutionResult> {
   const { id } = live;
-  const interrupted = await readInterrupted(id, await session.openReader());
+  const reader = await session.openReader();
+  const interrupted = await readInterrupted(id, reader);
   const { started, attempts, calls, lastCall, first, latest, checkpoints } = interrupted;
   const { request, task } = started;
   const watch = new Stopwatch();
@@ -68,6 +70,7 @@ export async function resume(
       tools,
       build,
       replay: new Replay({ calls: replay ? calls : [], lastCall, keptBytes }),
+      isForeign: await isForeign(reader, workspace.customer),
       session: new SessionOfProgram({ log, told, task, replayed: replay ? checkpoints : [] }),
       timeoutMs: request.timeoutMs ?? undefined,
       limits: request.limits,
@@ -77,6 +80,12 @@ export async function resume(
     },
     { live, log, workspace, context },
   );
+}
+
+/** Whether its session came from another customer, whose calls had other keys of idempotency. */
+async function isForeign(reader: SessionReader, customer: CustomerId): Promise<boolean> {
+  const created = await reader.last('session.created');
+  return created !== undefined && created.customer !== customer;
 }
 
 async function prepareAgain(

@@ -29,9 +29,10 @@ export const MAX_FACTS_BYTES = 64 * 1024;
 /** The trees of a workspace that go with a session, by their names in the archive. */
 export const TREES = ['files', 'skills'] as const;
 
-export const archiveHead = z.object({
-  format: z.literal('workcell-session'),
-  version: z.int().positive(),
+/** What all versions begin with. */
+export const archiveVersion = z.object({ format: z.literal('workcell-session'), version: z.int().positive() });
+
+export const archiveHead = archiveVersion.extend({
   customer: z.string(),
   session: z.string(),
   exportedAt: z.iso.datetime(),

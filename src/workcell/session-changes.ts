@@ -56,12 +56,13 @@ export interface NewCheckpoint {
   readonly context?: unknown;
 }
 
-/** Keeps what programs of the session find as its checkpoint; it is on disk when this resolves. Throws `invalid_argument`. */
+/** Keeps what programs of the session find as its checkpoint; it is on disk when this resolves. Throws `invalid_argument`, and `storage_full`. */
 export async function setCheckpoint(session: SessionLog, { step, lastTask, context }: NewCheckpoint): Promise<void> {
   const checked = checkCheckpoint(step, context);
   if (typeof checked === 'string') {
     throw new WorkcellError('invalid_argument', `Cannot set the checkpoint of session "${session.id}": ${checked}`);
   }
+  session.assertRoom();
   const task = lastTask?.slice(0, MAX_TASK) ?? null;
   await session.append({ type: 'checkpoint.set', step: checked.step, lastTask: task, context: checked.context });
 }

@@ -1,8 +1,12 @@
 import { posix } from 'node:path';
 import { isWorkcellError, WorkcellError } from '../core/errors.ts';
+import { ByteSource } from '../util/byte-source.ts';
+import { Cleanup } from '../util/cleanup.ts';
 import type { EntryInfo, GatedFiles, ListedEntry } from '../util/gated-files.ts';
 
-const MAX_ENTRIES = 200_000;
+/** More in one folder is refused: its names are held in memory. */
+export const MAX_ENTRIES = 200_000;
+const PIECE_BYTES = 1024 * 1024;
 
 /**
  * Moves what is in the folder `from` into the folder `to`: folders that are in both become one, files and links replace what is
@@ -16,7 +20,7 @@ export async function mergeTree(files: GatedFiles, from: string, to: string): Pr
   for (const folder of new Set(moves.map(({ target }) => posix.dirname(target)))) await files.syncFolder(folder);
 }
 
-/** Throws `already_exists`, naming it, when something but a folder in the folder `from` is also in the folder `to`. */
+/** Throws `already_exists`, naming it, when something but a folder in the folder `from` is in the folder `to`, too, and is not the same. */
 export async function assertNothingThere(files: GatedFiles, from: string, to: string): Promise<void> {
   for (const { name, kind } of await entriesOf(files, from)) {
     const target = posix.join(to, name);
@@ -24,7 +28,29 @@ export async function assertNothingThere(files: GatedFiles, from: string, to: st
     if (there === undefined) continue;
     if (there.kind === 'directory' && kind === 'directory')
       await assertNothingThere(files, posix.join(from, name), target);
-    else throw new WorkcellError('already_exists', `There already is ${JSON.stringify(target)} in the workspace`);
+    else if (kind !== there.kind || !(await isSame(files, kind, posix.join(from, name), target)))
+      throw new WorkcellError('already_exists', `There already is ${JSON.stringify(target)} in the workspace`);
+  }
+}
+
+async function isSame(files: GatedFiles, kind: EntryInfo['kind'], one: string, other: string): Promise<boolean> {
+  if (kind === 'symlink') return (await files.readLink(one)) === (await files.readLink(other));
+  if (kind !== 'file') return false;
+  const streams = new Cleanup();
+  const open = async (path: string) => {
+    const { stream } = await files.openFile(path);
+    streams.add(() => void stream.destroy());
+    return new ByteSource(stream);
+  };
+  try {
+    const [first, second] = [await open(one), await open(other)];
+    for (;;) {
+      const [piece, counterpart] = [await first.read(PIECE_BYTES), await second.read(PIECE_BYTES)];
+      if (!piece.equals(counterpart)) return false;
+      if (piece.length === 0) return true;
+    }
+  } finally {
+    await streams.run();
   }
 }
 

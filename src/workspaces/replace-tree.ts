@@ -1,6 +1,5 @@
-import { posix } from 'node:path';
 import type { GatedFiles } from '../util/gated-files.ts';
-import { entriesOf, statIfThere } from './merge-tree.ts';
+import { statIfThere } from './merge-tree.ts';
 import { removeIfThere } from './staging.ts';
 
 /** What a workspace's tree consists of; each folder stays itself, since guests may have it mounted. */
@@ -58,8 +57,5 @@ export async function finishReplacement(tree: GatedFiles): Promise<void> {
 
 async function moveAll(tree: GatedFiles, from: string, to: string): Promise<void> {
   if ((await statIfThere(tree, from)) === undefined) return;
-  await tree.makeDirectory(to);
-  for (const { name } of await entriesOf(tree, from)) await tree.rename(posix.join(from, name), posix.join(to, name));
-  await tree.syncFolder(from);
-  await tree.syncFolder(to);
+  await tree.moveContents(from, to);
 }

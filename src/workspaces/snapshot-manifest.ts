@@ -15,7 +15,7 @@ const entrySchema = z.discriminatedUnion('kind', [
     ...base,
     kind: z.literal('file'),
     size: z.int().nonnegative(),
-    /** Its content: the SHA-256 of an object, or the name of a clone in the snapshot's own folder. */
+    /** Its content: an object, by its SHA-256 where it has no holes, or the name of a clone in the snapshot's own folder. */
     from: z.union([
       z.strictObject({ object: z.string().regex(/^[0-9a-f]{64}$/) }),
       z.strictObject({ clone: z.string().regex(/^[0-9a-z]+$/) }),
@@ -28,6 +28,9 @@ const entrySchema = z.discriminatedUnion('kind', [
 ]);
 
 export type ManifestEntry = z.infer<typeof entrySchema>;
+
+/** What a file holds. */
+export type FileContents = Pick<Extract<ManifestEntry, { kind: 'file' }>, 'size' | 'from' | 'version'>;
 
 const MAX_LINE_BYTES = 64 * 1024;
 

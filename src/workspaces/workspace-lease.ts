@@ -10,15 +10,11 @@
  * A check and the write after it are two steps, and a process can be stopped between them. So what must never hold something of a
  * former owner is fenced by the token itself; see `sessions/log-file.ts`.
  */
-import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
-import { z } from 'zod';
 import { WorkcellError } from '../core/errors.ts';
 import type { CustomerId } from '../core/ids.ts';
-import { errnoOf, succeeds } from '../util/errno.ts';
-import { syncFolder } from '../util/sync-folder.ts';
+import type { Fence } from '../util/fenced-lock.ts';
 import { Turns } from '../util/turns.ts';
+import { type LeaseRecord, LeaseRecords } from './lease-records.ts';
 
 export interface WorkspaceLeaseOptions {
   readonly customer: CustomerId;
@@ -33,20 +29,6 @@ export interface WorkspaceLeaseOptions {
   /** Called with the tokens of former owners when the customer has been taken. */
   readonly onTaken?: ((former: readonly number[]) => Promise<void>) | undefined;
 }
-
-/** The right to write for a customer, until it is let go or lost. */
-export interface Fence extends AsyncDisposable {
-  readonly token: number;
-  /** Throws `busy` when another server may own the customer. */
-  assertHeld(): void;
-}
-
-const recordSchema = z.object({
-  owner: z.string(),
-  token: z.int().positive(),
-  /** Milliseconds since 1970; 0: it was let go. */
-  expires: z.number(),
-});
 
 /** Of the time to live: what an owner gives up early, and what others wait longer. */
 const MARGIN = 0.2;
@@ -65,18 +47,22 @@ interface Tenure {
 
 export class WorkspaceLease {
   readonly #options: WorkspaceLeaseOptions;
+  readonly #records: LeaseRecords;
   readonly #turns = new Turns();
   #tenure: Tenure | undefined;
+  #rival: { readonly record: string; readonly sinceTick: number } | undefined;
 
   constructor(options: WorkspaceLeaseOptions) {
     this.#options = options;
+    this.#records = new LeaseRecords(options.customer, options.folder);
   }
 
   /** Takes the customer, or goes on having it. Throws `busy`, with `retryAfterMs` in its details, while another server owns it. */
   hold(): Promise<Fence> {
     return this.#turns.take(async () => {
-      const known = this.#tenure;
-      const tenure = known !== undefined && isHeld(known) ? known : await this.#take();
+      // One that ran out while this process stood still may have been somebody else's meanwhile.
+      if (this.#tenure !== undefined && !isHeld(this.#tenure)) this.#lose(this.#tenure);
+      const tenure = this.#tenure ?? (await this.#take());
       tenure.users += 1;
       let isOver = false;
       return {
@@ -96,21 +82,22 @@ export class WorkspaceLease {
   }
 
   async #take(): Promise<Tenure> {
-    const { folder } = this.#options;
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const records = this.#records;
+    await records.open();
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const tokens = await this.#tokens();
+      const tokens = await records.tokens();
       const last = tokens.at(-1);
       if (last !== undefined) await this.#assertFree(last);
       const [tick, time] = [performance.now(), Date.now()];
       const token = (last ?? 0) + 1;
-      if (!(await this.#place(token, time))) continue;
+      if (!(await records.place(this.#record(token, time)))) continue;
       // Others may have come and gone since the tokens were listed.
-      if ((await this.#tokens()).at(-1) !== token) {
-        await succeeds(unlink(this.#pathOf(token)), ['ENOENT']);
+      if ((await records.tokens()).at(-1) !== token) {
+        await records.remove(token);
         continue;
       }
-      for (const old of tokens) await succeeds(unlink(this.#pathOf(old)), ['ENOENT']);
+      for (const old of tokens) await records.remove(old);
+      await records.removeDrafts();
       await this.#options.onTaken?.(tokens);
       const tenure: Tenure = { token, ...this.#until(tick, time), users: 0, isLost: false };
       this.#tenure = tenure;
@@ -120,26 +107,23 @@ export class WorkspaceLease {
     throw new WorkcellError('busy', `Several servers want customer "${this.#options.customer}" at once; try again`);
   }
 
-  /** False when another server was quicker. */
-  async #place(token: number, now: number): Promise<boolean> {
-    const draft = await this.#draft(token, now + this.#options.ttlMs);
-    try {
-      return await succeeds(link(draft, this.#pathOf(token)), ['EEXIST']);
-    } finally {
-      await unlink(draft);
-      await syncFolder(this.#options.folder);
-    }
-  }
-
   async #assertFree(token: number): Promise<void> {
-    const { customer, owner, ttlMs } = this.#options;
-    const record = await this.#read(token);
-    if (record === undefined || record.owner === owner) return;
-    const retryAfterMs = Math.ceil(record.expires + ttlMs * MARGIN - Date.now());
-    if (record.expires === 0 || retryAfterMs <= 0) return;
+    const { customer, owner } = this.#options;
+    const record = await this.#records.find(token);
+    if (record === undefined || record.owner === owner || record.expires === 0) return;
+    const leftMs = record.expires - Date.now();
+    const retryAfterMs = Math.ceil(Math.min(leftMs, this.#leftOfWatchMs(record)) + record.ttlMs * MARGIN);
+    if (retryAfterMs <= 0) return;
     throw new WorkcellError('busy', `Customer "${customer}" is served by another server; send the request there`, {
       details: { retryAfterMs },
     });
+  }
+
+  /** Who had a wrong clock may have left a record that lasts for years, but has not renewed it since it was first seen. */
+  #leftOfWatchMs(record: LeaseRecord): number {
+    const text = JSON.stringify(record);
+    if (this.#rival?.record !== text) this.#rival = { record: text, sinceTick: performance.now() };
+    return this.#rival.sinceTick + record.ttlMs - performance.now();
   }
 
   #renewLater(tenure: Tenure): void {
@@ -154,10 +138,9 @@ export class WorkspaceLease {
     if (tenure.users === 0) return await this.#release().catch(() => {});
     const [tick, time] = [performance.now(), Date.now()];
     try {
-      await rename(await this.#draft(tenure.token, time + this.#options.ttlMs), this.#pathOf(tenure.token));
-      await syncFolder(this.#options.folder);
+      await this.#records.replace(this.#record(tenure.token, time));
       // What was written late does no harm: a larger token is there then.
-      if ((await this.#tokens()).at(-1) !== tenure.token) return this.#lose(tenure);
+      if ((await this.#records.tokens()).at(-1) !== tenure.token) return this.#lose(tenure);
       Object.assign(tenure, this.#until(tick, time));
     } catch {
       // The storage may come back before the time is up.
@@ -171,7 +154,7 @@ export class WorkspaceLease {
     clearTimeout(tenure?.timer);
     if (tenure === undefined || !isHeld(tenure)) return;
     tenure.isLost = true;
-    await rename(await this.#draft(tenure.token, 0), this.#pathOf(tenure.token));
+    await this.#records.replace({ ...this.#record(tenure.token, 0), expires: 0 });
   }
 
   #assertHeld(tenure: Tenure): void {
@@ -197,34 +180,9 @@ export class WorkspaceLease {
     return { untilTick: tick + good, untilTime: time + good };
   }
 
-  async #draft(token: number, expires: number): Promise<string> {
-    const { owner, folder } = this.#options;
-    const path = join(folder, `.${randomBytes(8).toString('hex')}`);
-    await using file = await open(path, 'wx', 0o600);
-    await file.writeFile(JSON.stringify({ owner, token, expires }));
-    await file.sync();
-    return path;
-  }
-
-  /** Undefined for one that is gone: there is a larger one. */
-  async #read(token: number): Promise<z.infer<typeof recordSchema> | undefined> {
-    try {
-      return recordSchema.parse(JSON.parse(await readFile(this.#pathOf(token), 'utf8')));
-    } catch (cause) {
-      if (errnoOf(cause) === 'ENOENT') return undefined;
-      const message = `The lease of customer "${this.#options.customer}" cannot be read; restore or delete its folder ".lease"`;
-      throw new WorkcellError('storage_failed', message, { cause });
-    }
-  }
-
-  /** Ascending. */
-  async #tokens(): Promise<readonly number[]> {
-    const names = await readdir(this.#options.folder);
-    return names.flatMap((name) => (/^\d{1,15}$/.test(name) ? [Number(name)] : [])).sort((a, b) => a - b);
-  }
-
-  #pathOf(token: number): string {
-    return join(this.#options.folder, String(token));
+  #record(token: number, now: number): LeaseRecord {
+    const { owner, ttlMs } = this.#options;
+    return { owner, token, expires: now + ttlMs, ttlMs };
   }
 }
 

@@ -1,21 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import type { BigIntStats, Dirent } from 'node:fs';
-import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { WorkcellError } from '../core/errors.ts';
 import { type CustomerId, parseCustomerId } from '../core/ids.ts';
 import type { CapacityLimits } from '../util/capacity-image.ts';
-import { Deadline } from '../util/deadline.ts';
-import { errnoOf, succeeds } from '../util/errno.ts';
-import { claimant, claimName, FileLock } from '../util/file-lock.ts';
+import { succeeds } from '../util/errno.ts';
+import type { Fence } from '../util/fenced-lock.ts';
 import { GatedFiles } from '../util/gated-files.ts';
 import { KeyedTurns } from '../util/keyed-turns.ts';
 import { explainGateError, Pin, walk } from '../util/path-gate.ts';
 import { syncFolder } from '../util/sync-folder.ts';
-import { Turns } from '../util/turns.ts';
 import { CustomerDisks, DISK } from './customer-disks.ts';
-import { type Fence, WorkspaceLease, type WorkspaceLeaseOptions } from './workspace-lease.ts';
+import { CustomerFolders } from './customer-folders.ts';
+import { WorkspaceLease, type WorkspaceLeaseOptions } from './workspace-lease.ts';
 import { WorkspaceTenure } from './workspace-tenure.ts';
 
 /** The durable directory tree of one customer. */
@@ -63,9 +61,6 @@ const GUEST_FOLDERS = ['files', 'skills'] as const;
 const PRIVATE = 0o700;
 /** The folder of {@link Workspace.approvalsPath}. */
 export const APPROVALS = 'approvals';
-const CREATE_TIMEOUT_MS = 10_000;
-/** What a folder that is being removed is called. */
-const REMOVED = '.removed-';
 
 /**
  * The workspaces of all customers: `<root>/<customer>/{files,sessions,skills}`, for the host's user alone. With a capacity,
@@ -76,9 +71,8 @@ const REMOVED = '.removed-';
  */
 export class WorkspaceStore implements AsyncDisposable {
   readonly #root: string;
+  readonly #folders: CustomerFolders;
   readonly #disks: CustomerDisks;
-  /** Within this process nobody has to contend for the lock on the root. */
-  readonly #turns = new Turns();
   readonly #fileTurns = new KeyedTurns();
   readonly #leaseOptions: WorkspaceStoreOptions['lease'];
   readonly #leases = new Map<CustomerId, WorkspaceLease>();
@@ -86,6 +80,7 @@ export class WorkspaceStore implements AsyncDisposable {
 
   constructor({ root, capacity, lease }: WorkspaceStoreOptions) {
     this.#root = root;
+    this.#folders = new CustomerFolders(root);
     this.#leaseOptions = lease;
     this.#disks = new CustomerDisks(root, capacity);
   }
@@ -97,8 +92,7 @@ export class WorkspaceStore implements AsyncDisposable {
    */
   open(customer: CustomerId): Promise<Workspace> {
     return this.#guard(customer, async () => {
-      await mkdir(this.#root, { recursive: true, mode: PRIVATE });
-      if ((await this.#lookFor(customer)) === undefined) await this.#turns.take(() => this.#create(customer));
+      await this.#folders.make(customer);
       return await this.#enter(customer);
     });
   }
@@ -106,22 +100,21 @@ export class WorkspaceStore implements AsyncDisposable {
   /** The workspace of a customer who has one; undefined otherwise. Throws as {@link open} does. */
   find(customer: CustomerId): Promise<Workspace | undefined> {
     return this.#guard(customer, async () => {
-      if ((await this.#lookFor(customer)) === undefined) return undefined;
+      if ((await this.#folders.find(customer)) === undefined) return undefined;
       return await this.#enter(customer);
     });
   }
 
   /** Tells the folder of a customer from those that were, and will be, in its place; undefined when there is none. */
   async identify(customer: CustomerId): Promise<string | undefined> {
-    const found = await this.#guard(customer, () => this.#lookFor(customer));
+    const found = await this.#guard(customer, () => this.#folders.find(customer));
     // The number of a folder that is removed may be given to the next.
     return found === undefined ? undefined : `${found.dev}:${found.ino}:${found.birthtimeNs}`;
   }
 
   /** The customers who have a workspace, sorted. */
-  async list(): Promise<readonly CustomerId[]> {
-    const folders = (await this.#entries()).filter((entry) => entry.isDirectory());
-    return folders.flatMap((folder) => idOf(folder.name)).sort();
+  list(): Promise<readonly CustomerId[]> {
+    return this.#folders.list();
   }
 
   /**
@@ -130,18 +123,11 @@ export class WorkspaceStore implements AsyncDisposable {
    */
   async remove(customer: CustomerId): Promise<void> {
     await this.#guard(customer, async () => {
-      const top = new GatedFiles(this.#root);
-      for (const name of await readdir(this.#root))
-        if (name.startsWith(REMOVED) && (await claimant(name.slice(REMOVED.length))) === undefined)
-          await top.remove(name);
+      await this.#folders.finishRemovals();
       await this.#disks.release(customer);
       if (await this.#disks.isMounted(customer))
         throw new WorkcellError('busy', 'another process has its disk mounted; stop it, or try again later');
-      const gone = `${REMOVED}${await claimName()}`;
-      await top.rename(customer, gone);
-      await top.syncFolder('');
-      await this.#dropLease(customer);
-      await top.remove(gone);
+      await this.#folders.remove(customer, () => this.#dropLease(customer));
     });
   }
 
@@ -221,53 +207,6 @@ export class WorkspaceStore implements AsyncDisposable {
     if (lease !== undefined) await succeeds(lease.close(), ['ENOENT']);
   }
 
-  async #create(customer: CustomerId): Promise<void> {
-    using deadline = new Deadline('Waiting for another workspace to be made', CREATE_TIMEOUT_MS);
-    // Two processes that make ids which differ only in case must not both find the place free.
-    await using _lock = await FileLock.wait({ path: join(this.#root, '.lock'), what: 'The workspace root' }, deadline);
-    const twin = (await this.#names()).find((name) => name.toLowerCase() === customer.toLowerCase());
-    if (twin !== undefined && twin !== customer) {
-      throw new WorkcellError(
-        'invalid_argument',
-        `the existing id "${twin}" differs from it only in case; use that one`,
-      );
-    }
-    await succeeds(mkdir(join(this.#root, customer), { mode: PRIVATE }), ['EEXIST']);
-  }
-
-  /** Lists nothing where it can be told without: there may be very many customers. */
-  async #lookFor(customer: CustomerId): Promise<BigIntStats | undefined> {
-    const found = await this.#look(customer);
-    const twin = twinOf(customer);
-    if (found === undefined || twin === customer) return found;
-    const other = await this.#look(twin);
-    if (other?.ino !== found.ino || other.dev !== found.dev) return found;
-    // One folder under both names: this file system does not tell them apart, and a list alone says what it is called.
-    return (await this.#names()).includes(customer) ? found : undefined;
-  }
-
-  async #look(name: string): Promise<BigIntStats | undefined> {
-    try {
-      return await lstat(join(this.#root, name), { bigint: true });
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return undefined;
-      throw error;
-    }
-  }
-
-  async #names(): Promise<readonly string[]> {
-    return (await this.#entries()).map((entry) => entry.name);
-  }
-
-  async #entries(): Promise<readonly Dirent[]> {
-    try {
-      return (await readdir(this.#root, { withFileTypes: true })).filter((entry) => !entry.name.startsWith('.'));
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return [];
-      throw error;
-    }
-  }
-
   async #guard<T>(customer: CustomerId, work: () => Promise<T>): Promise<T> {
     parseCustomerId(customer);
     try {
@@ -275,19 +214,5 @@ export class WorkspaceStore implements AsyncDisposable {
     } catch (error) {
       throw explainGateError(`Cannot open the workspace of "${customer}"`, error);
     }
-  }
-}
-
-/** A spelling that differs only in case; the same for an id without letters. */
-function twinOf(customer: CustomerId): string {
-  const lower = customer.toLowerCase();
-  return lower === customer ? customer.toUpperCase() : lower;
-}
-
-function idOf(name: string): readonly CustomerId[] {
-  try {
-    return [parseCustomerId(name)];
-  } catch {
-    return [];
   }
 }

@@ -1,5 +1,7 @@
+import { WorkcellError } from '../core/errors.ts';
 import type { CustomerId } from '../core/ids.ts';
-import { FileLock } from '../util/file-lock.ts';
+import { errnoOf } from '../util/errno.ts';
+import { acquireFencedLock, type FencedLock } from '../util/fenced-lock.ts';
 import type { GatedFiles } from '../util/gated-files.ts';
 import { USED } from './activity.ts';
 import { finishReplacement, isReplacing } from './replace-tree.ts';
@@ -16,10 +18,7 @@ export interface WorkspaceTenureOptions {
 }
 
 /** The right to write to a workspace, until it is disposed of. */
-export interface WorkspaceShare extends AsyncDisposable {
-  /** Throws `busy` when another server may own the customer by now. */
-  assertHeld(): void;
-}
+export type WorkspaceShare = FencedLock;
 
 /**
  * Who may use a workspace: any number together, or one alone. Files are written, and sandboxes have them mounted, by those who
@@ -65,24 +64,16 @@ export class WorkspaceTenure {
     await this.#options.home.writeFile(USED, '', { sync: false }).finally(() => share[Symbol.asyncDispose]());
   }
 
-  /** First among servers, then among the processes of this host. */
   async #acquire(shared: boolean): Promise<WorkspaceShare> {
     const { customer, lockPath, lease } = this.#options;
-    const fence = await lease?.hold();
     try {
-      // A former owner on this host may hold a lock for as long as it is stopped: each has locks of its own.
-      const path = lockPath(fence?.token);
-      const lock = await FileLock.acquire({ path, what: `The workspace of "${customer}"`, shared });
-      return {
-        assertHeld: () => fence?.assertHeld(),
-        [Symbol.asyncDispose]: async () => {
-          await lock.release();
-          await fence?.[Symbol.asyncDispose]();
-        },
-      };
-    } catch (error) {
-      await fence?.[Symbol.asyncDispose]();
-      throw error;
+      return await acquireFencedLock({
+        fence: lease && (() => lease.hold()),
+        lock: (token) => ({ path: lockPath(token), what: `The workspace of "${customer}"`, shared }),
+      });
+    } catch (cause) {
+      if (errnoOf(cause) !== 'ENOENT') throw cause;
+      throw new WorkcellError('busy', `Customer "${customer}" was removed a moment ago; try again`, { cause });
     }
   }
 }

@@ -1,8 +1,11 @@
 /**
  * A tool call from a program in a sandbox, through the broker to an MCP server over stdio and back, against the same call
- * made by a plain MCP client on the host, in turns in one run; then many calls at once.
+ * made by a plain MCP client on the host, in turns in one run; then many calls at once. A call is two events that are on disk
+ * before it goes on, so two appends to a file, each synced, are measured with them.
  * Run: `npm run bench:calls [-- DRIVER [ROUNDS]]`; DRIVER is bubblewrap by default, or qemu.
  */
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
@@ -26,18 +29,22 @@ await client.connect(new StdioClientTransport({ command: everything.command, arg
 try {
   const direct: number[] = [];
   const brokered: number[] = [];
+  const synced: number[] = [];
   // The first of each starts the server, and the sandbox.
   await directCalls(10);
   await brokeredCalls(10);
   for (let round = 0; round < Number(rounds); round++) {
     direct.push(...(await directCalls(CALLS)));
     brokered.push(...(await brokeredCalls(CALLS)));
+    synced.push(...(await syncedAppends(CALLS)));
   }
-  const [base, ours] = [median(direct), median(brokered)];
+  const [base, ours, disk] = [median(direct), median(brokered), median(synced)];
   console.log(
-    `one call, median of ${direct.length}: direct ${base.toFixed(2)} ms, from a program in ${driver} ${ours.toFixed(2)} ms`,
+    `one call, median of ${direct.length}: direct ${base.toFixed(2)} ms, from a program in ${driver} ${ours.toFixed(2)} ms, two synced appends ${disk.toFixed(2)} ms`,
   );
-  console.log(`brokered / direct = ${(ours / base).toFixed(2)} (aim: 3 on bubblewrap)`);
+  console.log(
+    `brokered / direct = ${(ours / base).toFixed(2)} (aim: 3 on bubblewrap); the disk alone / direct = ${(disk / base).toFixed(2)}`,
+  );
 
   const atOnce = await directAtOnce();
   const { ms, wrong } = await brokeredAtOnce();
@@ -69,6 +76,21 @@ async function brokeredCalls(count: number): Promise<number[]> {
     }
     return times;`;
   return (await run(code)) as number[];
+}
+
+/** What the disk takes of a call, whatever else is done. */
+async function syncedAppends(count: number): Promise<number[]> {
+  await using file = await open(join(folder.path, 'synced'), 'a');
+  const times: number[] = [];
+  for (let index = 0; index < count; index++) {
+    const started = performance.now();
+    for (const event of ['called', 'returned']) {
+      await file.writeFile(`${event} ${'x'.repeat(200)}\n`);
+      await file.datasync();
+    }
+    times.push(performance.now() - started);
+  }
+  return times;
 }
 
 async function directAtOnce(): Promise<number> {

@@ -35,7 +35,7 @@ export interface OperationResult {
   readonly error?: string;
 }
 
-const OPERATION_TIMEOUT_MS = 120_000;
+const OPERATION_TIMEOUT_MS = 400_000;
 
 export interface RunOptions {
   /** Is told of each. */

@@ -8,8 +8,8 @@ import { MSB_OPERATIONS, type MsbContext } from './msb-operations.ts';
 import { type OperationResult, runOperations } from './operation.ts';
 
 const SDK_MAIN = fileURLToPath(new URL('sdk-main.ts', import.meta.url));
-const COMMAND_TIMEOUT_MS = 90_000;
-const FOLLOW_TIMEOUT_MS = 30_000;
+const COMMAND_TIMEOUT_MS = 300_000;
+const FOLLOW_TIMEOUT_MS = 150_000;
 
 export interface ConformanceOptions {
   readonly url: string;

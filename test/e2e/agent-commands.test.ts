@@ -250,12 +250,16 @@ describe('a terminal', () => {
 describe('input that a command does not read', () => {
   it('is refused with its errno once the command has closed it, and the command goes on', async () => {
     const id = client.newId();
-    client.send(id, 'core.exec.request', { cmd: 'sh', args: ['-c', 'exec <&-; echo closed; sleep 2; exit 4'] });
+    client.send(id, 'core.exec.request', {
+      cmd: 'sh',
+      args: ['-c', 'exec <&-; echo closed; until [ -e /tmp/go-on ]; do sleep 0.1; done; exit 4'],
+    });
     await eventually(() => textOf(id).includes('closed'));
     client.send(id, 'core.exec.stdin', { data: Buffer.from('x') });
+    const refusal = await eventually(() => client.of(id).find(({ type }) => type === 'core.exec.stdin.error'));
+    await shell('touch /tmp/go-on');
     const messages = await client.untilEnd(id);
-    const refusal = messages.find(({ type }) => type === 'core.exec.stdin.error');
-    expect(refusal?.payload).toMatchObject({ errno: 32, errno_name: 'EPIPE' });
+    expect(refusal.payload).toMatchObject({ errno: 32, errno_name: 'EPIPE' });
     expect(messages.at(-1)?.payload).toEqual({ code: 4 });
   });
 });

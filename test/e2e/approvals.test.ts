@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ExecutionEvent, ExecutionResult, PendingApproval } from '../../src/core/execution.ts';
@@ -23,7 +23,6 @@ beforeAll(async () => {
       bank: doubleServer({ tools, log: join(folder.path, 'log') }, { requireApproval: ['pay', 're*d'] }),
     },
     sandbox: { driver: 'bubblewrap', isolation: 'process' },
-    approvals: { hold: '3s' },
   });
   ann = cell.workcell.customer('ann');
 });
@@ -117,6 +116,7 @@ try { await refund({ cents: 102 }); } catch ({ name, code, message, details }) {
     await expect(ann.decideApproval(id, { approved: !isApproved, by: 'late' })).rejects.toMatchObject({
       code: 'invalid_state',
     });
+    expect(await readdir(join(cell.folder, 'workspaces/ann/approvals'))).toEqual([]);
   });
 
   it('does not need it for a tool that is not named, or that nothing is sent to', async () => {
@@ -129,10 +129,10 @@ return [failed, (await balance({ cents: 104 })).arguments];`;
   });
 
   it('does not use up the time of its program', async () => {
-    const { result, approvals } = start(paying(105), { timeoutMs: 1_000 });
+    const { result, approvals } = start(paying(105), { timeoutMs: 3_000 });
     const [approval] = await approvals(1);
     const before = performance.now();
-    await eventually(() => performance.now() - before > 2_000);
+    await eventually(() => performance.now() - before > 3_500);
     await ann.decideApproval(String(approval?.approvalId), yes);
     expect(await result).toMatchObject({ status: 'completed', value: { cents: 105 } });
   });
@@ -144,7 +144,7 @@ try:
     pay(cents=106)
 except ToolError as error:
     result = [error.code, str(error)]`;
-    const { result, approvals } = start(code, { language: 'python', timeoutMs: 5_000 });
+    const { result, approvals } = start(code, { language: 'python' });
     const [approval] = await approvals(1);
     await ann.decideApproval(String(approval?.approvalId), { approved: false, by: 'bob' });
     expect(await result).toMatchObject({ status: 'completed', value: ['rejected', expect.stringContaining('bob')] });
@@ -173,10 +173,15 @@ return all.map(({ status }) => status);`;
     expect((await killed.result).status).toBe('killed');
 
     const code = `import { pay } from 'servers/bank';
-const failed = await pay({ cents: 111 }, { signal: AbortSignal.timeout(300) }).catch(({ name }) => name);
-return failed;`;
+import { existsSync } from 'node:fs';
+const leaving = new AbortController();
+const failing = pay({ cents: 111 }, { signal: leaving.signal }).catch(({ name }) => name);
+while (!existsSync('go-on')) await new Promise((resolve) => setTimeout(resolve, 10));
+leaving.abort(new DOMException('It took too long', 'TimeoutError'));
+return await failing;`;
     const impatient = start(code);
     const [second] = await impatient.approvals(1);
+    await ann.files.write('go-on', '');
     expect((await impatient.result).value).toBe('TimeoutError');
 
     for (const approval of [first, second]) {

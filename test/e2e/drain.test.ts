@@ -70,7 +70,8 @@ test('a program that does not end is ended when its time is up, and the server w
   server.signal('SIGTERM');
   const rest = await Array.fromAsync(events);
   expect((await server.ended).code).toBe(0);
-  expect(performance.now() - began).toBeLessThan(15_000);
+  // The time that it was given, and not the half minute that is the default.
+  expect(performance.now() - began).toBeLessThan(25_000);
   expect(rest.at(-1)).toMatchObject({ type: 'finished' });
 });
 

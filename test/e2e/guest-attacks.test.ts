@@ -91,7 +91,7 @@ while True:
       const began = performance.now();
       expect((await guest.shell('echo alive')).text).toBe('alive\n');
       expect((await server.call('GET', '/v1/sandboxes')).status).toBe(200);
-      expect(performance.now() - began).toBeLessThan(10_000);
+      expect(performance.now() - began).toBeLessThan(30_000);
     }
     await nothingIsLeftOf(flooder.id);
   });
@@ -158,7 +158,8 @@ describe('a virtual machine that does not move', () => {
     const call = async (method: string, path: string) => {
       const began = performance.now();
       const { status } = await server.call(method, path);
-      expect(performance.now() - began, path).toBeLessThan(5_000);
+      // Less than what the server gives a guest to end.
+      expect(performance.now() - began, path).toBeLessThan(12_000);
       return status;
     };
     for (const path of ['', `/${id}`, '/by-name/stopped']) expect(await call('GET', `/v1/sandboxes${path}`)).toBe(200);

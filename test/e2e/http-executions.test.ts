@@ -94,13 +94,18 @@ describe('a program', () => {
 
   it('goes on when its client goes away, and is told on from where that was', async () => {
     const executionId = nextId();
-    const code = 'console.log("one"); await new Promise((done) => setTimeout(done, 1000)); console.log("two");';
+    const code = `console.log("one");
+      const { existsSync } = await import("node:fs");
+      while (!existsSync("go-on")) await new Promise((done) => setTimeout(done, 20));
+      console.log("two");`;
     const { events: before } = await read('POST', ANN, {
       body: { code, executionId },
       enough: ({ type }) => type === 'stdout',
     });
     const after = before.at(-1)?.seq;
-    const { events } = await read('GET', `${ANN}/${executionId}?after=${after}&follow=true`);
+    const told = read('GET', `${ANN}/${executionId}?after=${after}&follow=true`);
+    await api.call('PUT', '/customers/ann/files/go-on', { body: 'x' });
+    const { events } = await told;
     expect([...before, ...events].map(({ seq }) => seq)).toEqual([1, 2, 3, 4]);
     expect(events.at(-1)).toMatchObject({ type: 'finished', result: { stdout: 'one\ntwo\n' } });
     const headers = { accept: 'text/event-stream', 'last-event-id': '3' };
@@ -165,7 +170,7 @@ describe('a program', () => {
     const all = (await list('limit=200')).body as { items: { executionId: string }[]; nextCursor: null };
     expect(all).toMatchObject({
       nextCursor: null,
-      items: expect.arrayContaining([expect.objectContaining({ hasEnded: true })]),
+      items: expect.arrayContaining([expect.objectContaining({ state: 'completed' })]),
     });
     const ids: string[] = [];
     for (let cursor: string | null = ''; cursor !== null; ) {

@@ -57,13 +57,13 @@ describe('an execution over a quota', () => {
       expect((await run(key, 'one', { code })).status, code).toBe(200);
   });
 
-  it('that could never fit is refused without a time', async () => {
+  it('that could never fit is refused for good, with the limit', async () => {
     const key = (await keyOf('acme.cpu')).secret.reveal();
     const { status, headers, body } = await run(key, 'cpu', { code: 'return 1', timeoutMs: 11_000 });
     expect({ status, wait: headers['retry-after'], body }).toMatchObject({
-      status: 429,
+      status: 400,
       wait: undefined,
-      body: { details: { quota: 'cpuSecondsPerDay', limit: 10, used: 0 } },
+      body: { retryable: false, details: { quota: 'cpuSecondsPerDay', limit: 10, wanted: 11 } },
     });
     expect((await run(key, 'cpu', { code: 'return 1', timeoutMs: 10_000 })).status).toBe(200);
     const { body: metrics } = await request(`${api.url}/metrics`, { headers: { authorization: `Bearer ${api.key}` } });

@@ -59,7 +59,8 @@ it('the guests of a server that is killed run on, and are those of the next one'
   for (const pid of machines) process.kill(pid, 'SIGSTOP');
   const began = performance.now();
   expect(await list(second)).toMatchObject([{ status: 'running' }]);
-  expect(performance.now() - began).toBeLessThan(5_000);
+  // Less than what the server gives a guest to answer or to end.
+  expect(performance.now() - began).toBeLessThan(12_000);
   expect(await second.call('POST', `/${sandbox.id}/stop`)).toMatchObject({ status: 'stopped' });
   await eventually(async () => !(await Promise.all(machines.map(isRunning))).includes(true));
 });

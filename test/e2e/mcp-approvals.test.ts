@@ -161,10 +161,9 @@ describe('an MCP client that can ask nobody', () => {
     const before = await sent();
     const paused = await model.call('bank__pay', { cents: 8 });
     expect(paused.isError).toBe(true);
-    expect(textOf(paused)).toMatch(
-      /^paused: Execution "\S+" is paused until it is decided whether it may call bank\.pay/,
-    );
-    const [, approvalId = ''] = /\((apr_\S+)\)/.exec(textOf(paused)) ?? [];
+    expect(textOf(paused)).toMatch(/^paused: a person has to approve bank\.pay\(\{"cents":8\}\): workcell approvals/);
+    expect(textOf(paused)).toMatch(/made by itself, as execution exe_\w+: do not call it again$/);
+    const [approvalId = ''] = /apr_\w+/.exec(textOf(paused)) ?? [];
     expect(await sent()).toBe(before);
     expect(await decide(approvalId, 'approve')).toBe(200);
     await eventually(async () => (await sent()) === before + 1);

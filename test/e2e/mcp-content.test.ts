@@ -87,6 +87,10 @@ describe('the images of a program', () => {
     expect(imagesIn(shown)).toEqual([PIXEL]);
   });
 
+  it('are shown when their data is a URL', async () => {
+    expect(imagesIn(await run(`return { type: 'image', data: 'data:image/png;base64,${PNG}' };`))).toEqual([PIXEL]);
+  });
+
   it('are known by their first bytes, and lie in the workspace', async () => {
     await write('notes.txt', 'no image');
     const code = `require('node:fs').symlinkSync('/etc/passwd', 'passwd.png');
@@ -166,6 +170,33 @@ describe('the resources', () => {
     const missing = carl.client.readResource({ uri: 'workcell://workspace/x' });
     await expect(missing).rejects.toMatchObject({ code: -32002 });
     expect(await server.cell.customer('carl').exists()).toBe(false);
+  });
+
+  it('give a file that is too large in parts, which are the whole file together', async () => {
+    const size = 4 * 1024 * 1024;
+    const uri = 'workcell://workspace/large%3F.txt';
+    const read = async (query: string) => {
+      const { contents } = await ann.client.readResource({ uri: uri + query });
+      return contents[0] as { readonly text?: string; readonly blob?: string };
+    };
+    // A character of three bytes lies across the end of the first part, and one of four across that of the second.
+    const text = `${'a'.repeat(size - 1)}€${'b'.repeat(size - 3)}😀c`;
+    await write('large?.txt', text);
+    await expect(read('')).rejects.toThrow(
+      `it has ${2 * size + 4} bytes, which are too many at once; read it in parts: ${uri}?offset=0&length=${size}`,
+    );
+    const parts = await Promise.all([0, 1, 2].map((part) => read(`?offset=${part * size}&length=${size}`)));
+    expect(parts.map((part) => part.text?.length)).toEqual([size, size - 1, 1]);
+    expect(parts.map((part) => part.text).join('') === text).toBe(true);
+    expect(await read('?length=3')).toMatchObject({ text: 'aaa', mimeType: 'text/plain' });
+    expect((await read(`?offset=1&length=${2 * size}`)).text?.length).toBe(size - 1);
+    expect(await read(`?offset=${2 * size + 4}`)).toMatchObject({ text: '' });
+    for (const query of [`?offset=${2 * size + 5}`, '?offset=-1', '?offset=x', '?length=0', '?length=1.5'])
+      await expect(read(query)).rejects.toMatchObject({ code: -32602 });
+
+    await write('large.bin', Buffer.alloc(size + 1, 0xff));
+    const { contents } = await ann.client.readResource({ uri: `workcell://workspace/large.bin?offset=${size - 1}` });
+    expect(contents).toMatchObject([{ blob: '//8=', mimeType: 'application/octet-stream' }]);
   });
 
   it('show images as what they are', async () => {

@@ -165,6 +165,24 @@ describe('the MCP server over HTTP', () => {
     await eventually(async () => /"execution.finished".*"status":"killed"/.test(await readFile(session, 'utf8')));
   });
 
+  it('kills the program of a call that is cancelled while its sandbox boots', async () => {
+    // This customer has no sandbox yet.
+    await using eve = await connectHttp(`${server.url}/customers/eve/mcp`, server.key);
+    const aborter = new AbortController();
+    const args = { code: 'await new Promise((go) => setTimeout(go, 60_000));', session: 'booting' };
+    const running = eve.client.callTool({ name: 'execute_code', arguments: args }, undefined, {
+      signal: aborter.signal,
+    });
+    const outcome = running.catch((error: unknown) => error);
+    const session = join(server.folder, 'workspaces/eve/sessions/booting.jsonl');
+    const log = () => readFile(session, 'utf8').catch(() => '');
+    await eventually(async () => (await log()).includes('"execution.started"'));
+    aborter.abort();
+    expect(await outcome).toBeInstanceOf(Error);
+    await eventually(async () => (await log()).includes('"execution.finished"'));
+    expect(await log()).toMatch(/"execution.finished".*"status":"killed"/);
+  });
+
   it('goes on without a client that went away, which can come back for the answer', async () => {
     const opened = await post('/mcp', annsKey, INITIALIZE);
     const headers = { 'mcp-session-id': opened.headers['mcp-session-id'] ?? '', 'mcp-protocol-version': '2025-11-25' };
@@ -196,5 +214,7 @@ describe('the MCP server over HTTP', () => {
     expect(messagesIn(text)).toMatchObject([
       { id: 5, result: { structuredContent: { status: 'completed', value: 'went on' } } },
     ]);
+    const forgotten = { ...headers, accept: 'text/event-stream', 'last-event-id': '9999' };
+    expect((await server.call('GET', '/mcp', { key: annsKey, headers: forgotten })).status).toBe(410);
   });
 });

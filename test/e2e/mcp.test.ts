@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { CallToolResult, Progress } from '@modelcontextprotocol/sdk/types.js';
+import { countTokens as cl100k } from 'gpt-tokenizer/encoding/cl100k_base';
+import { countTokens as o200k } from 'gpt-tokenizer/encoding/o200k_base';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { estimateTokens } from '../../src/core/token-estimate.ts';
 import { writeConfig } from '../support/cell-config.ts';
 import { doubleServer } from '../support/mcp-servers.ts';
 import { eventually } from '../support/processes.ts';
@@ -59,7 +60,7 @@ describe('the MCP server', () => {
       'search_skills',
       'save_skill',
     ]);
-    expect(estimateTokens(JSON.stringify(tools))).toBeLessThanOrEqual(1_200);
+    for (const count of [o200k, cl100k]) expect(count(JSON.stringify(tools))).toBeLessThanOrEqual(1_200);
     for (const { annotations } of tools) expect(annotations).toHaveProperty('readOnlyHint');
     expect((await client.listTools()).tools).toEqual(tools);
   });
@@ -148,6 +149,9 @@ describe('the MCP server', () => {
   });
 
   it('tells errors of the call to the model, as text', async () => {
+    expect(textOf(await call('get_execution', { execution_id: 'exe_nosuch' }))).toBe(
+      'not_found: There is no execution "exe_nosuch"; take the execution_id from an answer of execute_code',
+    );
     for (const [name, args] of [
       ['get_execution', { execution_id: 'exe_nosuch' }],
       ['execute_code', { code: 'return 1', session: '../up' }],

@@ -5,7 +5,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { HistoryEvent, PendingApproval } from '../../src/core/execution.ts';
+import type { ExecutionEvent, HistoryEvent, PendingApproval } from '../../src/core/execution.ts';
 import type { Customer } from '../../src/workcell/customer.ts';
 import { createWorkcell } from '../../src/workcell/workcell.ts';
 import { type CellOptions, writeConfig } from '../support/cell-config.ts';
@@ -169,6 +169,26 @@ describe('an execution that waits for an approval', () => {
     expect([await count('first'), await count('second'), await count('third')]).toEqual([1, 0, 1]);
   });
 
+  it('does not pay for the time that it waits', async () => {
+    const ann = await openAnn(await configure());
+    const { id, result } = await ann.start(request());
+    await ann.whenPaused(id, AbortSignal.timeout(45_000));
+    const since = performance.now();
+    await eventually(() => performance.now() - since > 4_000);
+    const waitedMs = performance.now() - since;
+    await ann.decideApproval((await only(ann)).approvalId, { approved: true, ...bob });
+    const { runMs = 0 } = (await result()).timing ?? {};
+    // What was used is written down after the end was told.
+    const usedMs = await eventually(async () => {
+      const { executions, cpuSecondsPerDay } = await ann.usage();
+      return executions.used === 0 && Number(cpuSecondsPerDay.used) * 1000;
+    });
+    expect(runMs).toBeGreaterThan(waitedMs);
+    expect(usedMs).toBeGreaterThan(0);
+    // A program that waits uses some of its one CPU, and not half of it.
+    expect(usedMs).toBeLessThan(runMs - waitedMs / 2);
+  });
+
   it('gives its sandbox back after the hold time, and goes on when it is decided', async () => {
     const ann = await openAnn(await configure({ hold: '1s' }));
     await expect(ann.execute(request())).rejects.toMatchObject({ code: 'paused', details: { executionId: 'job' } });
@@ -185,7 +205,7 @@ describe('an execution that waits for an approval', () => {
     const executing = cell.customer('ann').execute(request());
     executing.catch(() => {});
     await eventually(async () => (await cell.customer('ann').listApprovals()).length === 1);
-    expect(await cell.drain(20_000)).toBe(true);
+    expect(await cell.drain(120_000)).toBe(true);
     await expect(executing).rejects.toMatchObject({ code: 'paused' });
     await cell.close();
     const ann = await openAnn(config);
@@ -198,7 +218,7 @@ describe('an execution that waits for an approval', () => {
     const code = `import { increment } from 'servers/guarded';
 await Promise.all(['first', 'second'].map((counter) => increment({ counter })));
 return 'both';`;
-    const ann = await openAnn(await configure({ hold: '1s' }));
+    const ann = await openAnn(await configure({ hold: '3s' }));
     await expect(ann.execute(request({ code }))).rejects.toMatchObject({ code: 'paused' });
     const [one, two] = await ann.listApprovals();
     await ann.decideApproval(String(two?.approvalId), { approved: true, ...bob });
@@ -243,8 +263,11 @@ return 'both';`;
   it('is rejected when nobody has decided in time', async () => {
     const config = await configure({ hold: '1s', expire: '3s' });
     const ann = await openAnn(config);
-    await expect(ann.execute(request())).rejects.toMatchObject({ code: 'paused' });
-    const { approvalId } = await only(ann);
+    let approvalId = '';
+    const onEvent = (event: ExecutionEvent) => {
+      if (event.type === 'approval.required') approvalId = event.approval.approvalId;
+    };
+    await expect(ann.execute(request({ onEvent }))).rejects.toMatchObject({ code: 'paused' });
     await eventually(async () => (await ann.listApprovals()).length === 0);
     await ann.sweepApprovals();
     const value = expect.stringMatching(/^rejected: guarded.increment was rejected by workcell: nobody had decided by/);

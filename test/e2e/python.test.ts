@@ -350,7 +350,7 @@ print("before")
 subprocess.Popen(["sleep", "1000"], start_new_session=True)
 os.fork()
 while True: pass`;
-    const result = await run(code, { timeoutMs: 1_500 });
+    const result = await run(code, { timeoutMs: 5_000 });
     expect(result).toMatchObject({ status: 'timed_out', limit: 'time', value: null });
     expect(result.stdout).toMatch(/^before\n/);
     expect(await sleepers()).not.toMatch(/^sleep$/m);

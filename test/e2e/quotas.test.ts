@@ -85,7 +85,7 @@ describe('an organisation’s customer', () => {
 
   it('has the CPU time of a day left after a restart that it had before', async () => {
     const cpu = customer('acme.cpu');
-    expect(await codeOf(cpu.execute({ code: 'return 1', timeoutMs: 20_001 }))).toBe('quota_exceeded');
+    expect(await codeOf(cpu.execute({ code: 'return 1', timeoutMs: 20_001 }))).toBe('invalid_argument');
     const code = 'const end = Date.now() + 300; while (Date.now() < end); return 1;';
     expect(await codeOf(cpu.execute({ code }))).toBe('ran');
     const { cpuSecondsPerDay: before } = await cpu.usage();

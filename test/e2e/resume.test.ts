@@ -162,7 +162,9 @@ describe('a call whose fate is unknown', () => {
       import { session } from 'servers/runtime';
       const settled = [keyed, plain].map((increment) =>
         increment({ counter: 'fate', waitMs: 60_000 }).then(({ count }) => count, ({ code }) => code));
-      for (const read of [readKeyed, readPlain]) while ((await read({ counter: 'fate' })).marks.length === 0);
+      for (const read of [readKeyed, readPlain]) while ((await read({ counter: 'fate' })).marks.length === 0)
+        // Each look is one of the calls that it may make.
+        await new Promise((done) => setTimeout(done, 200));
       ${CUT}
       const fates = await Promise.all(settled);
       if (session.attempt === 2) { console.log('cut again'); ${HANG} }
@@ -174,6 +176,24 @@ describe('a call whose fate is unknown', () => {
     await awaitCut(id, lastSeq);
     expect(await resumed(id)).toMatchObject({ status: 'completed', value: [1, 'outcome_unknown'] });
     expect([await count('keyed', 'fate'), await count('plain', 'fate')]).toEqual([1, 1]);
+  });
+
+  it('is not sent again where its session was imported for another customer, whose keys are others', async () => {
+    const code = `
+      import { increment, read } from 'servers/keyed';
+      import { session } from 'servers/runtime';
+      const fate = increment({ counter: 'moved', waitMs: 60_000 }).then(({ count }) => count, ({ code }) => code);
+      while ((await read({ counter: 'moved' })).marks.length === 0);
+      ${CUT}
+      return await fate;`;
+    const id = await cutOff({ code, session: 'moved' });
+    const bob = cell.workcell.customer('bob');
+    await bob.importSession(await ann.exportSession('moved', { files: false }));
+    expect(await (await bob.resumeExecution(id, { replay: true })).result()).toMatchObject({
+      value: 'outcome_unknown',
+    });
+    expect(await resumed(id)).toMatchObject({ value: 1 });
+    expect(await count('keyed', 'moved')).toBe(1);
   });
 });
 

@@ -93,7 +93,8 @@ describe('a virtual machine that is killed during a run', () => {
     const killedAt = performance.now();
     process.kill(machine, 'SIGKILL');
     await expect(running).rejects.toMatchObject({ code: 'sandbox_lost', retryable: true });
-    expect(performance.now() - killedAt).toBeLessThan(5_000);
+    // Nobody has waited for the time of the program to be up, which is two minutes.
+    expect(performance.now() - killedAt).toBeLessThan(20_000);
 
     expect((await cell.workcell.customer('cat').session('lost')).tasks).toMatchObject([
       { status: 'interrupted', output: 'started\n', error: expect.stringContaining('sandbox') },

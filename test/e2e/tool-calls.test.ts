@@ -120,7 +120,7 @@ describe('a tool call', () => {
   });
 
   it('that is still open when the time is up is cancelled at its server', async () => {
-    const running = cell.workcell.customer('ann').execute({ code: caught('hang({})'), timeoutMs: 1_500 });
+    const running = cell.workcell.customer('ann').execute({ code: caught('hang({})'), timeoutMs: 6_000 });
     expect(await running).toMatchObject({ status: 'timed_out', calls: [{ tool: 'hang', ok: false }] });
     await eventually(async () => (await log()).some((line) => line.startsWith('notifications/cancelled')));
   });

@@ -26,6 +26,7 @@ import type { Random } from '../unit/random.ts';
 import { mutateBytes, mutateJson } from './mutate.ts';
 import { openServerTarget, type SeedCall } from './server-target.ts';
 import { openSessionTargets } from './session-targets.ts';
+import { openUploadTarget, readArchive } from './tar-target.ts';
 
 /** One thing that reads what others have written. To fuzz another one, add it to {@link openTargets}. */
 export interface FuzzTarget {
@@ -137,8 +138,8 @@ const CALLS: readonly [SeedCall, ...SeedCall[]] = [
 /** All of them, with what they need open until the stack is disposed of. */
 export async function openTargets(stack: AsyncDisposableStack): Promise<readonly FuzzTarget[]> {
   return [
-    { name: 'agent frames', share: 280, run: agentFrames },
-    { name: 'agent messages', share: 250, run: agentMessages },
+    { name: 'agent frames', share: 260, run: agentFrames },
+    { name: 'agent messages', share: 240, run: agentMessages },
     { name: 'runner lines', share: 100, run: runnerLines },
     { name: 'Python programs', share: 40, run: pythonPrograms },
     { name: 'schemas of tools', share: 20, run: toolSchemas },
@@ -150,6 +151,8 @@ export async function openTargets(stack: AsyncDisposableStack): Promise<readonly
     { name: 'key files', share: 26, run: keyFiles },
     { name: 'documents of skills', share: 12, run: skillDocuments },
     { name: 'records of skills', share: 8, run: skillRecords },
+    { name: 'tar archives', share: 28, run: readArchive },
+    { name: 'archives into a workspace', share: 2, run: await openUploadTarget(stack) },
     { name: 'the HTTP server', share: 14, run: await openServerTarget(CALLS, stack) },
     ...(await openSessionTargets(stack)),
   ];

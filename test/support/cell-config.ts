@@ -27,7 +27,7 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
   for (const name of ['workspaces', 'servers', 'skills']) await mkdir(join(folder, name));
   await cp(join(ROOT, 'servers/calculator'), join(servers, 'calculator'), { recursive: true });
   await cp(join(ROOT, 'servers/runtime.ts'), join(servers, 'runtime.ts'));
-  const { mcpServers = {}, embeddings = { mode: 'off' }, ...sections } = options;
+  const { mcpServers = {}, embeddings = { mode: 'off' }, limits, ...sections } = options;
   const entries = Object.entries(mcpServers).map(([name, entry]) => {
     const { command, args, cwd, env, excludeTools, requireApproval, idempotencyKey = false } = entry;
     const revealed = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, value.reveal()]));
@@ -36,6 +36,8 @@ export async function writeConfig(folder: string, options: CellOptions = {}): Pr
   const config = {
     paths: { workspaces: './workspaces', servers: './servers', skills: './skills' },
     mcpServers: Object.fromEntries(entries),
+    // Emulated guests of a loaded machine need more than what is enough elsewhere.
+    limits: { timeout: '120s', ...limits },
     ...sections,
     selector: { embeddings },
     log: { level: 'silent' },

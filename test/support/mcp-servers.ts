@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -49,7 +50,8 @@ export async function startHttpEverything(port?: number, transport = 'streamable
     await exited;
   };
   // Read to its end: a server that cannot write there dies of it.
-  await new Promise<void>((resolve) => {
+  await new Promise<void>((resolve, reject) => {
+    child.once('exit', () => reject(new Error('The server has ended by itself')));
     child.stderr.on('data', (chunk) => {
       if (/listening|running on port/.test(String(chunk))) resolve();
     });
@@ -58,15 +60,21 @@ export async function startHttpEverything(port?: number, transport = 'streamable
   return { url: `http://127.0.0.1:${chosen}/${path}`, port: chosen, kill, [Symbol.asyncDispose]: kill };
 }
 
-/** A port of the loopback interface that nobody listens on. */
+/** A port of the loopback interface that nobody listens on, and that the kernel gives to nobody who has not asked for it. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (typeof address !== 'object' || address === null) throw new Error('There is no free port');
-  return address.port;
+  for (;;) {
+    // Linux chooses from 32768 upwards, for connections too: such a port may be another's before it is listened on.
+    const port = randomInt(16_384, 32_768);
+    const server = createServer().listen(port, '127.0.0.1');
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 function binary(name: string): string {

@@ -28,7 +28,7 @@ export async function openQuietServer(options: Partial<SandboxServerOptions> = {
       keys: [new Secret(API_KEY), store],
       volumes: join(folder.path, '.volumes'),
       bindRoots: [folder.path],
-      bootTimeoutMs: 5_000,
+      bootTimeoutMs: 60_000,
       ...options,
     }),
   );

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
@@ -14,12 +13,11 @@ import { ownBackend } from '../../workcell/own-backend.ts';
 import { pruneDaily } from '../../workcell/prune-sessions.ts';
 import { Readiness } from '../../workcell/readiness.ts';
 import { newApiKey, openBudget, openKeyStore, prepareDriver, serveSandboxes } from '../../workcell/sandbox-backend.ts';
+import { sweepApprovals } from '../../workcell/sweep-approvals.ts';
 import { createWorkcell, type Workcell } from '../../workcell/workcell.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { loadCliConfig } from '../open-cell.ts';
 import { print, say, sayProgress } from '../output.ts';
-
-const SWEEP_EVERY_MS = 60_000;
 
 export function serveCommand(): Command {
   return new Command('serve')
@@ -64,6 +62,11 @@ export function serveCommand(): Command {
         metrics: cell.metrics,
       });
       stack.use(server);
+      stack.use(
+        sweepApprovals(cell, (error) =>
+          log.error({ err: error }, `approvals could not be looked through: ${messageOf(error)}`),
+        ),
+      );
       // What runs ends before that on which it runs.
       stack.defer(() => cell.close());
       listensAt(server.url);
@@ -73,24 +76,11 @@ export function serveCommand(): Command {
         say('There are no keys yet: this one is for administrators, until the server stops; see: workcell key create');
       const placeholder = apiKey === undefined ? '<a key of workcell key create>' : '<server.apiKey>';
       print(`MSB_BACKEND=cloud MSB_API_URL=${server.url} MSB_API_KEY=${ofThisRun?.reveal() ?? `'${placeholder}'`}`);
-      using _sweeps = sweepApprovals(cell);
       await using _pruning = pruneSessions(cell, log);
       if (!signal.aborted) await once(signal, 'abort');
       say(`Stopping: executions may go on for ${formatDuration(config.server.drainMs)}; again ends them at once`);
       await cell.drain(config.server.drainMs);
     });
-}
-
-/** Nobody else does it while nobody decides. */
-function sweepApprovals(cell: Workcell): Disposable {
-  const sweeping = new AbortController();
-  void (async () => {
-    while (!sweeping.signal.aborted) {
-      await cell.sweepApprovals();
-      await sleep(SWEEP_EVERY_MS, undefined, { ref: false, signal: sweeping.signal });
-    }
-  })().catch(() => {});
-  return { [Symbol.dispose]: () => sweeping.abort() };
 }
 
 /** Undefined when sessions may get as old as they like. */

@@ -70,7 +70,9 @@ export function toolRoutes({ cell }: HttpContext): readonly Route[] {
       summary: 'Find the tools for a task, or for each step of one',
       scope: 'read',
       query: z.strictObject({
-        q: z.union([text, z.array(text).max(20)]).describe('What is to be done; repeat it for each step'),
+        q: z
+          .union([text, z.array(text).max(20)], { error: 'give 1 to 20 texts of 1 to 10000 characters' })
+          .describe('What is to be done; repeat it for each step'),
         limit: z.coerce.number().int().min(1).max(100).optional(),
         detail: z.enum(DETAILS).optional().describe('How much is told of each; default summaries'),
         maxTokens: z.coerce.number().int().min(1).max(100_000).optional(),

@@ -126,7 +126,7 @@ export const listedExecutionSchema = z
     startedAt: at,
     language,
     task: z.string().nullable(),
-    hasEnded: z.boolean().describe('Whether it has an outcome'),
+    state: z.enum(STATES),
   })
   .meta({ id: 'ListedExecution' });
 

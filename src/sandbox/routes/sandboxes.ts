@@ -5,6 +5,7 @@ import {
   createSandboxQuerySchema,
   createSandboxSchema,
   listQuerySchema,
+  type SandboxMetricsResponse,
   type SandboxResponse,
   startSandboxQuerySchema,
   updateSandboxSchema,
@@ -44,6 +45,12 @@ export function sandboxRoutes(app: FastifyInstance, registry: SandboxRegistry): 
     const sandbox = findSandbox(registry, request);
     await registry.rename(request.principal, sandbox, parse(updateSandboxSchema, request.body, 'body'));
     return sandbox.describe(readerOf(request));
+  });
+
+  app.get('/v1/sandboxes/:id/metrics', async (request): Promise<SandboxMetricsResponse> => {
+    const metrics = await findSandbox(registry, request).metrics();
+    if (metrics !== undefined) return { cpu_ms: metrics.cpuMs };
+    throw new WorkcellError('invalid_state', 'The sandbox does not run, so nothing can be measured; start it first');
   });
 
   for (const path of ['/v1/sandboxes/by-name/:name', '/v1/sandboxes/:id']) {

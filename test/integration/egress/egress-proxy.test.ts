@@ -8,6 +8,7 @@ import { type NetworkPolicy, parseAllowList } from '../../../src/core/network-po
 import { forwardEgress } from '../../../src/guest/egress/forwarder.ts';
 import { WINDOW_BYTES } from '../../../src/protocol/stream-mux.ts';
 import { type EgressDenied, serveEgress } from '../../../src/sandbox/egress/egress-proxy.ts';
+import { freePort } from '../../support/mcp-servers.ts';
 import { eventually } from '../../support/processes.ts';
 
 // The guest's half and the host's half over a real socket; what they reach are real servers on the loopback.
@@ -51,15 +52,6 @@ async function proxyFor(...policies: NetworkPolicy[]): Promise<{ port: number; h
   const port = await freePort();
   await forwardEgress(guest, port);
   return { port, host };
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 function through(port: number, tunnel: boolean): ProxyAgent {

@@ -156,6 +156,7 @@ const ROUTES: Readonly<Record<string, Row>> = {
   'POST /v1/sandboxes/by-name/:name/stop': organisation(404, 409),
   'GET /v1/sandboxes/by-name/:name/logs': organisation(404, 200),
   'GET /v1/sandboxes/:id': organisation(404, 200),
+  'GET /v1/sandboxes/:id/metrics': organisation(404, 409),
   'PATCH /v1/sandboxes/:id': organisation(404, 200, { body: 'volume' }),
   'DELETE /v1/sandboxes/:id': organisation(404, 200),
   'POST /v1/sandboxes/:id/start': organisation(404, 200),

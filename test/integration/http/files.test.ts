@@ -41,7 +41,10 @@ describe('a file', () => {
       'content-security-policy': "sandbox; default-src 'none'",
       'accept-ranges': 'bytes',
     });
-    expect(await get({}, 'HEAD')).toMatchObject({ status: 200, text: '', headers: { 'content-length': '10' } });
+    const { 'content-type': type, 'content-length': length, etag } = read.headers;
+    const head = { 'content-type': type, 'content-length': length, etag };
+    expect(await get({}, 'HEAD')).toMatchObject({ status: 200, text: '', headers: head });
+    expect(await get({ range: 'bytes=2-3' }, 'HEAD')).toMatchObject({ status: 200, text: '', headers: head });
     expect(await put('empty', '')).toMatchObject({ status: 201, body: { size: 0 } });
     expect(await api.call('GET', `${BASE}/files/empty`)).toMatchObject({ status: 200, text: '' });
     expect(await api.call('PUT', `${BASE}/files/none`)).toMatchObject({ status: 201, body: { size: 0 } });
@@ -77,6 +80,8 @@ describe('a file', () => {
       headers: { etag },
     });
     expect(await get({ 'if-none-match': etag }, 'HEAD')).toMatchObject({ status: 304 });
+    expect(await get({ 'if-match': `"a,b" , ${etag}` })).toMatchObject({ status: 200 });
+    for (const none of ['', '"x', '"x" "y"']) expect((await get({ 'if-match': none })).status).toBe(400);
     expect(await get({ 'if-none-match': '"x"' })).toMatchObject({ status: 200 });
     expect(await get({ 'if-match': '"x"' })).toMatchObject({ status: 412, body: { code: 'precondition_failed' } });
     expect(await get({ 'if-match': 'x' })).toMatchObject({ status: 400 });
@@ -157,6 +162,13 @@ describe('files together', () => {
     const answer = await fetch(`${api.url}${BASE}/archive?path=up`, {
       headers: { authorization: `Bearer ${api.key}` },
     });
+    const { status, headers, text } = await api.call('HEAD', `${BASE}/archive?path=up`);
+    expect([status, headers['content-type'], headers['content-length'], text]).toEqual([
+      200,
+      'application/x-tar',
+      undefined,
+      '',
+    ]);
     const listed = execFileSync('tar', ['-t'], { input: Buffer.from(await answer.arrayBuffer()) }).toString();
     expect(listed.split('\n').sort()).toEqual(['', 'one', 'sub/', 'sub/two']);
     expect(await send(Buffer.from('no archive'))).toMatchObject({ status: 400, body: { code: 'invalid_argument' } });

@@ -56,6 +56,23 @@ describe('a failure', () => {
     ]);
   });
 
+  it('for want of a key says how one is sent', async () => {
+    for (const key of [null, 'wrong'])
+      expect(await api.call('GET', '/customers', { key })).toMatchObject({
+        status: 401,
+        headers: { 'www-authenticate': 'Bearer' },
+      });
+  });
+
+  it.each([
+    ['POST', '/customers/ann/files', { body: {} }, 'give "folder", or "from"'],
+    ['GET', '/customers/ann/tools/search', {}, '"q": give 1 to 20 texts'],
+    ['GET', '/customers/ann/files?path=a/../b', {}, 'The path "a/../b" is not valid: ".." is not a name in it'],
+    ['PUT', '/customers/ann', { body: '{}' }, 'This route takes application/json; the request has ""'],
+  ])('of %s %s says what is wrong', async (method, path, call, detail) => {
+    expect(await api.call(method, path, call)).toMatchObject({ body: { detail: expect.stringContaining(detail) } });
+  });
+
   it('has an id of the server where the client sends none that is well-formed', async () => {
     const answer = await api.call('GET', '/customers', { headers: { 'x-request-id': 'two words' } });
     expect(answer.headers['x-request-id']).toMatch(/^req_[0-9a-f-]{36}$/);
@@ -81,13 +98,60 @@ describe('a failure', () => {
       400,
     ],
     ['a body of another type', 'PUT', '/customers/ann', { body: 'a', headers: { 'content-type': 'text/csv' } }, 415],
+    ['a body of text', 'PUT', '/customers/ann', { body: '{}', headers: { 'content-type': 'text/plain' } }, 415],
+    ['a body of no type', 'PUT', '/customers/ann', { body: '{}' }, 415],
+    [
+      'a body that is no UTF-8',
+      'POST',
+      '/customers/ann/executions',
+      {
+        body: Buffer.from('{"code": "return \'\xe9\'"}', 'latin1'),
+        headers: { 'content-type': 'application/json; charset=latin1' },
+      },
+      400,
+    ],
     ['a body that is too large', 'PUT', '/customers/ann', { body: { a: 'a'.repeat(1024 * 1024) } }, 413],
     ['an answer of another type', 'GET', '/customers', { headers: { accept: 'text/csv' } }, 406],
     ['a preflight request', 'OPTIONS', '/customers', {}, 403],
-    ['a method that there is not', 'DELETE', '/customers', {}, 404],
     ['a customer id that is none', 'GET', '/customers/a%20b', {}, 400],
   ])('answers %s', async (_what, method, path, call, status) => {
     expect(await api.call(method, path, call)).toMatchObject({ status, body: { status } });
+  });
+});
+
+describe('a method that a path does not take', () => {
+  it.each([
+    ['DELETE', '/customers?limit=1', 'GET, HEAD'],
+    ['POST', '/customers/ann', 'GET, HEAD, PUT'],
+    ['PUT', '/customers/ann/sessions/import', 'DELETE, GET, HEAD, POST'],
+    ['POST', '/customers/ann/files/a/b', 'DELETE, GET, HEAD, PUT'],
+    ['HEAD', '/customers/ann/archive/', undefined],
+    ['PUT', '/customers/nobody/executions', 'GET, HEAD, POST'],
+    ['PUT', '/customers/ann/mcp', 'DELETE, GET, POST'],
+    ['POST', '/docs', 'GET, HEAD'],
+    ['POST', '/customers/a%20b', undefined],
+    ['POST', '/customers/', undefined],
+    ['POST', '/nothing', undefined],
+    ['POST', '/v1/quotas', undefined],
+  ])('%s %s: the answer names those that it does take, %s', async (method, path, allow) => {
+    const { status, headers, body } = await api.call(method, path, { headers: { 'content-type': 'text/plain' } });
+    expect([status, headers['allow']]).toEqual(allow === undefined ? [404, undefined] : [405, allow]);
+    if (allow !== undefined) expect(body).toMatchObject({ status, code: 'method_not_allowed', retryable: false });
+  });
+
+  it('is told to who could see the path alone', async () => {
+    await api.call('PUT', '/customers/there');
+    expect(await api.call('PATCH', '/customers/ann/usage', { key: acme })).toMatchObject({ status: 405 });
+    expect(await api.call('PATCH', '/customers/ann/usage', { key: null })).toMatchObject({ status: 401 });
+    for (const id of ['default.there', 'default.nowhere']) {
+      const { status, headers, body } = await api.call('PATCH', `/customers/${id}/usage`, { key: acme });
+      const detail = `There is no PATCH /customers/${id}/usage`;
+      expect({ status, allow: headers['allow'], body }).toMatchObject({
+        status: 404,
+        allow: undefined,
+        body: { detail },
+      });
+    }
   });
 });
 

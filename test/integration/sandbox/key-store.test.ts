@@ -16,7 +16,7 @@ let folder: TempFolder;
 let now: number;
 let store: KeyStore;
 const path = () => join(folder.path, 'state/keys.json');
-const open = () => new KeyStore(join(folder.path, 'state'), { now: () => now, noteEveryMs: 200 });
+const open = (noteEveryMs = 200) => new KeyStore(join(folder.path, 'state'), { now: () => now, noteEveryMs });
 const make = (options: Partial<Parameters<KeyStore['create']>[0]> = {}) =>
   store.create({ name: 'a key', role: 'organisation', ...options });
 async function principalOf({ secret }: CreatedKey): Promise<Principal> {
@@ -96,6 +96,13 @@ describe('a new key', () => {
     expect((await store.listFor(maker)).map(({ id }) => id)).toEqual([maker.keyId, made.key.id]);
     expect(await store.revokeFor(maker, made.key.id)).toMatchObject({ active: false });
     expect(await store.find(made.secret.reveal())).toBeUndefined();
+  });
+
+  it('never outlasts the key that makes it, however long the file has to be waited for', async () => {
+    const slow = new KeyStore(join(folder.path, 'state'), { now: () => (now += 1000) });
+    const maker = await principalOf(await make({ org: 'acme', expiresInMs: DAY_MS }));
+    const { key } = await slow.createFor(maker, { name: 'ann', role: 'customer', customer: 'acme.ann' });
+    expect(Date.parse(key.expiresAt ?? '')).toBe(maker.expiresAt);
   });
 
   it('is kept as a hash only, in a file that nobody else can read', async () => {
@@ -179,7 +186,8 @@ describe('a secret', () => {
     const secrets = [];
     for (let n = 0; n < 20; n++) secrets.push((await make()).secret.reveal());
     const { ino } = await stat(path());
-    await Promise.all(secrets.map((secret) => store.find(secret)));
+    const slow = open(3_000);
+    await Promise.all(secrets.map((secret) => slow.find(secret)));
     const noted = async () => (await open().list()).filter(({ lastUsedAt }) => lastUsedAt !== undefined).length;
     expect(await noted()).toBeLessThan(20);
     expect((await stat(path())).ino).not.toBe(ino);

@@ -178,11 +178,11 @@ it('does not hold what the runner and its programs say to the host', async () =>
 it('a ping is no use of a sandbox, a touch and a command are', async () => {
   await server.call('DELETE', `/v1/sandboxes/${id}`);
   const { body } = await server.call('POST', '/v1/sandboxes?start=true&wait_for=running', {
-    body: { name: 'idle', image: { type: 'oci', reference: 'host' }, lifecycle: { idle_timeout_secs: 1 } },
+    body: { name: 'idle', image: { type: 'oci', reference: 'host' }, lifecycle: { idle_timeout_secs: 3 } },
   });
   id = (body as { id: string }).id;
   const client = await AgentClient.open(server, id);
-  const busyUntil = performance.now() + 2_500;
+  const busyUntil = performance.now() + 4_500;
   while (performance.now() < busyUntil) await client.request('core.touch', {});
   expect((await server.call('GET', `/v1/sandboxes/${id}`)).body).toMatchObject({ status: 'running' });
   await eventually(async () => {

@@ -5,6 +5,7 @@ import { parseCustomerId, parseExecutionId, parseSessionId } from '../../../src/
 import { pruneSessions } from '../../../src/sessions/prune-sessions.ts';
 import { SessionStore } from '../../../src/sessions/session-store.ts';
 import { summarizeSessions } from '../../../src/sessions/session-summary.ts';
+import { setCheckpoint } from '../../../src/workcell/session-changes.ts';
 import { recordExecution, recordStart } from '../../support/record-execution.ts';
 import { nextLine, startChild } from '../util/child.ts';
 import { temporaryFolder } from '../util/temporary-folder.ts';
@@ -129,7 +130,7 @@ describe('pruneSessions()', () => {
 });
 
 describe('the limit on the size of a session', () => {
-  test('lets an execution that has started go on, and no further one start', async () => {
+  test('lets an execution that has started go on, and neither a further one start nor a checkpoint be set from outside', async () => {
     const sessionsPath = await temporaryFolder();
     const store = new SessionStore({ customer, sessionsPath, maxBytes: 10_000 });
     await using log = await store.create(s1);
@@ -140,9 +141,11 @@ describe('the limit on the size of a session', () => {
     await expect(recordStart(log, 'e3')).rejects.toMatchObject({
       code: 'storage_full',
       message: expect.stringMatching(
-        /session "s1": its log has 1\d KiB, and the limit is 9.8 KiB; use another session/,
+        /Session "s1" takes no more: its log has 1\d KiB, and the limit is 9.8 KiB; use another session/,
       ),
     });
+    await expect(setCheckpoint(log, { step: 1 })).rejects.toMatchObject({ code: 'storage_full' });
+    await log.append({ type: 'checkpoint.set', step: 'of e2', lastTask: null, context: null });
     await log.append({ type: 'session.closed' });
     expect(await store.locate(exe('e3'))).toBeUndefined();
   });

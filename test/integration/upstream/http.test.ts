@@ -111,6 +111,8 @@ describe('the official everything server over streamable HTTP', () => {
     await everything();
     const args = { duration: 60, steps: 2 };
     const tool = 'trigger-long-running-operation';
+    // Connecting is not what takes too long.
+    await call('echo', { message: 'before' });
     const outcome = await hub.callTool({ server: 'web', tool, arguments: args, timeoutMs: 500 });
     expect(outcome).toMatchObject({ ok: false, error: { code: 'timeout' } });
     expect(await call('echo', { message: 'hi' })).toMatchObject({ ok: true });

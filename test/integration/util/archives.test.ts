@@ -8,6 +8,7 @@ import { GatedFiles } from '../../../src/util/gated-files.ts';
 import { packTree, type Skipped } from '../../../src/util/pack-tree.ts';
 import { tarEnd, tarFile, tarHeader } from '../../../src/util/tar-writer.ts';
 import { unpackTree } from '../../../src/util/unpack-tree.ts';
+import { runForEver } from '../../support/run-for-ever.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 const LIMITS = { bytes: 1_000_000, entries: 100 };
@@ -134,6 +135,37 @@ describe('archives of trees', () => {
     });
     expect(await readdir(join(path, '..'))).toEqual(['secret', 'tree']);
     expect(await readdir(path)).toEqual(['in']);
+  });
+
+  test('what could not be unpacked again is left out and told, and the rest of the archive is good', async () => {
+    const { files, path } = await makePlace();
+    await mkdir(join(path, 'd/'.repeat(200)), { recursive: true });
+    for (const name of [Buffer.from([0xff]), Buffer.from('\ufffd')])
+      await writeFile(Buffer.concat([Buffer.from(`${path}/`), name]), name);
+    const skipped: Skipped[] = [];
+    const copy = await makePlace();
+    const unpacked = await unpack(copy.files, await pack(files, (one) => skipped.push(one)), {
+      bytes: 100,
+      entries: 200,
+    });
+    expect(unpacked).toMatchObject({ files: 1, bytes: 3 });
+    expect(skipped.map(({ reason }) => reason).sort()).toEqual([
+      'it is nested too deep, or its path is too long',
+      'its name is not valid UTF-8',
+    ]);
+  });
+
+  test('a tree is packed while files in it are cut, written again, and are folders for a moment', async () => {
+    const { files, path } = await makePlace();
+    const step = `
+      fs.writeFileSync('f', 'x'.repeat(i % 2 ? 300_000 : 10));
+      fs.mkdirSync('d/e', { recursive: true }); fs.rmSync('d', { recursive: true }); fs.writeFileSync('d', 'x'); fs.rmSync('d')`;
+    await runForEver(step, path);
+    for (let i = 0; i < 50; i++) {
+      const archive = await pack(files);
+      const names = execFileSync('tar', ['-t'], { input: archive, encoding: 'utf8' }).split('\n');
+      expect(names).toContain('f');
+    }
   });
 
   test('takes as many bytes and entries as allowed, and not one more', async () => {

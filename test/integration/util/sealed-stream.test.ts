@@ -57,8 +57,13 @@ describe('a sealed stream', () => {
     await expect(sealWith('12345678')).resolves.toHaveLength(2);
   });
 
-  test('that was never sealed is passed on as it is', async () => {
-    for (const plain of [Buffer.alloc(0), Buffer.from('workcell-sealed'), randomBytes(100_000)])
-      expect(await unseal(plain, undefined)).toEqual(plain);
+  test('that was never sealed is passed on as it is, and refused to whoever has a passphrase for it', async () => {
+    for (const plain of [Buffer.alloc(0), Buffer.from('workcell-sealed'), randomBytes(100_000)]) {
+      expect(Buffer.concat(await Array.fromAsync(unsealStream(chunks(plain), undefined)))).toEqual(plain);
+      await expect(unseal(plain)).rejects.toMatchObject({
+        code: 'invalid_argument',
+        message: expect.stringContaining('it is not encrypted'),
+      });
+    }
   });
 });

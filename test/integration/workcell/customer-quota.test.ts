@@ -115,13 +115,13 @@ describe('an execution', () => {
   it('keeps its time and CPUs free until its end, and then what it has run', async () => {
     const quota = await openQuota({ cpuSecondsPerDay: 100 }, 2);
     const run = quota.reserve(30_000);
-    const stop = run.runs();
+    const running = run.runs();
     expect(await quota.usage()).toMatchObject({ cpuSecondsPerDay: { used: 60, left: 40 } });
     // As soon as the first has ended there may be room; for more than a day has there never is.
     expect(refusal(() => quota.reserve(20_001))?.details).toMatchObject({ used: 60, limit: 100, retryAfterMs: 1000 });
     expect(refusal(() => quota.reserve(50_001))?.details).not.toHaveProperty('retryAfterMs');
     now += 10_000;
-    stop();
+    await running.end();
     await run.release();
     expect(await quota.usage()).toMatchObject({ cpuSecondsPerDay: { used: 20, left: 80 } });
     expect(refusal(() => quota.reserve(45_000))?.details).toMatchObject({ used: 20, retryAfterMs: 60 * 60_000 });
@@ -132,9 +132,9 @@ describe('an execution', () => {
   it('shares the time with those that run with it', async () => {
     const quota = await openQuota({ cpuSecondsPerDay: 100 });
     const runs = [quota.reserve(30_000), quota.reserve(30_000)];
-    const stops = runs.map((run) => run.runs());
+    const running = runs.map((run) => run.runs());
     now += 10_000;
-    for (const stop of stops) stop();
+    for (const each of running) await each.end();
     for (const run of runs) await run.release();
     expect(await quota.usage()).toMatchObject({ cpuSecondsPerDay: { used: 10 } });
   });

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { access, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -148,6 +148,63 @@ describe('a session that is exported and imported', () => {
     expect(await to.store.list()).toEqual(['copy', 's1']);
   });
 
+  test('brings no execution that has started, or was brought, while it was read', async () => {
+    const [from, to] = [await newHost(), await newHost()];
+    await fill(from);
+    const archive = gunzipSync(await from.exported({ files: false }));
+    const end = archive.indexOf('checksums.json');
+    const imported = (id: string, meanwhile: () => Promise<unknown>) => {
+      async function* slowly(): AsyncGenerator<Uint8Array> {
+        yield archive.subarray(0, end);
+        await meanwhile();
+        yield archive.subarray(end);
+      }
+      return to.cell.customer('acme').importSession(slowly(), { as: id });
+    };
+    const recorded = imported('late', async () => {
+      await using log = await to.store.create(parseSessionId('own'));
+      await recordStart(log, 'e2');
+    });
+    await expect(recorded).rejects.toMatchObject({ code: 'already_exists', message: expect.stringContaining('"own"') });
+    expect(await to.store.locate(parseExecutionId('e2'))).toMatchObject({ session: 'own' });
+    expect(await to.store.list()).toEqual(['own']);
+    await to.cell.customer('acme').deleteSession('own');
+
+    const both = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const outcomes = await Promise.allSettled(
+      both.map(({ resolve }, index) => {
+        const wait = async () => {
+          resolve();
+          await Promise.all(both.map(({ promise }) => promise));
+        };
+        return imported(`s${index + 2}`, wait);
+      }),
+    );
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const [only] = await to.store.list();
+    expect(await to.store.list()).toEqual([only]);
+    expect(await to.store.locate(parseExecutionId('e2'))).toMatchObject({ session: only });
+  });
+
+  test('finds the files again that an import has left that was killed, or that another session came with', async () => {
+    const [from, to] = [await newHost(), await newHost()];
+    await fill(from);
+    const archive = await from.exported();
+    await to.imported(archive);
+    await to.cell.customer('acme').deleteSession('s1');
+    expect(await to.imported(archive)).toMatchObject({ files: { files: 3, links: 1 } });
+    for (const [name, change] of [
+      ['files/state/rows.json', () => writeFile(to.path('files/state/rows.json'), '[1,2,4]')],
+      ['files/link', () => rm(to.path('files/link')).then(() => symlink('state', to.path('files/link')))],
+    ] as const) {
+      await to.cell.customer('acme').deleteSession('s1');
+      await change();
+      const message = `There already is "${name}" in the workspace`;
+      await expect(to.imported(archive)).rejects.toMatchObject({ code: 'already_exists', message });
+      await to.imported(archive, { overwrite: true });
+    }
+  });
+
   test('replaces no file unless it may', async () => {
     const [from, to] = [await newHost(), await newHost()];
     await fill(from);
@@ -183,6 +240,11 @@ describe('an encrypted session', () => {
     await expect(to.imported(archive, { passphrase: new Secret('wrong wrong') })).rejects.toMatchObject({
       code: 'invalid_argument',
       message: expect.stringContaining('the passphrase is wrong'),
+    });
+    // Somebody may have put another in its place.
+    await expect(to.imported(await from.exported({ plain: true }), { passphrase })).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringContaining('it is not encrypted'),
     });
     await to.imported(archive, { passphrase });
     expect(await eventsOf(to)).toEqual(await eventsOf(from));
@@ -278,7 +340,7 @@ describe('an archive from a stranger', () => {
     ['is empty', [], 'session.json is not where'],
     ['begins with another file', [json('other.json', head)], 'session.json is not where'],
     ['is of another format', [json('session.json', { ...head, format: 'other' })], 'session.json is not what'],
-    ['is of a later version', [json('session.json', { ...head, version: 2 })], 'later version'],
+    ['is of a later version', [json('session.json', { format: head.format, version: 2 })], 'later version'],
     ['has a session id that leads elsewhere', [json('session.json', { ...head, session: '../s1' })], 'is not valid'],
     ['has no log', [json('session.json', head)], 'does not end with a whole line'],
     ['has a log that is not JSON', logOf('hello\n'), 'line 1 is not JSON'],

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, type TestContext, test } from 'vitest';
 import { parseCustomerId } from '../../../src/core/ids.ts';
+import { hostCommand } from '../../../src/util/host-command.ts';
 import { SnapshotStore } from '../../../src/workspaces/snapshot-store.ts';
 import { WorkspaceStore } from '../../../src/workspaces/workspace-store.ts';
 import { mountFileSystem, SHARING } from '../../support/file-system-image.ts';
@@ -38,23 +39,24 @@ async function usedMib(path: string): Promise<number> {
 }
 
 /** What the kernel says of the blocks of a file. */
-const sharesBlocks = (path: string) => /\bshared\b/.test(execFileSync('filefrag', ['-v', path], { encoding: 'utf8' }));
+const sharesBlocks = async (path: string) =>
+  /\bshared\b/.test(await hostCommand('filefrag', ['-v', path], { package: 'e2fsprogs' }));
 
 describe.each(SHARING)('snapshots on %s', (kind) => {
   test('share the blocks of the live files, also after they were restored', async (context) => {
     const { root, files, snapshots } = await makeWorkspace(kind, context);
     const live = join(files, 'big');
     await writeBig(live);
-    expect(sharesBlocks(live)).toBe(false);
+    expect(await sharesBlocks(live)).toBe(false);
     const before = await usedMib(root);
     const { id, storage, bytes } = await snapshots.create();
     expect([storage, bytes]).toEqual(['shared', BIG]);
-    expect(sharesBlocks(live)).toBe(true);
+    expect(await sharesBlocks(live)).toBe(true);
     expect((await usedMib(root)) - before).toBeLessThan(8);
     await rm(live);
     expect((await usedMib(root)) - before).toBeGreaterThan(-8);
     await snapshots.restore(id);
-    expect(sharesBlocks(live)).toBe(true);
+    expect(await sharesBlocks(live)).toBe(true);
     expect((await usedMib(root)) - before).toBeLessThan(8);
     await snapshots.delete(id);
     await rm(live);

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, mkdir, readdir, readFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -14,7 +14,8 @@ import { eventually } from '../../support/processes.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
 const SERVER = fileURLToPath(new URL('./lease-server.ts', import.meta.url));
-const TTL_MS = 3_000;
+/** Long enough for a server of a loaded machine to renew its lease in time. */
+const TTL_MS = 6_000;
 
 async function makeRoot(): Promise<string> {
   const folder = await tempFolder();
@@ -82,7 +83,7 @@ describe('a customer on storage that servers share', () => {
     const root = await makeRoot();
     const [a, b] = [await startServer(root), await startServer(root)];
     expect(await a.ask('open')).toBe('done');
-    const until = Date.now() + 2 * TTL_MS;
+    const until = Date.now() + 1.3 * TTL_MS;
     await eventually(async () => {
       expect(await b.ask('open')).toMatchObject({ code: 'busy' });
       return Date.now() > until;
@@ -137,6 +138,71 @@ describe('a customer on storage that servers share', () => {
     const [, first = ''] = (await readFile(path, 'utf8')).split('\n');
     await appendFile(path, `${first.replace('"one"', '"evil"')}\n`);
     expect((await stepsOf(root)).map(([, step]) => step)).toEqual(['one', 'two']);
+  });
+
+  test('goes to another when its owner was killed with a clock that was years ahead, and had left things half done', async () => {
+    const folder = join(await makeRoot(), '.lease');
+    await mkdir(folder);
+    const ttlMs = 300;
+    const record = { owner: 'killed', token: 7, expires: Date.now() + 10 * 365 * 86_400_000, ttlMs };
+    await writeFile(join(folder, '7'), JSON.stringify(record));
+    await writeFile(join(folder, '.0123456789abcdef'), '');
+    const lease = new WorkspaceLease({
+      customer: parseCustomerId('acme'),
+      folder,
+      owner: 'next',
+      ttlMs,
+      onLost: () => {},
+    });
+    onTestFinished(() => lease.close());
+    const began = performance.now();
+    await expect(lease.hold()).rejects.toMatchObject({
+      code: 'busy',
+      details: { retryAfterMs: expect.toSatisfy((ms: number) => ms > 0 && ms <= 1.2 * ttlMs + 1) },
+    });
+    const fence = await eventually(() => lease.hold().catch(() => undefined));
+    expect(performance.now() - began).toBeGreaterThan(ttlMs);
+    expect(fence?.token).toBe(8);
+    expect(await readdir(folder)).toEqual(['8']);
+  });
+
+  test('is told to be lost to whoever used it when its owner stood still for too long, also if nobody took it', async () => {
+    const folder = join(await makeRoot(), '.lease');
+    const ttlMs = 300;
+    let lost = 0;
+    const lease = new WorkspaceLease({
+      customer: parseCustomerId('acme'),
+      folder,
+      owner: 'slow',
+      ttlMs,
+      onLost: () => void lost++,
+    });
+    onTestFinished(() => lease.close());
+    const before = await lease.hold();
+    // Stands still with everything, as when the process is stopped.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ttlMs);
+    const after = await lease.hold();
+    expect(lost).toBe(1);
+    expect(after.token).toBe(before.token + 1);
+    expect(() => before.assertHeld()).toThrow('has lost customer');
+    after.assertHeld();
+    expect(lost).toBe(1);
+  });
+
+  test('that was removed meanwhile is not made again by whoever comes too late, and says so', async () => {
+    const root = await makeRoot();
+    const customer = parseCustomerId('acme');
+    for (const lease of [undefined, { ttlMs: 60_000, onLost: () => {} }]) {
+      await using store = new WorkspaceStore({ root, ...(lease === undefined ? {} : { lease }) });
+      const { tenure } = await store.open(customer);
+      await store.remove(customer);
+      await expect(tenure.share()).rejects.toMatchObject({
+        code: 'busy',
+        message: expect.stringContaining('removed a moment ago'),
+      });
+      await expect(tenure.take()).rejects.toMatchObject({ code: 'busy' });
+      expect(await store.list()).toEqual([]);
+    }
   });
 
   test('is never owned twice, however many want it, and its tokens only grow', async () => {

@@ -90,11 +90,14 @@ describe('odd schemas', () => {
   it('are left as they were, and compiled once', () => {
     const schema = Object.freeze(object({ a: Object.freeze({ type: 'string', default: 'x' }) }));
     const args = Object.freeze({});
-    const first = performance.now();
-    checkArguments(schema, args);
-    const second = performance.now();
-    for (let i = 0; i < 100; i++) expect(checkArguments(schema, args)).toEqual({ kind: 'valid' });
-    expect((performance.now() - second) / 100).toBeLessThan((second - first) / 2);
+    const msOfCheck = () => {
+      const began = performance.now();
+      expect(checkArguments(schema, args)).toEqual({ kind: 'valid' });
+      return performance.now() - began;
+    };
+    const first = msOfCheck();
+    // The quickest of them: any of them may be held up by what else the machine does.
+    expect(Math.min(...Array.from({ length: 100 }, msOfCheck))).toBeLessThan(first / 2);
   });
 
   it('that are recursive do not overflow the stack', () => {

@@ -39,11 +39,19 @@ describe('a claim', () => {
     );
   });
 
-  it('without a limit always fits, and one that never will tells no time', () => {
+  it('without a limit always fits', () => {
     assertWithinQuotas([{ quota: 'executions', limit: undefined, used: 1e9, wanted: 1 }]);
-    const never = { quota: 'cpuSecondsPerDay', limit: 1, used: 0, wanted: 2, retryAfterMs: Number.POSITIVE_INFINITY };
-    expect(() => assertWithinQuotas([never] as never)).toThrow(
-      expect.objectContaining({ details: { quota: 'cpuSecondsPerDay', limit: 1, used: 0 } }),
-    );
+  });
+
+  it.each([
+    [2, 2, undefined],
+    [2, 3, 'invalid_argument'],
+    [0, 1, 'forbidden'],
+  ])('of a limit of %i that wants %i will never fit, however long one waits: %s', (limit, wanted, code) => {
+    const other = { quota: 'executions', limit: 1, used: 1, wanted: 0, retryAfterMs: 5 } as const;
+    const decide = () => assertWithinQuotas([other, { quota: 'cpuSecondsPerDay', limit, used: 0, wanted }]);
+    if (code === undefined) return decide();
+    const details = { quota: 'cpuSecondsPerDay', limit, wanted };
+    expect(decide).toThrow(expect.objectContaining({ code, details, retryable: false }));
   });
 });

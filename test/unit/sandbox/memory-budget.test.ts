@@ -14,7 +14,7 @@ it('gives what is free at once, up to the ceiling and not a MiB more', async () 
 
 it('refuses at once what could never be free', async () => {
   using deadline = new Deadline('Reserving', 60_000);
-  await expect(new MemoryBudget(100).reserve(101, deadline)).rejects.toMatchObject({ code: 'quota_exceeded' });
+  await expect(new MemoryBudget(100).reserve(101, deadline)).rejects.toMatchObject({ code: 'invalid_argument' });
 });
 
 it('serves those who wait in the order in which they came, and nobody past them', async () => {

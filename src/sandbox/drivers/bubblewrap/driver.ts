@@ -54,6 +54,7 @@ export class BubblewrapDriver implements SandboxDriver {
     adopts: false,
   };
   readonly #options: BubblewrapDriverOptions;
+  readonly #booting = new Set<Promise<Guest>>();
   readonly #guests = new Set<BubblewrapGuest>();
   readonly #bench = new Lazy<Bench>();
 
@@ -71,6 +72,22 @@ export class BubblewrapDriver implements SandboxDriver {
   }
 
   async boot(spec: GuestSpec, deadline: Deadline): Promise<Guest> {
+    const booting = this.#boot(spec, deadline);
+    this.#booting.add(booting);
+    return await booting.finally(() => this.#booting.delete(booting));
+  }
+
+  async adopt(): Promise<undefined> {
+    return undefined;
+  }
+
+  /** Ends every guest; waits for boots, also for what they undo. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#booting);
+    await Promise.all([...this.#guests].map((guest) => guest.stop(0)));
+  }
+
+  async #boot(spec: GuestSpec, deadline: Deadline): Promise<Guest> {
     refuseUnenforceable(spec);
     const { host, runtime } = await this.#prepareBench(deadline, () => {});
     const undo = new Cleanup();
@@ -109,14 +126,6 @@ export class BubblewrapDriver implements SandboxDriver {
       if (said === '') throw failure;
       throw new WorkcellError('sandbox_boot_failed', `${failure.message}; it said: ${said}`, { cause: error });
     }
-  }
-
-  async adopt(): Promise<undefined> {
-    return undefined;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all([...this.#guests].map((guest) => guest.stop(0)));
   }
 
   #prepareBench(deadline: Deadline, onProgress: OnProgress): Promise<Bench> {

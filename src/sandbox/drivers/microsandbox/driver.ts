@@ -48,6 +48,7 @@ export class MicrosandboxDriver implements SandboxDriver {
     adopts: true,
   };
   readonly #cache: string;
+  readonly #booting = new Set<Promise<Guest>>();
   readonly #guests = new Set<MicrosandboxGuest>();
   readonly #bench = new Lazy<Bench>();
 
@@ -65,17 +66,9 @@ export class MicrosandboxDriver implements SandboxDriver {
   }
 
   async boot(spec: GuestSpec, deadline: Deadline): Promise<Guest> {
-    const bench = await this.#prepareBench(deadline, () => {});
-    const folder = await makeGuestFolder(bench.guests);
-    const undo = new Cleanup();
-    undo.add(() => removeGuestFolder(folder));
-    try {
-      return this.#keep(await bootGuest(bench, spec, folder, undo, deadline));
-    } catch (error) {
-      await undo.run();
-      deadline.check();
-      throw toWorkcellError(error, 'sandbox_boot_failed');
-    }
+    const booting = this.#boot(spec, deadline);
+    this.#booting.add(booting);
+    return await booting.finally(() => this.#booting.delete(booting));
   }
 
   async adopt({ data }: GuestRecord, deadline: Deadline): Promise<Guest | undefined> {
@@ -98,8 +91,24 @@ export class MicrosandboxDriver implements SandboxDriver {
     }
   }
 
+  /** Ends every guest, but for those that survive this process; waits for boots, also for what they undo. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled(this.#booting);
     await Promise.all([...this.#guests].map((guest) => (guest.record === undefined ? guest.stop(0) : undefined)));
+  }
+
+  async #boot(spec: GuestSpec, deadline: Deadline): Promise<Guest> {
+    const bench = await this.#prepareBench(deadline, () => {});
+    const folder = await makeGuestFolder(bench.guests);
+    const undo = new Cleanup();
+    undo.add(() => removeGuestFolder(folder));
+    try {
+      return this.#keep(await bootGuest(bench, spec, folder, undo, deadline));
+    } catch (error) {
+      await undo.run();
+      deadline.check();
+      throw toWorkcellError(error, 'sandbox_boot_failed');
+    }
   }
 
   get #guestFolders(): string {
