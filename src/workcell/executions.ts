@@ -11,13 +11,13 @@ import type { StoredEvent } from '../sessions/events.ts';
 import { ExecutionHistory, readHistory } from '../sessions/execution-history.ts';
 import { interruptedEvent, killedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
-import { Deadline } from '../util/deadline.ts';
 import { KeyedTurns } from '../util/keyed-turns.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import { LiveExecution } from './live-execution.ts';
 import { RecordedExecutions, type RecordedExecutionsOptions } from './recorded-executions.ts';
 import { askedFor, assertSameRequest, recordedAsk } from './same-request.ts';
+import { type Claim, claimStart } from './start-claim.ts';
 import { toExecutionResult } from './to-execution-result.ts';
 import { type WatchOptions, watchExecution } from './watch-execution.ts';
 
@@ -42,17 +42,13 @@ type Decide<T> = (session: SessionLog, history: ExecutionHistory) => Promise<T>;
 type Resume = (live: LiveExecution, ...recorded: Parameters<Decide<unknown>>) => Promise<ExecutionResult>;
 
 export interface ExecutionsOptions extends RecordedExecutionsOptions {
-  /** As `SessionStore.claim`, of the customer's sessions; made when there are none. */
-  readonly claim: (id: ExecutionId, deadline: Deadline) => Promise<AsyncDisposable>;
+  readonly claim: Claim;
 }
-
-/** How long an execution may wait for its turn in another process, and somebody else here for that. */
-const CLAIM_TIMEOUT_MS = 30_000;
 
 /** The executions of one customer: those that this process runs, and those that are on disk. */
 export class Executions {
   readonly #customer: ExecutionsOptions['customer'];
-  readonly #claim: ExecutionsOptions['claim'];
+  readonly #claim: Claim;
   readonly #recorded: RecordedExecutions;
   readonly #live = new Map<ExecutionId, LiveExecution>();
   /** Of those who decide what becomes of an execution, one at a time. */
@@ -211,7 +207,7 @@ export class Executions {
     const known = this.#live.get(id);
     if (known !== undefined) return { isNew: false, live: known };
     // What another process is about to start is nowhere yet.
-    const claim = await this.#awaitClaim(id, request.signal);
+    const claim = await claimStart(id, this.#claim, [this.#closed.signal, request.signal]);
     try {
       const recorded = await this.#recorded.find(id);
       if (recorded === undefined) {
@@ -225,18 +221,6 @@ export class Executions {
     } catch (error) {
       await claim[Symbol.asyncDispose]();
       throw error;
-    }
-  }
-
-  async #awaitClaim(id: ExecutionId, signal: AbortSignal | undefined): Promise<AsyncDisposable> {
-    const over = signal === undefined ? this.#closed.signal : AbortSignal.any([this.#closed.signal, signal]);
-    using deadline = new Deadline(`Waiting for the start of the execution "${id}"`, CLAIM_TIMEOUT_MS, { signal: over });
-    try {
-      return await this.#claim(id, deadline);
-    } catch (error) {
-      if (!isWorkcellError(error) || error.code !== 'deadline_exceeded') throw error;
-      const message = `Another process has been about to start the execution "${id}" for ${CLAIM_TIMEOUT_MS / 1000} s; send the same request again`;
-      throw new WorkcellError('busy', message, { cause: error });
     }
   }
 
