@@ -69,7 +69,7 @@ it('a server that loses a customer ends its program, and records nothing more', 
   });
   await eventually(async () => (await customer.files.list()).entries.some(({ path }) => path === 'f'));
   // As another server that found the lease run out.
-  const record = { owner: 'other', token: 99, expires: Date.now() + 60_000 };
+  const record = { owner: 'other', token: 99, expires: Date.now() + 60_000, ttlMs: 60_000 };
   await writeFile(`${api.folder}/workspaces/eve/.lease/99`, JSON.stringify(record));
   await expect(running).rejects.toMatchObject({ code: 'sandbox_lost' });
   const { tasks } = await customer.session('s');

@@ -151,8 +151,8 @@ export async function openTargets(stack: AsyncDisposableStack): Promise<readonly
     { name: 'key files', share: 26, run: keyFiles },
     { name: 'documents of skills', share: 12, run: skillDocuments },
     { name: 'records of skills', share: 8, run: skillRecords },
-    { name: 'tar archives', share: 28, run: readArchive },
-    { name: 'archives into a workspace', share: 2, run: await openUploadTarget(stack) },
+    { name: 'tar archives', share: 29, run: readArchive },
+    { name: 'archives into a workspace', share: 1, run: await openUploadTarget(stack) },
     { name: 'the HTTP server', share: 14, run: await openServerTarget(CALLS, stack) },
     ...(await openSessionTargets(stack)),
   ];
