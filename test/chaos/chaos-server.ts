@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import type { Random } from '../unit/random.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
-const START_TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 150_000;
 const STOPPED_FOR_MS = 4_000;
-const STOP_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 120_000;
 
 /** `workcell serve` as a process that can be killed and started again, and all that it has started. */
 export class ChaosServer implements AsyncDisposable {

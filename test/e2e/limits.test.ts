@@ -21,16 +21,17 @@ const worksAgain = async () => expect(await run('return 42')).toMatchObject({ st
 describe('time', () => {
   it('ends a busy loop, keeps what it printed, and leaves room for the next program', async () => {
     await worksAgain();
-    const result = await run("console.log('before'); while (true) {}", { timeoutMs: 2_000 });
+    const result = await run("console.log('before'); while (true) {}", { timeoutMs: 6_000 });
     expect(result).toMatchObject({
       status: 'timed_out',
       limit: 'time',
       value: null,
       stdout: 'before\n',
-      error: { name: 'TimeoutError', message: expect.stringContaining('still running after 2 s') },
+      error: { name: 'TimeoutError', message: expect.stringContaining('still running after 6 s') },
     });
-    expect(result.timing.runMs).toBeGreaterThanOrEqual(2_000);
-    expect(result.timing.runMs).toBeLessThan(3_000);
+    expect(result.timing.runMs).toBeGreaterThanOrEqual(6_000);
+    // On a machine with other things to do; without its own timeout it has two minutes.
+    expect(result.timing.runMs).toBeLessThan(30_000);
     await worksAgain();
   });
 

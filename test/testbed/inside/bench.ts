@@ -37,8 +37,8 @@ export async function openBench(options: Omit<Bench, 'configPath'>): Promise<Ben
   await writeCertificate();
   const configPath = await writeConfig(folder, {
     mcpServers: { double: stdioServer(process.execPath, [join(programs, 'mcp-double.mjs'), JSON.stringify(DOUBLE)]) },
-    sandbox: { driver: 'microsandbox', image: IMAGE, images: { [IMAGE]: image }, bootTimeout: '120s', memory: '256M' },
-    limits: { timeout: '120s' },
+    sandbox: { driver: 'microsandbox', image: IMAGE, images: { [IMAGE]: image }, bootTimeout: '200s', memory: '256M' },
+    limits: { timeout: '200s' },
   });
   return { ...options, configPath };
 }

@@ -3,7 +3,7 @@ import { Deadline } from '../../../src/util/deadline.ts';
 import { exec, type Shell } from './exec.ts';
 
 export const OPTIONS: MountOptions = { readonly: false, noexec: false, nosuid: true, nodev: true };
-export const BOOT_MS = 180_000;
+export const BOOT_MS = 200_000;
 
 export interface BootedGuest {
   readonly guest: Guest;

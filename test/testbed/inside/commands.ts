@@ -15,7 +15,7 @@ export function workcell(
 ): Promise<CommandOutcome> {
   return command(process.execPath, [join(programs, 'cli.mjs'), '--config', configPath, ...args], {
     env: { HOME: '/root', ...COMPILED },
-    timeoutMs: 180_000,
+    timeoutMs: 230_000,
     ...(input === undefined ? {} : { input }),
   });
 }
