@@ -8,7 +8,7 @@ import { isWorkcellError } from '../core/errors.ts';
 import type { PendingApproval } from '../core/execution.ts';
 import { isFields } from '../core/fields.ts';
 import { type JsonSchema, type ToolDescriptor, toolName } from '../core/tool.ts';
-import type { ToolCallAnswer } from '../workcell/call-tool.ts';
+import type { CallResult, ToolCallAnswer } from '../workcell/call-tool.ts';
 import type { Customer } from '../workcell/customer.ts';
 import type { AskPerson } from './ask-person.ts';
 import { directNames } from './direct-names.ts';
@@ -90,7 +90,13 @@ function resultOf(answer: ToolCallAnswer): CallToolResult {
   const { value, result } = answer;
   // A resource or a prompt, which programs get as a value.
   if (result === undefined) return { content: [{ type: 'text', text: JSON.stringify(value) }], ...structured(value) };
-  return { content: result.content.map(blockOf), ...structured(result.structuredContent) };
+  return { content: contentOf(result), ...structured(result.structuredContent) };
+}
+
+/** Models read texts: data that comes without one is told as one (MCP 2025-11-25, "Tools", "Structured Content"). */
+function contentOf({ content, structuredContent }: CallResult): ContentBlock[] {
+  if (content.length > 0 || structuredContent === undefined) return content.map(blockOf);
+  return [{ type: 'text', text: JSON.stringify(structuredContent) }];
 }
 
 function structured(value: unknown): Pick<CallToolResult, 'structuredContent'> {

@@ -31,6 +31,8 @@ export interface ToolCallRequest {
   readonly trace?: TraceContext | undefined;
 }
 
+export type { CallResult };
+
 /** What the tool gave: its value as programs get it, and the whole answer of its server, where that is a tool's result. */
 export type ToolCallAnswer =
   | { readonly ok: true; readonly value: unknown; readonly result: CallResult | undefined }

@@ -111,6 +111,12 @@ describe("the MCP server that offers the customer's tools themselves", () => {
     expect(await call('double__answer', { result: odd })).toEqual({
       content: [{ type: 'text', text: JSON.stringify(odd.content[0]) }],
     });
+    // Of data alone, a model would see nothing.
+    const data = { content: [], structuredContent: { n: 1 } };
+    expect(await call('double__answer', { result: data })).toEqual({
+      ...data,
+      content: [{ type: 'text', text: '{"n":1}' }],
+    });
   });
 
   it('refuses what a program could not call, either, and tells the errors of tools', async () => {
