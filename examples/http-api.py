@@ -3,7 +3,7 @@
     workcell serve                      # prints a key as MSB_API_KEY when there is none yet
     WORKCELL_URL=http://127.0.0.1:5555 WORKCELL_API_KEY=msb_... python3 examples/http-api.py [CUSTOMER]
 
-It makes a session, streams an execution, breaks the connection off in the middle, takes the stream up again without a gap,
+CUSTOMER is whom the key is for; "walker" unless told. It makes a session, streams an execution, breaks the connection off in the middle, takes the stream up again without a gap,
 cancels, moves files, resumes the session, and looks at what is used. It stops with an error when anything is not as it says.
 """
 
@@ -17,7 +17,7 @@ import urllib.parse
 import urllib.request
 
 URL = os.environ.get("WORKCELL_URL", "http://127.0.0.1:5555").rstrip("/")
-KEY = os.environ["WORKCELL_API_KEY"]
+KEY = os.environ.get("WORKCELL_API_KEY") or sys.exit("WORKCELL_API_KEY is not set; make a key: workcell key create --name walk --customer walker")
 CUSTOMER = sys.argv[1] if len(sys.argv) > 1 else "walker"
 TIMEOUT = 120
 
@@ -32,6 +32,8 @@ def call(method, path, body=None, headers=None, expect=(200, 201, 202, 204)):
             status, got, content = response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         status, got, content = error.code, error.headers, error.read()
+    except urllib.error.URLError as error:
+        raise SystemExit(f"Nobody answers at {URL} ({error.reason}); start workcell serve, or set WORKCELL_URL")
     if status not in expect:
         raise SystemExit(f"{method} {path} answered {status}, not {expect}: {content.decode()}")
     return status, got, content

@@ -104,7 +104,10 @@ function parse(text: string, path: string): Record<string, unknown> {
   } catch {
     // Told below.
   }
-  throw new WorkcellError('invalid_state', `${path} does not hold a JSON object; add the entry to it by hand`);
+  throw new WorkcellError(
+    'invalid_state',
+    `${path} is no plain JSON object, perhaps for a comment; add by hand what is printed without --write`,
+  );
 }
 
 function objectAt(config: Record<string, unknown>, key: string, path: string): Record<string, unknown> {

@@ -71,12 +71,13 @@ export class KeyStore {
 
   /** Throws `invalid_argument`. */
   async create(wanted: NewKey): Promise<CreatedKey> {
-    return await this.#create(checkNewKey(wanted));
+    return await this.#create(checkNewKey(wanted), this.#now());
   }
 
   /** As {@link create}, within what the maker's own key lets do (`restrictNewKey`). Throws `forbidden`, too. */
   async createFor(maker: Principal, wanted: NewKey): Promise<CreatedKey> {
-    return await this.#create(restrictNewKey(maker, checkNewKey(wanted), this.#now()), maker.keyId);
+    const now = this.#now();
+    return await this.#create(restrictNewKey(maker, checkNewKey(wanted), now), now, maker.keyId);
   }
 
   /** In the order of creation, revoked and expired ones included. */
@@ -109,7 +110,7 @@ export class KeyStore {
     const revoked = await this.#update((file) => {
       const key = file.keys.find((each) => each.id === id);
       if (key === undefined) throw noSuchKey(id);
-      return replaceKey(file, { ...key, revokedAt: key.revokedAt ?? this.#timeIn(0) });
+      return replaceKey(file, { ...key, revokedAt: key.revokedAt ?? this.#timeNow() });
     });
     return this.#describe(revoked, (await this.#read()).file);
   }
@@ -158,7 +159,8 @@ export class KeyStore {
     await this.#update(({ tokenSecret: _, ...file }) => [undefined, file]);
   }
 
-  async #create(checked: CheckedKey, createdBy?: string): Promise<CreatedKey> {
+  /** `now`: since when the key's time runs, however long the file has to be waited for. */
+  async #create(checked: CheckedKey, now: number, createdBy?: string): Promise<CreatedKey> {
     const { name, role, org, customer, scopes, expiresInMs, maxSandboxes } = checked;
     const secret = newSecret();
     const added = await this.#update((file) => {
@@ -170,8 +172,8 @@ export class KeyStore {
         org: organisation.id,
         prefix: prefixOf(secret.reveal()),
         hash: hashOf(secret.reveal()),
-        createdAt: this.#timeIn(0),
-        ...(expiresInMs === undefined ? {} : { expiresAt: this.#timeIn(expiresInMs) }),
+        createdAt: this.#timeNow(),
+        ...(expiresInMs === undefined ? {} : { expiresAt: new Date(now + expiresInMs).toISOString() }),
         ...(maxSandboxes === undefined ? {} : { maxSandboxes }),
         ...(customer === undefined ? {} : { customer }),
         ...(scopes === undefined ? {} : { scopes: [...scopes] }),
@@ -212,7 +214,7 @@ export class KeyStore {
   async #noteUse({ id, lastUsedAt }: StoredKey): Promise<void> {
     if (lastUsedAt !== undefined && this.#now() - Date.parse(lastUsedAt) < USE_RESOLUTION_MS) return;
     if (this.#uses.has(id)) return;
-    this.#uses.set(id, this.#timeIn(0));
+    this.#uses.set(id, this.#timeNow());
     if (!this.#isNoting) await this.#writeUses();
   }
 
@@ -237,8 +239,8 @@ export class KeyStore {
     return { ...shown, org: orgOf(key, file), scopes: scopesOf(key), active: isActive(key, this.#now()) };
   }
 
-  #timeIn(ms: number): string {
-    return new Date(this.#now() + ms).toISOString();
+  #timeNow(): string {
+    return new Date(this.#now()).toISOString();
   }
 }
 

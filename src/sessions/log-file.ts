@@ -11,6 +11,7 @@ import { FileLock, type FileLockOptions } from '../util/file-lock.ts';
 import { readTail } from '../util/json-lines.ts';
 import { syncFolder } from '../util/sync-folder.ts';
 import { boundEvent } from './bound-event.ts';
+import { dropHole } from './drop-hole.ts';
 import { type SessionEvent, type StoredEvent, stampEvent } from './events.ts';
 import type { Claim, ExecutionRegister } from './execution-register.ts';
 import { type Line, lineOf } from './landmark.ts';
@@ -99,9 +100,15 @@ export class LogFile {
     try {
       const fence = await options.fence?.();
       if (fence !== undefined) cleanup.add(async () => fence[Symbol.asyncDispose]());
-      const found = await repair(await openLocked(options, fence, cleanup), options);
-      const opened = fence === undefined ? found : await takeOver(found, fence, options, cleanup);
-      const { writer, added } = await IndexWriter.open({ ...options, end: opened.size });
+      const file = await openLocked(options, fence, cleanup);
+      const found = await repair(file, options).catch((error) => withoutHole(file, options, error));
+      let opened = fence === undefined ? found : await takeOver(found, fence, options, cleanup);
+      let index = await IndexWriter.open({ ...options, end: opened.size });
+      if (index.isDamaged) {
+        opened = await withoutHole(opened.file, options).catch(() => opened);
+        index = await IndexWriter.open({ ...options, end: opened.size });
+      }
+      const { writer, added } = index;
       cleanup.add(() => writer.close());
       await options.register.add(claimsOf(options.id, added));
       const log = new LogFile(options, opened, writer, cleanup, fence);
@@ -276,6 +283,16 @@ async function repair(file: FileHandle, { id, codec }: LogFileOptions): Promise<
   const last = tail.end === 0 ? undefined : codec.reader().decode(tail.last, `Cannot open ${what}: the last line`);
   const lease = last?.kind === 'event' ? last.event.lease : undefined;
   return { file, seq: last?.seq ?? 0, size: tail.end, lease, repaired };
+}
+
+/** As {@link repair}, without what follows a page that was lost. Throws `error`, or why, when there is none. */
+async function withoutHole(file: FileHandle, options: LogFileOptions, error?: unknown): Promise<OpenedFile> {
+  const { id } = options;
+  const damaged = error ?? new WorkcellError('storage_failed', `Session "${id}" is damaged`);
+  if (!isWorkcellError(damaged) || damaged.code !== 'storage_failed') throw damaged;
+  const droppedBytes = await dropHole(file, options);
+  if (droppedBytes === 0) throw damaged;
+  return { ...(await repair(file, options)), repaired: { droppedBytes } };
 }
 
 async function cutTail(file: FileHandle, end: number): Promise<Repair | undefined> {

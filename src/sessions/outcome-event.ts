@@ -25,8 +25,8 @@ export function interruptedEvent(executionId: ExecutionId, error: unknown, writt
   });
 }
 
-/** Records that an execution that nothing ran any more was given up. */
-export function killedEvent(executionId: ExecutionId, written: Written): Finished {
+/** Records that an execution that nothing runs was given up. */
+export function killedEvent(executionId: ExecutionId, written: Written = NOTHING): Finished {
   const message = 'The execution was cancelled';
   return unjudged(executionId, 'killed', written, { name: 'AbortError', message, stack: '' });
 }

@@ -33,9 +33,15 @@ export async function readIndex(source: IndexedSource): Promise<LandmarkList> {
   return list;
 }
 
+/** The byte before which a log was synced: landmarks are written when their lines are. */
+export async function vouchedEnd(source: IndexedSource): Promise<number> {
+  return (await storedLandmarks(source)).last?.end ?? 0;
+}
+
 interface OpenedIndex {
   readonly writer: IndexWriter;
   readonly added: readonly Landmark[];
+  readonly isDamaged: boolean;
 }
 
 /** Writes the index of a log while the log grows. Nothing fails when it cannot: an index that is short is completed. */
@@ -53,7 +59,7 @@ export class IndexWriter implements AsyncDisposable {
   }
 
   /**
-   * Completes the index of a log that nobody else writes to. `added`: what was missing in it. A log that is damaged can be
+   * Completes the index of a log that nobody else writes to. `added`: what was missing in it. A log that `isDamaged` can be
    * written to, and has no index then.
    */
   static async open(source: IndexedSource): Promise<OpenedIndex> {
@@ -61,12 +67,12 @@ export class IndexWriter implements AsyncDisposable {
       const list = await readIndex(source);
       const writer = new IndexWriter(source, list);
       if (list.length > 0) await writer.#write(list.tail);
-      return { writer, added: list.tail };
+      return { writer, added: list.tail, isDamaged: false };
     } catch (error) {
       if (!isWorkcellError(error) || error.code !== 'storage_failed') throw error;
       const writer = new IndexWriter(source, new LandmarkList(Buffer.alloc(0)));
       writer.#isBroken = true;
-      return { writer, added: [] };
+      return { writer, added: [], isDamaged: true };
     }
   }
 

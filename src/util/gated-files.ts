@@ -4,14 +4,16 @@ import { isWorkcellError, WorkcellError } from '../core/errors.ts';
 import { errnoOf, succeeds } from './errno.ts';
 import { hostCommand } from './host-command.ts';
 import { moveContents } from './move-contents.ts';
-import { explainGateError, Pin, parseRelativePath, type WalkOptions, walk } from './path-gate.ts';
+import { explainGateError, namesIn, Pin, parseRelativePath, type WalkOptions, walk } from './path-gate.ts';
 import {
   type ByteRange,
   type EntryInfo,
+  eachPinned,
   type FileContent,
   hasHoles,
   infoOf,
   kindOf,
+  type ListedEntry,
   type Listing,
   listPinned,
   type OpenedFile,
@@ -51,6 +53,12 @@ export interface Attributes {
   readonly modifiedAt?: Date | undefined;
   /** Where this process may not give it away, it stays its own. */
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+}
+
+export interface EachOptions {
+  /** Default: the first. */
+  readonly from?: string | undefined;
+  readonly maxEntries: number;
 }
 
 export interface CloneOptions {
@@ -197,6 +205,18 @@ export class GatedFiles {
       await using pin = await this.#walk(names);
       return await listPinned(pin.assertDirectory(), options.maxEntries ?? 10_000);
     });
+  }
+
+  /**
+   * As {@link list}, from the name `from` on, where each entry is looked at when it is asked for: a page of a large folder
+   * costs its names and no more. Throws `unsupported` when there are more than `maxEntries`.
+   */
+  async *each(path: string, { from, maxEntries }: EachOptions): AsyncGenerator<ListedEntry, void> {
+    await using pin = await this.#guard('list', path, (names) => this.#walk(names));
+    const names = await this.#guard('list', path, () => namesIn(pin.assertDirectory(), maxEntries + 1));
+    if (names.length > maxEntries)
+      throw new WorkcellError('unsupported', `A folder holds more than the ${maxEntries} entries that can be handled`);
+    yield* eachPinned(pin, names, from);
   }
 
   /** What is at `path`; a link is described itself. `settled`: waits a moment where that makes the version a reliable one. */

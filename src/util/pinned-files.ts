@@ -184,15 +184,18 @@ export async function syncFolder(folder: Pin): Promise<void> {
 
 export async function listPinned(folder: Pin, maxEntries: number): Promise<Listing> {
   const names = await namesIn(folder, maxEntries + 1);
-  const entries: ListedEntry[] = [];
-  for (const name of names.slice(0, maxEntries)) {
-    const stats = await statIfThere(folder.at(name));
-    if (stats === undefined) continue;
-    const text = name.toString('utf8');
-    entries.push({ name: text, isReachable: Buffer.from(text).equals(name), ...infoOf(stats) });
-  }
-  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const entries = await Array.fromAsync(eachPinned(folder, names.slice(0, maxEntries)));
   return { entries, truncated: names.length > maxEntries };
+}
+
+/** Entries of a folder by name, from the name `from` on; each is looked at when it is asked for. */
+export async function* eachPinned(folder: Pin, names: readonly Buffer[], from = ''): AsyncGenerator<ListedEntry, void> {
+  const wanted = names.map((name) => ({ name, text: name.toString('utf8') })).filter(({ text }) => text >= from);
+  wanted.sort((a, b) => (a.text < b.text ? -1 : 1));
+  for (const { name, text } of wanted) {
+    const stats = await statIfThere(folder.at(name));
+    if (stats !== undefined) yield { name: text, isReachable: Buffer.from(text).equals(name), ...infoOf(stats) };
+  }
 }
 
 export async function statIfThere(path: Buffer): Promise<BigIntStats | undefined> {

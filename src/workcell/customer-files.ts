@@ -11,23 +11,9 @@ import { mergeTree } from '../workspaces/merge-tree.ts';
 import { withStaging } from '../workspaces/staging.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
 import type { WorkspaceShare } from '../workspaces/workspace-tenure.ts';
-import { contentTypeOf } from './content-type.ts';
+import { assertConditions, type FileConditions } from './file-conditions.ts';
+import { describeEntry, type FileEntry } from './file-entry.ts';
 import { walkFiles } from './file-pages.ts';
-
-/** Something in a customer's workspace, as its API tells it. */
-export interface FileEntry {
-  /** From the top of the workspace's files, without a slash at either end. */
-  readonly path: string;
-  readonly kind: 'file' | 'folder' | 'link' | 'other';
-  /** Bytes; of a file only. */
-  readonly size: number | null;
-  /** ISO 8601. */
-  readonly modifiedAt: string;
-  /** By its name; of a file only. */
-  readonly contentType: string | null;
-  /** Differs for every content that the file has had; of a file only, and null in a list for one that changes right now. */
-  readonly version: string | null;
-}
 
 export interface FilePage {
   readonly entries: readonly FileEntry[];
@@ -44,12 +30,6 @@ export interface ListFilesOptions {
   readonly limit?: number | undefined;
   /** The `next` of the page before. */
   readonly after?: string | undefined;
-}
-
-/** Which versions of a file something may be done to; `*` is any that exists. Lets two who change one file find out. */
-export interface FileConditions {
-  readonly ifMatch?: '*' | readonly string[] | undefined;
-  readonly ifNoneMatch?: '*' | readonly string[] | undefined;
 }
 
 export interface FileRead {
@@ -107,14 +87,14 @@ export class CustomerFiles {
       after,
     })) {
       if (entries.length === limit) return { entries, next: entries.at(-1)?.path ?? null };
-      entries.push({ ...describe(found, entry), ...(isSettled(entry) ? {} : { version: null }) });
+      entries.push({ ...describeEntry(found, entry), ...(isSettled(entry) ? {} : { version: null }) });
     }
     return { entries, next: null };
   }
 
   async stat(path: string): Promise<FileEntry> {
     const name = tidy(path);
-    return describe(name, await (await this.#find(name)).files.stat(name, { settled: true }));
+    return describeEntry(name, await (await this.#find(name)).files.stat(name, { settled: true }));
   }
 
   /**
@@ -124,8 +104,8 @@ export class CustomerFiles {
   async read(path: string, choose?: (entry: FileEntry) => ByteRange | undefined): Promise<FileRead> {
     const name = tidy(path);
     const { files } = await this.#find(name);
-    const { info, size, stream } = await files.openFile(name, (info) => choose?.(describe(name, info)));
-    return { entry: describe(name, info), size, stream };
+    const { info, size, stream } = await files.openFile(name, (info) => choose?.(describeEntry(name, info)));
+    return { entry: describeEntry(name, info), size, stream };
   }
 
   /**
@@ -150,7 +130,7 @@ export class CustomerFiles {
     };
     const commit = <T>(work: () => Promise<T>) => workspace.takeTurn(name, work);
     const info = await files.writeFile(name, this.#admitted(content), { check, commit, settled: true });
-    return { ...describe(name, info), created };
+    return { ...describeEntry(name, info), created };
   }
 
   /** Removes a file, a link, or a folder with everything in it; with `recursive: false` a folder that holds something is refused. */
@@ -178,7 +158,7 @@ export class CustomerFiles {
     await using workspace = await this.#options.open();
     workspace.assertHeld();
     await workspace.files.makeDirectory(name);
-    return describe(name, await workspace.files.stat(name));
+    return describeEntry(name, await workspace.files.stat(name));
   }
 
   /** Moves a file, a link or a folder. With `overwrite: false`, throws `precondition_failed` when something is at the new place. */
@@ -196,7 +176,7 @@ export class CustomerFiles {
       assertConditions(target, overwrite ? {} : { ifNoneMatch: '*' }, current);
     };
     await takeBoth(workspace, source, target, () => files.rename(source, target, { check }));
-    return describe(target, await files.stat(target, { settled: true }));
+    return describeEntry(target, await files.stat(target, { settled: true }));
   }
 
   /**
@@ -250,38 +230,6 @@ export class CustomerFiles {
 }
 
 const FILES = 'files';
-const KINDS = { file: 'file', directory: 'folder', symlink: 'link', other: 'other' } as const;
-
-function describe(path: string, { kind, size, modifiedAt, version }: EntryInfo): FileEntry {
-  const isFile = kind === 'file';
-  return {
-    path,
-    kind: KINDS[kind],
-    size: isFile ? size : null,
-    modifiedAt: modifiedAt.toISOString(),
-    contentType: isFile ? contentTypeOf(path) : null,
-    version: isFile ? version : null,
-  };
-}
-
-function assertConditions(
-  name: string,
-  { ifMatch, ifNoneMatch }: FileConditions,
-  current: EntryInfo | undefined,
-): void {
-  const matches = (wanted: '*' | readonly string[]) =>
-    current !== undefined && (wanted === '*' || (current.kind === 'file' && wanted.includes(current.version)));
-  if (ifMatch !== undefined && !matches(ifMatch)) {
-    const state = current === undefined ? 'it is not there' : 'it has changed';
-    throw new WorkcellError(
-      'precondition_failed',
-      `${JSON.stringify(name)} is not as expected: ${state}; read it again`,
-    );
-  }
-  if (ifNoneMatch !== undefined && matches(ifNoneMatch))
-    throw new WorkcellError('precondition_failed', `${JSON.stringify(name)} is not as expected: it is there already`);
-}
-
 /** Slashes at the ends mean nothing. Throws `invalid_argument` for what is no path. */
 function tidy(path: string): string {
   const name = path.replace(/^\/+|\/+$/g, '');

@@ -46,7 +46,6 @@ import {
   setCheckpoint,
 } from './session-changes.ts';
 import { Skills } from './skills.ts';
-import { toExecutionResult } from './to-execution-result.ts';
 import { findHistory } from './tool-history.ts';
 import type { WatchOptions } from './watch-execution.ts';
 
@@ -102,15 +101,12 @@ export class Customer {
 
   /**
    * Runs a program. Whatever it does is in the result; rejects when something under it fails, or nothing can be run. With the
-   * `executionId` of a known execution, the result is that of it.
+   * `executionId` of a known execution, the result is that of it; the signal then ends the waiting alone, with `cancelled`.
    */
   async execute(request: ExecuteRequest): Promise<ExecutionResult> {
-    return await this.#use(async (state) => {
-      const begun = await this.#begin(state, request);
-      if ('live' in begun) return await begun.live.outcome;
-      const { result } = await state.executions.started(begun);
-      return toExecutionResult(await result());
-    });
+    return await this.#use(async (state) =>
+      state.executions.outcome(await this.#begin(state, request), request.signal),
+    );
   }
 
   /**

@@ -5,7 +5,7 @@ import type { ExecutionEvent, ExecutionResult, PendingApproval, SandboxInfo } fr
 import { type ToolOutcome, type ToolProgress, toolFailed } from '../core/tool-error.ts';
 import type { SessionEvent } from '../sessions/events.ts';
 import { decidedEvent } from '../sessions/execution-approvals.ts';
-import { finishedEvent, interruptedEvent } from '../sessions/outcome-event.ts';
+import { finishedEvent, interruptedEvent, killedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import type { ExecutionFacts } from './assemble-result.ts';
 import type { ExecuteRequest } from './execute-request.ts';
@@ -159,14 +159,19 @@ export class ExecutionLog {
   }
 
   /**
-   * Records that what is under the program failed, unless an approval is open: then the execution is paused, and goes on when that
-   * is decided. Gives back the failure.
+   * Records that what is under the program failed, or was still being made when it was cancelled, unless an approval is open: then
+   * the execution is paused, and goes on when that is decided. Gives back the failure.
    */
   async interrupt(error: unknown): Promise<unknown> {
     await this.#settled().catch(() => {});
     const { history } = this.#live;
     if (history !== undefined && history.approvals.length > 0) return error;
-    await this.#session.append(interruptedEvent(this.#facts.id, error, history?.output)).catch(() => {});
+    const { id } = this.#facts;
+    // What was cancelled, perhaps before it had a sandbox, is not to be resumed.
+    const end = this.#live.signal.aborted
+      ? killedEvent(id, history?.output)
+      : interruptedEvent(id, error, history?.output);
+    await this.#session.append(end).catch(() => {});
     return error;
   }
 

@@ -13,10 +13,12 @@ import { interruptedEvent, killedEvent } from '../sessions/outcome-event.ts';
 import type { SessionLog } from '../sessions/session-log.ts';
 import { Deadline } from '../util/deadline.ts';
 import { KeyedTurns } from '../util/keyed-turns.ts';
+import { untilAborted } from '../util/until-aborted.ts';
 import type { ExecuteRequest } from './execute-request.ts';
 import { LiveExecution } from './live-execution.ts';
 import { RecordedExecutions, type RecordedExecutionsOptions } from './recorded-executions.ts';
 import { askedFor, assertSameRequest, recordedAsk } from './same-request.ts';
+import { toExecutionResult } from './to-execution-result.ts';
 import { type WatchOptions, watchExecution } from './watch-execution.ts';
 
 /** An execution that was started, now or before. */
@@ -109,6 +111,16 @@ export class Executions {
   async started(begun: Begun): Promise<StartedExecution> {
     const { id, sessionId } = await placeOf(begun);
     return { id, sessionId, isNew: begun.isNew, result: () => this.#result(id, begun) };
+  }
+
+  /** What becomes of it. When it was known, `signal` ends the waiting for that, and not the execution: it throws `cancelled` then. */
+  async outcome(begun: Begun, signal: AbortSignal | undefined): Promise<ExecutionResult> {
+    if ('recorded' in begun)
+      return toExecutionResult(await this.#result(begun.recorded.owner.executionId, begun, signal));
+    const { live, isNew } = begun;
+    if (!isNew) await untilAborted(live.outcome, signal);
+    if (!isNew && signal?.aborted === true && !live.hasEnded) throw noLongerAwaited(live.id);
+    return await live.outcome;
   }
 
   /**
@@ -276,14 +288,15 @@ export class Executions {
     }
   }
 
-  async #result(id: ExecutionId, begun: Begun): Promise<RecordedResult> {
+  async #result(id: ExecutionId, begun: Begun, signal?: AbortSignal): Promise<RecordedResult> {
     const known = 'live' in begun ? await begun.live.finished : begun.recorded.result();
     if (known !== undefined) return known;
     let last: RecordedResult | undefined;
-    for await (const event of this.watch(id, { follow: true })) {
+    for await (const event of this.watch(id, { follow: true, signal })) {
       last = event.type === 'finished' ? event.result : undefined;
     }
     if (last !== undefined) return last;
+    if (signal?.aborted === true) throw noLongerAwaited(id);
     throw new WorkcellError('cancelled', `This Workcell is closed, and the execution "${id}" has no outcome`);
   }
 }
@@ -309,6 +322,11 @@ function summarize(history: ExecutionHistory, isHeld: boolean): ExecutionSummary
     approvals: history.approvals,
     result: history.result() ?? null,
   };
+}
+
+function noLongerAwaited(id: ExecutionId): WorkcellError {
+  const message = `The execution "${id}" goes on, and is not waited for any more; ask for it again with the same id, or cancel it`;
+  return new WorkcellError('cancelled', message);
 }
 
 function cutOff(): WorkcellError {

@@ -4,8 +4,9 @@ import type { ExecutionResult, ProgramError, SandboxInfo } from '../core/executi
 import { type LoweredLimits, lowerLimits } from '../core/limits.ts';
 import type { ToolDescriptor } from '../core/tool.ts';
 import type { ToolFailure } from '../core/tool-error.ts';
-import type { ProgramRun } from '../executor/program-executor.ts';
+import type { ExecuteProgram, ProgramRun } from '../executor/program-executor.ts';
 import type { Workspace } from '../workspaces/workspace-store.ts';
+import type { ApprovalGate } from './approval-gate.ts';
 import { assembleResult, type ExecutionFacts } from './assemble-result.ts';
 import { customerMounts } from './customer-mounts.ts';
 import type { ExecutionContext } from './execution-context.ts';
@@ -49,89 +50,17 @@ export interface RunsIn {
 }
 
 /** Runs a program to its end, which is on disk when this resolves; rejects when something under it fails, when that is. */
-export async function runProgram(
-  program: RunnableProgram,
-  { live, log, workspace, context }: RunsIn,
-): Promise<ExecutionResult> {
-  const { config, catalog, hub } = context;
-  const { facts, tools, build, session, replay, isForeign = false, watch, selectMs, generateMs } = program;
-  const { id } = facts;
-  const limits = lowerLimits(config.limits, program.limits);
+export async function runProgram(program: RunnableProgram, runsIn: RunsIn): Promise<ExecutionResult> {
+  const { live, log, context } = runsIn;
+  const { facts, build, watch, selectMs, generateMs } = program;
   const observed = ObservedExecution.begin(facts, program.origin ?? {}, context);
   const gate = context.approvals.openGate(live, facts.sessionId, log);
-  let sandbox: SandboxInfo | null = null;
+  const learned = new LearnedResults(context.catalog);
   try {
-    if (!build.ok) {
-      const timing = { selectMs, generateMs, totalMs: watch.total() };
-      const result = await log.finish(assembleResult({ facts, refused: build.error, timing }));
-      observed.ended(result);
-      return result;
-    }
-    const executor = await context.executor();
-    const waitMs = watch.lap();
-    const learned = new LearnedResults(catalog);
-    await using broker = new Broker({
-      tools,
-      limits,
-      hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
-      customer: workspace.customer,
-      runId: runKey(workspace.customer, id),
-      isKeyed: (server) => !isForeign && config.mcpServers[server]?.idempotencyKey === true,
-      replay,
-      refusal: (tool) => catalog.refusal(tool),
-      approve: (call, ended) => gate.pass(call, ended),
-      ...log.brokerHooks,
-    });
-    const signals = [log.failed, replay?.diverged, live.signal].filter((signal) => signal !== undefined);
-    gate.attach(() => broker.openCalls);
-    const running = executor.execute({
-      customer: workspace.customer,
-      mounts: customerMounts(workspace, config),
-      hold: () => workspace.tenure.share(),
-      program: {
-        id,
-        ...build.runs,
-        outputBytes: limits.outputBytes,
-        valueBytes: limits.valueBytes,
-        session: session.told,
-      },
-      timeoutMs: program.timeoutMs ?? limits.timeoutMs,
-      signal: AbortSignal.any([...signals, gate.parked]),
-      onClock: (clock) => gate.follow(clock),
-      onSandbox: (info) => {
-        sandbox = info;
-      },
-      handlers: {
-        onStarted: () => {
-          if (sandbox === null) return;
-          observed.started(sandbox);
-          log.started(sandbox);
-        },
-        onOutput: (stream, text) => log.output(stream, text),
-        onCall: ({ server, tool, input, signal }) =>
-          broker.call({ server, tool, arguments: input }, AbortSignal.any([signal, ...signals])),
-        onCheckpoint: ({ step, context }) => session.setCheckpoint(step, context),
-      },
-    });
-    const run = await running.catch((error) => {
-      gate.leaveOpen();
-      throw error;
-    });
-    if (run.status === 'killed' && !signals.some(({ aborted }) => aborted)) gate.leaveOpen();
-    gate.assertNoneLeft();
-    const divergence = replay?.end(run.status);
-    // The calls that the program left open belong to its result, and into the log before its end.
-    await broker.close();
-    const judged =
-      divergence === undefined ? { ...run, error: run.error && build.locate(run.error) } : diverged(run, divergence);
-    const timing = {
-      selectMs,
-      generateMs,
-      acquireMs: waitMs + run.acquireMs,
-      runMs: run.runMs,
-      totalMs: watch.total(),
-    };
-    const result = await log.finish(assembleResult({ facts, run: judged, calls: broker.records, timing }));
+    const assembled = build.ok
+      ? await runBuilt({ ...program, build }, runsIn, { observed, gate, learned })
+      : assembleResult({ facts, refused: build.error, timing: { selectMs, generateMs, totalMs: watch.total() } });
+    const result = await log.finish(assembled);
     observed.ended(result);
     await context.learn(learned);
     return result;
@@ -142,6 +71,105 @@ export async function runProgram(
   } finally {
     gate.close();
   }
+}
+
+type Built = Extract<RunnableProgram['build'], { readonly ok: true }>;
+
+/** Who looks on while it runs. */
+interface Onlookers {
+  readonly observed: ObservedExecution;
+  readonly gate: ApprovalGate;
+  readonly learned: LearnedResults;
+}
+
+/** Sends a program that compiles to a sandbox, and gives what became of it and of its calls. */
+async function runBuilt(
+  program: RunnableProgram & { readonly build: Built },
+  runsIn: RunsIn,
+  onlookers: Onlookers,
+): Promise<ExecutionResult> {
+  const { facts, build, replay, watch, selectMs, generateMs } = program;
+  const { live, log, context } = runsIn;
+  const { gate } = onlookers;
+  const executor = await context.executor();
+  const waitMs = watch.lap();
+  await using broker = openBroker(program, runsIn, onlookers);
+  gate.attach(() => broker.openCalls);
+  const ends = [log.failed, replay?.diverged, live.signal].filter((signal) => signal !== undefined);
+  const run = await executor.execute(programRequest(program, runsIn, onlookers, { broker, ends })).catch((error) => {
+    gate.leaveOpen();
+    throw error;
+  });
+  if (run.status === 'killed' && !ends.some(({ aborted }) => aborted)) gate.leaveOpen();
+  gate.assertNoneLeft();
+  const divergence = replay?.end(run.status);
+  // The calls that the program left open belong to its result, and into the log before its end.
+  await broker.close();
+  const judged =
+    divergence === undefined ? { ...run, error: run.error && build.locate(run.error) } : diverged(run, divergence);
+  const acquireMs = waitMs + run.acquireMs;
+  const timing = { selectMs, generateMs, acquireMs, runMs: run.runMs, totalMs: watch.total() };
+  return assembleResult({ facts, run: judged, calls: broker.records, timing });
+}
+
+/** What decides about the calls of the program, and performs them. */
+function openBroker(
+  { facts, tools, replay, isForeign = false, limits }: RunnableProgram,
+  { log, workspace, context }: RunsIn,
+  { observed, gate, learned }: Onlookers,
+): Broker {
+  const { config, catalog, hub } = context;
+  return new Broker({
+    tools,
+    limits: lowerLimits(config.limits, limits),
+    hub: learned.observeCalls(log.recordCalls(observed.traceCalls(hub))),
+    customer: workspace.customer,
+    runId: runKey(workspace.customer, facts.id),
+    isKeyed: (server) => !isForeign && config.mcpServers[server]?.idempotencyKey === true,
+    replay,
+    refusal: (tool) => catalog.refusal(tool),
+    approve: (call, ended) => gate.pass(call, ended),
+    ...log.brokerHooks,
+  });
+}
+
+interface Calls {
+  readonly broker: Broker;
+  /** Each ends the program, and its calls. */
+  readonly ends: readonly AbortSignal[];
+}
+
+function programRequest(
+  { facts, build, session, timeoutMs, limits: lowered }: RunnableProgram & { readonly build: Built },
+  { log, workspace, context: { config } }: RunsIn,
+  { observed, gate }: Onlookers,
+  { broker, ends }: Calls,
+): ExecuteProgram {
+  const { outputBytes, valueBytes, timeoutMs: defaultMs } = lowerLimits(config.limits, lowered);
+  let sandbox: SandboxInfo | undefined;
+  return {
+    customer: workspace.customer,
+    mounts: customerMounts(workspace, config),
+    hold: () => workspace.tenure.share(),
+    program: { id: facts.id, ...build.runs, outputBytes, valueBytes, session: session.told },
+    timeoutMs: timeoutMs ?? defaultMs,
+    signal: AbortSignal.any([...ends, gate.parked]),
+    onClock: (clock) => gate.follow(clock),
+    onSandbox: (info) => {
+      sandbox = info;
+    },
+    handlers: {
+      onStarted: () => {
+        if (sandbox === undefined) return;
+        observed.started(sandbox);
+        log.started(sandbox);
+      },
+      onOutput: (stream, text) => log.output(stream, text),
+      onCall: ({ server, tool, input, signal }) =>
+        broker.call({ server, tool, arguments: input }, AbortSignal.any([signal, ...ends])),
+      onCheckpoint: ({ step, context }) => session.setCheckpoint(step, context),
+    },
+  };
 }
 
 /** Whatever else is said of a program that did something else than before. */

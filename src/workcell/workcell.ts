@@ -15,8 +15,6 @@ import type { Language } from '../core/execution.ts';
 import { type CustomerId, parseCustomerId } from '../core/ids.ts';
 import type { ToolDescriptor, ToolMethod } from '../core/tool.ts';
 import type { ToolOutcome } from '../core/tool-error.ts';
-import type { ProgramExecutor } from '../executor/program-executor.ts';
-import { ToolSelector } from '../selector/tool-selector.ts';
 import { approvalsIn } from '../sessions/approval-folder.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { readServerLog } from '../upstream/server-log.ts';
@@ -33,6 +31,7 @@ import type { CustomerContext } from './customer-context.ts';
 import { type ApprovalSettings, CustomerState } from './customer-state.ts';
 import { type ExportOptions, exportCustomer } from './export-customer.ts';
 import { importCustomer } from './import-customer.ts';
+import { LazyExecutor } from './lazy-executor.ts';
 import type { LearnedResults } from './learned-results.ts';
 import { CustomerQuotas } from './quotas.ts';
 import {
@@ -41,12 +40,13 @@ import {
   type RemoveCustomerOptions,
   removeCustomer,
 } from './remove-customer.ts';
-import { createExecutor, type KeyStore, openBackend, openKeyStore, type SandboxBackend } from './sandbox-backend.ts';
+import { type KeyStore, openBackend, openKeyStore, type SandboxBackend } from './sandbox-backend.ts';
 import { searchTools, type ToolSearchOptions, type ToolSearchResult } from './search-tools.ts';
 import { seedServers } from './seed-servers.ts';
 import { SemanticSearch } from './semantic-search.ts';
 import { type SaveSkill, Skills } from './skills.ts';
 import type { SyncReport } from './sync-server.ts';
+import { ToolIndex } from './tool-index.ts';
 import { unavailableServers } from './unavailable-servers.ts';
 import { type ServerReport, stateFolder, UpstreamTools } from './upstream-tools.ts';
 
@@ -80,9 +80,9 @@ export interface ServerCall {
   readonly customer?: string | undefined;
 }
 
-/** What is kept of customers of whom nothing runs. */
 /** By then another server has taken over, or this one is back. */
 const RETRY_AFTER_MS = 2_000;
+/** What is kept of customers of whom nothing runs. */
 const IDLE_CUSTOMERS = { idleMs: 5 * 60_000, maxIdle: 256 };
 
 /** Everything together: `await using cell = await createWorkcell()`. Throws `invalid_config`. */
@@ -106,17 +106,14 @@ export class Workcell implements AsyncDisposable {
   readonly #tools: UpstreamTools;
   readonly #typeChecker: TypeChecker;
   readonly #onProgress: (text: string) => void;
-  readonly #backend: () => Promise<SandboxBackend>;
+  readonly #executor: LazyExecutor;
   readonly #customers: CustomerStates;
   readonly #workspaces: WorkspaceStore;
   readonly #cleanup = new Cleanup();
-  readonly #toolListeners = new Set<() => void>();
   readonly #sharedSkills: SkillStore;
-  readonly #semantic: SemanticSearch | undefined;
-  readonly #selector: ToolSelector;
+  readonly #index: ToolIndex;
   readonly #onUsageProblem: CustomerContext['onUsageProblem'];
   readonly #quotas: CustomerQuotas;
-  #executor: Promise<ProgramExecutor> | undefined;
   #closing: Promise<void> | undefined;
   #isDraining = false;
   #isSyncing = false;
@@ -129,11 +126,9 @@ export class Workcell implements AsyncDisposable {
     this.#log = log;
     this.#tools = tools;
     this.#onProgress = onProgress;
-    this.#backend = backend ?? (() => openBackend(config, onProgress));
-    this.#semantic =
-      config.selector.embeddings.mode === 'off' ? undefined : new SemanticSearch({ settings: config, onProgress });
-    this.#cleanup.add(async () => this.#semantic?.[Symbol.asyncDispose]());
-    this.#selector = new ToolSelector([], { semantic: this.#semantic });
+    const isSemantic = config.selector.embeddings.mode !== 'off';
+    this.#index = new ToolIndex(isSemantic ? new SemanticSearch({ settings: config, onProgress }) : undefined);
+    this.#cleanup.add(() => this.#index[Symbol.asyncDispose]());
     this.#indexTools();
     this.#onUsageProblem = (customer, error) => this.#log.warn({ customer, code: error.code }, error.message);
     this.#workspaces = new WorkspaceStore({
@@ -172,6 +167,12 @@ export class Workcell implements AsyncDisposable {
     this.metrics.watch({ breakers: () => hub.servers.map((name) => [name, hub.status(name).breaker]) });
     this.#typeChecker = new TypeChecker({ load: (path) => tools.catalog.loadPromised(path) });
     this.#cleanup.add(() => this.#typeChecker[Symbol.asyncDispose]());
+    this.#executor = new LazyExecutor({
+      config,
+      onProgress,
+      backend: backend ?? (() => openBackend(config, onProgress)),
+    });
+    this.#cleanup.add(() => this.#executor[Symbol.asyncDispose]());
   }
 
   static async open(loaded: LoadedConfig, options: OpenOptions = {}): Promise<Workcell> {
@@ -233,7 +234,7 @@ export class Workcell implements AsyncDisposable {
    */
   async removeCustomer(id: string, options: RemoveCustomerOptions = {}): Promise<void> {
     const customer = parseCustomerId(id);
-    await (await this.#executor)?.release(customer);
+    await this.#executor.release(customer);
     await removeCustomer(customer, {
       ...options,
       workspaces: this.#workspaces,
@@ -251,7 +252,7 @@ export class Workcell implements AsyncDisposable {
   /** Makes a customer what an export of it has; see `import-customer.ts` for what it throws. */
   async importCustomer(id: string, archive: AsyncIterable<Uint8Array>): Promise<Unpacked> {
     const customer = parseCustomerId(id);
-    await (await this.#executor)?.release(customer);
+    await this.#executor.release(customer);
     using lease = this.#customers.lease(customer);
     const { workspace } = await lease.value.open();
     await using _lock = await workspace.tenure.take();
@@ -282,9 +283,7 @@ export class Workcell implements AsyncDisposable {
    * for that. Throws when embeddings are off or cannot be had.
    */
   async embedTools(): Promise<void> {
-    if (this.#semantic === undefined)
-      throw new WorkcellError('invalid_state', 'Embeddings are off; set selector.embeddings.mode to auto or on');
-    await this.#semantic.prepare();
+    await this.#index.embed();
   }
 
   /**
@@ -339,7 +338,7 @@ export class Workcell implements AsyncDisposable {
 
   /** Opens what sandboxes need now instead of with the first program. */
   async warmUp(): Promise<void> {
-    await this.#openExecutor();
+    await this.#executor.open();
   }
 
   /** Whether tools of servers that were never asked before are still to come. */
@@ -376,28 +375,19 @@ export class Workcell implements AsyncDisposable {
   #leave(customer: CustomerId): void {
     this.#log.warn({ customer }, 'The customer is lost to another server; its sandbox is ended');
     this.#executor
-      ?.then((executor) => executor.release(customer, { force: true }))
+      .release(customer, { force: true })
       .catch((error) => this.#log.error({ customer }, `Its sandbox cannot be ended: ${messageOf(error)}`));
   }
 
   #assertAccepts(): void {
+    if (this.#closing !== undefined) throw new WorkcellError('cancelled', 'This Workcell is closed; open another one');
     if (!this.#isDraining) return;
     const message = 'This server is shutting down, and begins nothing more; try again in a moment';
     throw new WorkcellError('shutting_down', message, { details: { retryAfterMs: RETRY_AFTER_MS } });
   }
 
   #indexTools(): void {
-    const tools = this.#tools.catalog.list();
-    this.#semantic?.setTools(tools);
-    this.#selector.update(tools);
-    for (const listener of this.#toolListeners) listener();
-  }
-
-  #onToolsChanged(listener: () => void): () => void {
-    // Of its own, so that the same listener can be there twice.
-    const entry = () => listener();
-    this.#toolListeners.add(entry);
-    return () => this.#toolListeners.delete(entry);
+    this.#index.update(this.#tools.catalog.list());
   }
 
   #context(): CustomerContext {
@@ -406,7 +396,7 @@ export class Workcell implements AsyncDisposable {
       metrics: this.metrics,
       logger: this.#log,
       catalog: this.#tools.catalog,
-      selector: this.#selector,
+      selector: this.#index.selector,
       generator: new CodeGenerator(),
       typeChecker: this.#typeChecker,
       hub: this.#tools.hub,
@@ -414,10 +404,10 @@ export class Workcell implements AsyncDisposable {
       quotas: this.#quotas,
       learn: (results) => this.#learn(results),
       unavailable: unavailableServers(this.#tools.hub),
-      onToolsChanged: (listener) => this.#onToolsChanged(listener),
+      onToolsChanged: (listener) => this.#index.onChanged(listener),
       onUsageProblem: this.#onUsageProblem,
-      executor: () => this.#openExecutor(),
-      startedExecutor: async () => await this.#executor,
+      executor: () => this.#executor.open(),
+      startedExecutor: () => this.#executor.find(),
     };
   }
 
@@ -461,33 +451,17 @@ export class Workcell implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    await this.#cleanup.run();
-    await this.#settled();
-    for (const { executions } of this.#customers.values()) executions.close();
+    try {
+      await this.#cleanup.run();
+    } finally {
+      // Also when something could not be let go of: whoever waits for an execution must not wait for ever.
+      await this.#settled();
+      for (const { executions } of this.#customers.values()) executions.close();
+    }
   }
 
   async #settled(): Promise<void> {
     await Promise.all(this.#customers.values().map(({ executions }) => executions.settled()));
-  }
-
-  #openExecutor(): Promise<ProgramExecutor> {
-    if (this.#closing !== undefined) return Promise.reject(new WorkcellError('cancelled', 'This Workcell is closed'));
-    this.#executor ??= this.#startExecutor().catch((error) => {
-      this.#executor = undefined;
-      throw error;
-    });
-    return this.#executor;
-  }
-
-  async #startExecutor(): Promise<ProgramExecutor> {
-    const { config } = this.loaded;
-    const backend = await this.#backend();
-    if (config.sandbox.protocol === 'rpc' && config.sandbox.url !== undefined)
-      this.#onProgress('a 0.2 server is used: it alone decides what programs reach of the network');
-    this.#cleanup.add(async () => backend[Symbol.asyncDispose]());
-    const executor = createExecutor(config, backend);
-    this.#cleanup.add(async () => executor[Symbol.asyncDispose]());
-    return executor;
   }
 }
 

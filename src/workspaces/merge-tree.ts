@@ -4,7 +4,8 @@ import { ByteSource } from '../util/byte-source.ts';
 import { Cleanup } from '../util/cleanup.ts';
 import type { EntryInfo, GatedFiles, ListedEntry } from '../util/gated-files.ts';
 
-const MAX_ENTRIES = 200_000;
+/** More in one folder is refused: its names are held in memory. */
+export const MAX_ENTRIES = 200_000;
 const PIECE_BYTES = 1024 * 1024;
 
 /**

@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import type { Random } from '../unit/random.ts';
 import type { Recorded } from './recorded.ts';
 
-/** What of that which was never synced is on disk after the power has gone. */
-export type Survives = 'nothing' | 'everything' | 'something';
+/** What of that which was never synced is on disk after the power has gone; of files with `pages`, any pages as they were at any time. */
+export type Survives = 'nothing' | 'everything' | 'something' | 'pages';
+
+const PAGE_BYTES = 4096;
 
 type Node = FileNode | DirectoryNode;
 
@@ -33,8 +35,8 @@ interface DirectoryNode {
 }
 
 /**
- * A disk that keeps what was synced, and of the rest whatever it likes: any of the writes, each to any length, in any order; any of
- * the names.
+ * A disk that keeps what was synced, and of the rest whatever it likes: any of the writes, each to any length; or each page of a file,
+ * and its size, as it was at any time since; any of the names.
  */
 export class CrashDisk {
   /** What the kernel's numbers stand for now: it gives that of a file that is gone to another one. */
@@ -175,6 +177,15 @@ function rename(names: Map<string, Node>, change: NameChange): void {
   }
 }
 
+/** The system writes pages back in any order, and notes how large a file is whenever it likes. */
+function pagesOf({ content, changes }: FileNode, random: Random): Buffer {
+  const versions: [Buffer, ...Buffer[]] = [content];
+  for (const change of changes) versions.push(change.apply(versions.at(-1) ?? content, 1));
+  const result = Buffer.alloc(random.pick(versions).length);
+  for (let at = 0; at < result.length; at += PAGE_BYTES) random.pick(versions).copy(result, at, at, at + PAGE_BYTES);
+  return result;
+}
+
 /** What was never written between the two is zeros. */
 function written(content: Buffer, at: number, data: Buffer): Buffer {
   const result = Buffer.alloc(Math.max(content.length, data.length === 0 ? 0 : at + data.length));
@@ -189,7 +200,8 @@ async function write(
   left: { readonly survives: Survives; readonly random: Random },
 ): Promise<void> {
   const { survives, random } = left;
-  const keeps = () => survives === 'everything' || (survives === 'something' && random.next() < 0.5);
+  const keeps = () => survives === 'everything' || (survives !== 'nothing' && random.next() < 0.5);
+  if (node.kind === 'file' && survives === 'pages') return await writeFile(path, pagesOf(node, random));
   if (node.kind === 'file') {
     const share = () => (survives === 'everything' || random.next() < 0.5 ? 1 : random.next());
     const kept = node.changes.filter(keeps);

@@ -36,7 +36,7 @@ const RECORDER = join(import.meta.dirname, 'record-writes.ts');
 
 /**
  * Records what a cell does to its workspaces while a program runs in it, and looks at what the disk may hold when the power goes at
- * any moment of it: everything that was synced, and of the rest nothing, all, or random parts with torn writes.
+ * any moment of it: everything that was synced, and of the rest nothing, all, random parts with torn writes, or random pages.
  */
 export async function runPowerLosses({ states, seed }: PowerLossOptions): Promise<PowerLossReport> {
   await using folder = await tempFolder();
@@ -54,7 +54,8 @@ export async function runPowerLosses({ states, seed }: PowerLossOptions): Promis
       disk.apply(entry);
       if (entry.op === 'ack') told.push(entry.what as Told);
     }
-    const survives = (['nothing', 'something', 'everything', 'something'] as const)[index % 4] ?? 'something';
+    const survives =
+      (['nothing', 'something', 'pages', 'everything', 'something', 'pages'] as const)[index % 6] ?? 'something';
     const left = join(folder.path, 'left');
     await mkdir(left);
     await disk.materialize(left, survives, random);
@@ -89,7 +90,10 @@ async function recordRun(folder: string): Promise<{ disk: CrashDisk; record: rea
     session: SESSION,
     isNew: true,
     whole: false,
-    program: programOf('power', 'typescript'),
+    // Its output takes several pages of the log.
+    program: programOf('power', 'typescript')
+      .replaceAll('console.log(', 'console.log(LARGE);console.log(')
+      .replace('const counter', "const LARGE = 'x'.repeat(9_000);\nconst counter"),
     language: 'typescript',
     hostFile: 'notes/host.txt',
   });

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ExecutionEvent, ExecutionResult, PendingApproval } from '../../src/core/execution.ts';
@@ -116,6 +116,7 @@ try { await refund({ cents: 102 }); } catch ({ name, code, message, details }) {
     await expect(ann.decideApproval(id, { approved: !isApproved, by: 'late' })).rejects.toMatchObject({
       code: 'invalid_state',
     });
+    expect(await readdir(join(cell.folder, 'workspaces/ann/approvals'))).toEqual([]);
   });
 
   it('does not need it for a tool that is not named, or that nothing is sent to', async () => {

@@ -387,11 +387,23 @@ describe('workcell mcp install', () => {
     'writes an entry that serves the customer of %j',
     async (args) => {
       await using other = await tempFolder();
-      expect(await workcell([...args, '--write'], { cwd: other.path })).toMatchObject({ code: 0, stdout: '' });
+      const config = ['--config', join(folder.path, 'config.yaml')];
+      const written = await workcell([...config, ...args, '--write'], { cwd: other.path });
+      expect(written).toMatchObject({ code: 0, stdout: '' });
       const { mcpServers } = JSON.parse(await readFile(join(other.path, '.cursor/mcp.json'), 'utf8'));
-      expect(mcpServers.workcell.args.slice(-3)).toEqual(['mcp', '--customer', 'acme']);
+      expect(mcpServers.workcell.args.slice(1)).toEqual([...config, 'mcp', '--customer', 'acme']);
     },
   );
+
+  it('writes no entry that could not start for want of a configuration', async () => {
+    await using other = await tempFolder();
+    const install = ['mcp', 'install', 'cursor', '--write'];
+    const refused = { code: 2, stdout: '', stderr: expect.stringContaining('There is no config.yaml in ') };
+    expect(await workcell(install, { cwd: other.path })).toMatchObject(refused);
+    const named = await workcell(['--config', 'other.yaml', ...install], { cwd: other.path });
+    expect(named).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no such file') });
+    await expect(access(join(other.path, '.cursor'))).rejects.toThrow('ENOENT');
+  });
 
   it('prints an entry for a server that runs, without a key', async () => {
     const args = ['claude-code', '--url', 'http://h:5', '--customer', 'acme', '--tools', 'both'];

@@ -69,6 +69,8 @@ describe('workcell key', () => {
     expect(bob).toMatchObject({ customer: 'bob', scopes: ['read', 'execute', 'files', 'sessions', 'mcp'] });
     expect((await key('list')).stdout).toMatch(/customer +acme +acme\.ann +read,execute +active/);
     expect((await key('revoke', ann.id)).stderr).toContain('customer acme.ann');
+    const revoked = JSON.parse((await key('revoke', bob.id, '--json')).stdout);
+    expect(revoked).toMatchObject({ id: bob.id, active: false, revokedAt: expect.any(String) });
   });
 
   it('prints a new key as JSON', async () => {

@@ -12,7 +12,7 @@ const DEFAULT_TOKEN_MS = 24 * 60 * 60_000;
 /** `workcell key`: who may use the server of this configuration. It may run meanwhile, and notices. */
 export function keyCommand(): Command {
   return new Command('key')
-    .description('keys of the Microsandbox server')
+    .description('keys for the server that `workcell serve` runs')
     .addCommand(createCommand())
     .addCommand(listCommand())
     .addCommand(revokeCommand());
@@ -135,15 +135,17 @@ function revokeCommand(): Command {
     .description('end what a key lets do, at once and for good; open connections end, too')
     .argument('[id]', 'the key, as in: workcell key list')
     .option('--tokens', 'instead of a key: every token that was made with --jwt')
+    .option('--json', 'print the key that is revoked as JSON')
     .addHelpText('after', '\nExample:\n  workcell key revoke key_0123456789ab')
-    .action(async (id: string | undefined, options: { tokens?: true }, command: Command) => {
+    .action(async (id: string | undefined, options: { tokens?: true; json?: true }, command: Command) => {
       if ((id === undefined) === (options.tokens === undefined)) throw usage('Name one key, or use --tokens');
       const store = openKeyStore((await loadCliConfig(command)).config);
       if (id === undefined) {
         await store.revokeTokens();
-        return say('All tokens are revoked');
+        return options.json === true ? printJson({ tokens: 'revoked' }) : say('All tokens are revoked');
       }
       const key = await store.revoke(id);
+      if (options.json === true) return printJson(key);
       say(`Key ${key.id} (${key.name}, ${key.role} ${key.customer ?? `of ${key.org.name}`}) is revoked`);
     });
 }

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { Argument, Command, Option } from 'commander';
-import { messageOf } from '../../core/errors.ts';
+import { messageOf, WorkcellError } from '../../core/errors.ts';
 import { parseCustomerId } from '../../core/ids.ts';
 import {
   clientConfig,
@@ -19,7 +19,7 @@ import { readTextIfExists, rewriteFileAtomic } from '../../util/atomic-file.ts';
 import { packageVersion } from '../../util/package-version.ts';
 import { createLogger } from '../../workcell/create-logger.ts';
 import { onInterrupt } from '../interrupt.ts';
-import { openCell } from '../open-cell.ts';
+import { loadCliConfig, openCell } from '../open-cell.ts';
 import { print, say } from '../output.ts';
 
 const TOOLS_HELP =
@@ -64,7 +64,7 @@ export function mcpCommand(): Command {
     // `--customer` and `--tools` are options of `mcp`, wherever they stand.
     .configureHelp({ showGlobalOptions: true })
     .action(async (client: McpClient, { write, url }: { write?: true; url?: string }, command: Command) => {
-      const server = url === undefined ? ownServer(command) : serverAt(url, command);
+      const server = url === undefined ? await ownServer(command) : serverAt(url, command);
       const wanted = clientConfig(client, server, process.platform);
       const path = wanted.path.replace(/^~/, homedir());
       if (write !== true) {
@@ -80,13 +80,19 @@ export function mcpCommand(): Command {
   return mcp;
 }
 
-type InstallOptions = { readonly config?: string; readonly customer: string; readonly tools: ToolMode };
+type InstallOptions = { readonly customer: string; readonly tools: ToolMode };
 
-function ownServer(command: Command): McpCommand {
-  const { config = 'config.yaml', customer, tools } = command.optsWithGlobals<InstallOptions>();
+/** The client starts it anywhere, so the configuration has to be a file, and one that holds. */
+async function ownServer(command: Command): Promise<McpCommand> {
+  const { customer, tools } = command.optsWithGlobals<InstallOptions>();
+  const { file } = await loadCliConfig(command);
+  if (file === undefined) {
+    const message = `There is no config.yaml in ${process.cwd()}; run it where one is, or name one with --config`;
+    throw new WorkcellError('invalid_config', message);
+  }
   const main = fileURLToPath(new URL('../main.js', import.meta.url));
   const mode = tools === 'code' ? [] : ['--tools', tools];
-  const args = [main, '--config', resolve(config), 'mcp', '--customer', parseCustomerId(customer), ...mode];
+  const args = [main, '--config', file, 'mcp', '--customer', parseCustomerId(customer), ...mode];
   return { command: process.execPath, args };
 }
 

@@ -8,6 +8,7 @@ import { type Answer, defineRoute, type HttpContext, type Route } from '../defin
 import { eventStream, isStreamType, type StreamType } from '../event-stream.ts';
 import { historyEventSchema, listedExecutionSchema, resultSchema, summarySchema } from '../schemas/execution.ts';
 import { decodeCursor, encodeCursor, pageOf, pageQuery } from '../schemas/page.ts';
+import { queryFlag } from '../schemas/query-flag.ts';
 
 const JSON_BYTES = 1024 * 1024;
 const MAX_TIMEOUT_MS = 24 * 60 * 60_000;
@@ -103,7 +104,7 @@ export function executionRoutes({ cell }: HttpContext): readonly Route[] {
       params,
       query: z.strictObject({
         after: z.coerce.number().int().min(0).default(0).describe('`seq` of the last event that is known'),
-        follow: z.enum(['true', 'false']).default('true').describe('Whether to wait for what is still to come'),
+        follow: queryFlag(true).describe('Whether to wait for what is still to come'),
       }),
       headers: z.object({
         'last-event-id': z.coerce.number().int().min(0).optional().describe('As `after`, for an EventSource'),
@@ -117,7 +118,7 @@ export function executionRoutes({ cell }: HttpContext): readonly Route[] {
         const summary = await customer.executionSummary(executionId);
         if (!isStreamType(accept)) return { body: summary };
         const after = headers['last-event-id'] ?? query.after;
-        const events = customer.watch(executionId, { after, follow: query.follow === 'true', signal });
+        const events = customer.watch(executionId, { after, follow: query.follow, signal });
         return streamOf(events, accept);
       },
     }),

@@ -1,25 +1,19 @@
 import { posix } from 'node:path';
 import { z } from 'zod';
-import { WorkcellError } from '../../core/errors.ts';
-import { PROBLEM_TYPE, toProblem } from '../../core/problem.ts';
 import type { ByteRange } from '../../util/gated-files.ts';
-import type { FileConditions, FileEntry } from '../../workcell/customer-files.ts';
-import { byteRangeOf } from '../byte-range.ts';
-import { type Answer, defineRoute, type HttpContext, type Route } from '../define-route.ts';
+import type { FileConditions } from '../../workcell/file-conditions.ts';
+import type { FileEntry } from '../../workcell/file-entry.ts';
+import { defineRoute, type HttpContext, type Route } from '../define-route.ts';
 import { endWhenStalled } from '../end-when-stalled.ts';
-import { entityTag, versionsIn } from '../entity-tags.ts';
+import { versionsIn } from '../entity-tags.ts';
+import { asAttachment, conditionHeaders, planRead, type ReadPlan, readHeaders, tagOf } from '../plan-read.ts';
 import { decodeCursor, encodeCursor, pageFields, pageOf } from '../schemas/page.ts';
+import { queryFlag } from '../schemas/query-flag.ts';
 import { unpackedSchema } from '../schemas/unpacked.ts';
 
 const FILE = '/customers/{customer}/files/{path*}';
 const ARCHIVE = '/customers/{customer}/archive';
 const ARCHIVE_TYPES = ['application/x-tar', 'application/gzip', 'application/x-gzip', 'application/octet-stream'];
-/** What customers' programs write is nothing that a browser may run or show in this server's name. */
-const UNTRUSTED = {
-  'x-content-type-options': 'nosniff',
-  'content-security-policy': "sandbox; default-src 'none'",
-  'cross-origin-resource-policy': 'same-origin',
-};
 
 const fileSchema: z.ZodType<FileEntry> = z
   .object({
@@ -33,19 +27,10 @@ const fileSchema: z.ZodType<FileEntry> = z
   .meta({ id: 'File' });
 
 const pathParams = z.strictObject({ path: z.string().describe('May hold slashes') });
-const conditionHeaders = z.object({
-  'if-match': z.string().optional().describe('Only when the file has one of these ETags; * is any'),
-  'if-none-match': z.string().optional().describe('Only when the file has none of these ETags; * is any'),
-});
-const readHeaders = conditionHeaders.extend({
-  range: z.string().optional().describe('One range of bytes, such as bytes=0-99'),
-  'if-range': z.string().optional().describe('The whole unless the file has this ETag'),
-});
 const text = z.string().optional();
-const isWanted = z
-  .enum(['true', 'false'])
-  .default('false')
-  .transform((value) => value === 'true');
+
+/** A range that reads nothing. */
+const NOTHING: ByteRange = { start: 0, end: -1 };
 
 /** The files of a customer's workspace. No link is followed, wherever it leads. */
 export function fileRoutes({ cell }: HttpContext): readonly Route[] {
@@ -59,7 +44,7 @@ export function fileRoutes({ cell }: HttpContext): readonly Route[] {
       query: z.strictObject({
         ...pageFields,
         path: text.describe('The folder; default the top'),
-        recursive: isWanted.describe('Also what folders hold'),
+        recursive: queryFlag(false).describe('Also what folders hold'),
       }),
       responses: { 200: { description: 'Each folder before what it holds, by name', schema: pageOf(fileSchema) } },
       handler: async ({ customer, query: { path, recursive, limit, cursor } }) => {
@@ -141,7 +126,7 @@ export function fileRoutes({ cell }: HttpContext): readonly Route[] {
       summary: 'Remove a file, a link or a folder',
       scope: 'files',
       params: pathParams,
-      query: z.strictObject({ recursive: isWanted.describe('Also a folder that holds something') }),
+      query: z.strictObject({ recursive: queryFlag(false).describe('Also a folder that holds something') }),
       headers: conditionHeaders,
       responses: { 204: { description: 'It is gone' }, 412: { description: 'A condition does not hold' } },
       handler: async ({ customer, params: { path }, query: { recursive }, headers }) => {
@@ -181,7 +166,7 @@ export function fileRoutes({ cell }: HttpContext): readonly Route[] {
       responses: { 200: { description: 'The archive', types: { 'application/x-tar': null } } },
       handler: async ({ customer, query: { path = '' } }) => ({
         type: 'application/x-tar',
-        headers: { ...UNTRUSTED, 'content-disposition': attachment(`${posix.basename(path) || customer.id}.tar`) },
+        headers: asAttachment(`${posix.basename(path) || customer.id}.tar`),
         body: endWhenStalled(await customer.files.download(path)),
       }),
     }),
@@ -201,69 +186,9 @@ export function fileRoutes({ cell }: HttpContext): readonly Route[] {
   ];
 }
 
-type ReadPlan =
-  | { readonly kind: 'content'; readonly range: ByteRange | undefined; readonly answer: Answer }
-  | { readonly kind: 'refused'; readonly answer: Answer };
-
-const NOTHING: ByteRange = { start: 0, end: -1 };
-
-/** What a GET is answered with, in the order of RFC 9110, section 13.2.2. */
-function planRead(entry: FileEntry, headers: z.output<typeof readHeaders>, requestId: string): ReadPlan {
-  const { version, size, contentType } = entry;
-  if (version === null || size === null || contentType === null)
-    throw new WorkcellError('invalid_state', `${JSON.stringify(entry.path)} is a ${entry.kind}, not a file`);
-  const [wanted, unwanted] = [
-    versionsIn(headers['if-match'], { weak: false }),
-    versionsIn(headers['if-none-match'], { weak: true }),
-  ];
-  if (wanted !== undefined && wanted !== '*' && !wanted.includes(version))
-    throw new WorkcellError('precondition_failed', `${JSON.stringify(entry.path)} has changed`);
-  if (unwanted !== undefined && (unwanted === '*' || unwanted.includes(version)))
-    return { kind: 'refused', answer: { status: 304, headers: tagOf(entry) } };
-  const isSame = headers['if-range'] === undefined || headers['if-range'].trim() === entityTag(version);
-  const range = isSame ? byteRangeOf(headers.range, size) : undefined;
-  if (range === 'unsatisfiable') return { kind: 'refused', answer: noSuchBytes(size, requestId) };
-  const length = range === undefined ? size : range.end - range.start + 1;
-  const common = {
-    ...UNTRUSTED,
-    ...tagOf(entry),
-    'accept-ranges': 'bytes',
-    'content-length': String(length),
-    'content-disposition': attachment(posix.basename(entry.path)),
-    'last-modified': new Date(entry.modifiedAt).toUTCString(),
-  };
-  const content = { 'content-range': `bytes ${range?.start}-${range?.end}/${size}` };
-  const answer =
-    range === undefined ? { status: 200, headers: common } : { status: 206, headers: { ...common, ...content } };
-  return { kind: 'content', range, answer: { ...answer, type: contentType } };
-}
-
-function noSuchBytes(size: number, requestId: string): Answer {
-  const error = Object.assign(new Error(`The file has ${size} bytes, none of which is in the range`), {
-    statusCode: 416,
-  });
-  const { problem, headers } = toProblem(error, requestId);
-  return {
-    status: 416,
-    headers: { ...headers, 'content-range': `bytes */${size}` },
-    type: PROBLEM_TYPE,
-    body: JSON.stringify(problem),
-  };
-}
-
 function conditionsOf(headers: z.output<typeof conditionHeaders>): FileConditions {
   return {
     ifMatch: versionsIn(headers['if-match'], { weak: false }),
     ifNoneMatch: versionsIn(headers['if-none-match'], { weak: true }),
   };
-}
-
-function tagOf({ version }: FileEntry): Readonly<Record<string, string>> {
-  return version === null ? {} : { etag: entityTag(version) };
-}
-
-/** RFC 6266, with the name in UTF-8 as of RFC 8187. */
-function attachment(name: string): string {
-  const encoded = encodeURIComponent(name).replace(/['()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
-  return `attachment; filename*=UTF-8''${encoded}`;
 }

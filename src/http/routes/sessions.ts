@@ -5,6 +5,7 @@ import type { Customer } from '../../workcell/customer.ts';
 import { defineRoute, type HttpContext, type Route } from '../define-route.ts';
 import { endWhenStalled } from '../end-when-stalled.ts';
 import { decodeCursor, encodeCursor, pageFields, pageOf, pageQuery } from '../schemas/page.ts';
+import { queryFlag } from '../schemas/query-flag.ts';
 import {
   checkpointSchema,
   importedSessionSchema,
@@ -26,15 +27,9 @@ const checkpointBody = z.strictObject({
   context: z.unknown().optional().describe('JSON; programs find it as their checkpoint'),
 });
 
-const withFiles = z
-  .enum(['true', 'false'])
-  .default('true')
-  .transform((value) => value === 'true')
-  .describe('Whether the files and skills of the workspace go with it; that needs the scope `files`, too');
-const isWanted = z
-  .enum(['true', 'false'])
-  .default('false')
-  .transform((value) => value === 'true');
+const withFiles = queryFlag(true).describe(
+  'Whether the files and skills of the workspace go with it; that needs the scope `files`, too',
+);
 const passphraseHeader = z.object({
   [PASSPHRASE]: z.string().min(1).optional().describe('Of an archive that is encrypted'),
 });
@@ -156,7 +151,7 @@ export function sessionRoutes({ cell }: HttpContext): readonly Route[] {
       params,
       query: z.strictObject({
         files: withFiles,
-        plain: isWanted.describe('Lets a session that is encrypted here be exported without a passphrase'),
+        plain: queryFlag(false).describe('Lets a session that is encrypted here be exported without a passphrase'),
       }),
       headers: passphraseHeader,
       responses: {
@@ -183,7 +178,7 @@ export function sessionRoutes({ cell }: HttpContext): readonly Route[] {
       query: z.strictObject({
         as: z.string().optional().describe('The id that it gets. Default: the one that it had'),
         files: withFiles,
-        overwrite: isWanted.describe('Whether files of the same names are replaced'),
+        overwrite: queryFlag(false).describe('Whether files of the same names are replaced'),
       }),
       headers: passphraseHeader,
       body: { types: [GZIP, BYTES], maxBytes: cell.loaded.config.workspace.maxArchiveBytes },

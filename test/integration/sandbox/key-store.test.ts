@@ -98,6 +98,13 @@ describe('a new key', () => {
     expect(await store.find(made.secret.reveal())).toBeUndefined();
   });
 
+  it('never outlasts the key that makes it, however long the file has to be waited for', async () => {
+    const slow = new KeyStore(join(folder.path, 'state'), { now: () => (now += 1000) });
+    const maker = await principalOf(await make({ org: 'acme', expiresInMs: DAY_MS }));
+    const { key } = await slow.createFor(maker, { name: 'ann', role: 'customer', customer: 'acme.ann' });
+    expect(Date.parse(key.expiresAt ?? '')).toBe(maker.expiresAt);
+  });
+
   it('is kept as a hash only, in a file that nobody else can read', async () => {
     const { secret, key } = await make();
     const text = await readFile(path(), 'utf8');

@@ -253,6 +253,50 @@ describe('a session after a crash', () => {
     expect(await textsOf(untouched.read())).toEqual(['first', 'sécönd 🦀']);
   });
 
+  test('is cut at the first page that the disk has lost, whatever follows it', async () => {
+    const { sessionsPath, store } = await freshStore();
+    const path = join(sessionsPath, 's1.jsonl');
+    {
+      await using log = await store.create(id);
+      await log.append(output('first'));
+    }
+    const kept = await readFile(path);
+    const index = await readFile(join(sessionsPath, '.index', 's1'));
+    {
+      await using log = await store.open(id);
+      for (const text of ['a', 'b', 'c']) await log.append(output(text.repeat(6_000)));
+    }
+    const bytes = await readFile(path);
+    for (const page of [1, 2, 3, 4]) {
+      const left = Buffer.from(bytes).fill(0, page * 4_096, Math.min((page + 1) * 4_096, bytes.length - 1));
+      const end = left.lastIndexOf('\n', page * 4_096) + 1;
+      await writeFile(path, left);
+      await writeFile(join(sessionsPath, '.index', 's1'), index);
+      await using log = await store.open(id);
+      expect(log.repaired, `page ${page}`).toEqual({ droppedBytes: bytes.length - end });
+      const events = await eventsOf(log.read());
+      expect(await readFile(path)).toEqual(bytes.subarray(0, end));
+      expect(end).toBeGreaterThanOrEqual(kept.length);
+      expect((await log.append(output('on'))).seq).toBe(events.length + 1);
+      expect((await textsOf(log.read())).at(-1)).toBe('on');
+    }
+  });
+
+  test('loses nothing that its index knows to be synced', async () => {
+    const { sessionsPath, store } = await freshStore();
+    const path = join(sessionsPath, 's1.jsonl');
+    {
+      await using log = await store.create(id);
+      await log.append(output('x'.repeat(6_000)));
+      await log.append({ type: 'session.closed' });
+    }
+    const damaged = (await readFile(path)).fill(0, 1_000, 2_000);
+    await writeFile(path, damaged);
+    await using log = await store.open(id);
+    expect(log.repaired).toBeUndefined();
+    expect(await readFile(path)).toEqual(damaged);
+  });
+
   test('is cut where a crash left zeros', async () => {
     const { sessionsPath, store } = await freshStore();
     const path = join(sessionsPath, 's1.jsonl');
@@ -356,7 +400,7 @@ describe('SessionLog.append()', () => {
     const { acknowledged, failures } = JSON.parse(await nextLine(filler));
     const refused = {
       code: 'storage_failed',
-      message: 'Cannot write to session "s1": it failed with EFBIG; close it and open it again',
+      message: 'Cannot write to session "s1": it failed with EFBIG',
     };
     expect(failures).toMatchObject([refused, refused]);
     expect(await filler.exit).toBe(0);

@@ -1,4 +1,4 @@
-import { readFile, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -7,6 +7,7 @@ import { parseCustomerId } from '../../../src/core/ids.ts';
 import { tarEnd, tarFile } from '../../../src/util/tar-writer.ts';
 import { CustomerFiles } from '../../../src/workcell/customer-files.ts';
 import { WorkspaceStore } from '../../../src/workspaces/workspace-store.ts';
+import { runForEver } from '../../support/run-for-ever.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
 const AT = new Date('2026-01-02T03:04:05Z');
@@ -74,6 +75,20 @@ describe('CustomerFiles', () => {
     for (const limit of [0, 1_001, 1.5])
       await expect(files.list({ limit })).rejects.toMatchObject({ code: 'invalid_argument' });
     expect((await files.list({ limit: 1_000 })).next).toBeNull();
+  });
+
+  test('a listing goes on beside folders that go away, and what no path is long enough for', async () => {
+    const { files, path } = await makeFiles();
+    await files.write('z', 'z');
+    await mkdir(join(path, 'd/'.repeat(140)), { recursive: true });
+    const deep = await files.list({ recursive: true, limit: 1_000 });
+    expect([deep.entries.length, deep.entries.at(-1)?.path, deep.next]).toEqual([129, 'z', null]);
+    await rm(join(path, 'd'), { recursive: true });
+    await runForEver("fs.mkdirSync('d/e/f', { recursive: true }); fs.rmSync('d', { recursive: true })", path);
+    for (let i = 0; i < 40; i++) {
+      const { entries } = await files.list({ recursive: true });
+      expect(entries.at(-1)?.path).toBe('z');
+    }
   });
 
   test('every change gives another version, also ones in the same instant and by others', async () => {

@@ -183,6 +183,22 @@ test('an execution that another handle on the session keeps is not taken for cut
   expect(await result()).toMatchObject({ status: 'completed', stdout: 'done' });
 });
 
+test('one who waits for an execution that somebody else has started can leave, and it goes on', async () => {
+  const { promise: text, resolve } = Promise.withResolvers<string>();
+  await executions.started(await executions.begin({ executionId: ID }, printing([text] as never)));
+  const here = await executions.begin({ executionId: ID }, () => expect.fail('it runs a second time'));
+  // As it is for another process.
+  const known = { isNew: false as const, recorded: await executions.recorded(ID) };
+  for (const begun of [here, known]) {
+    const leaving = new AbortController();
+    const outcome = executions.outcome(begun, leaving.signal);
+    leaving.abort();
+    await expect(outcome).rejects.toMatchObject({ code: 'cancelled', message: expect.stringContaining('goes on') });
+  }
+  resolve('done');
+  expect(await executions.outcome(known, undefined)).toMatchObject({ status: 'completed', stdout: 'done' });
+});
+
 test('one that fails before it has started is none, and the same id starts it then', async () => {
   const fail = async () => {
     throw new WorkcellError('no_matching_tool', 'No tool fits');
