@@ -46,16 +46,23 @@ const log = async () => (await readFile(join(folder.path, 'log'), 'utf8')).split
 
 describe('a program', () => {
   it('gives up a call with a signal, goes on, and the server is told', async () => {
-    const result = await run(`
+    const running = run(`
+      import { existsSync } from 'node:fs';
       import { callTool } from 'servers/runtime';
-      import { hang, progress } from 'servers/double';
-      // What is given up before the server is there is never sent to it.
-      await progress({ steps: 1 });
-      const reason = await callTool('double', 'hang', {}, { signal: AbortSignal.timeout(300) }).catch((error) => error.name);
+      import { hang } from 'servers/double';
+      const leaving = new AbortController();
+      const failing = callTool('double', 'hang', {}, { signal: leaving.signal }).catch((error) => error.name);
+      while (!existsSync('go-on')) await new Promise((resolve) => setTimeout(resolve, 10));
+      leaving.abort(new DOMException('It took too long', 'TimeoutError'));
+      const reason = await failing;
       const early = await callTool('double', 'hang', {}, { signal: AbortSignal.abort() }).catch((error) => error.name);
       return [reason, early];`);
+    // What is given up before it was sent is nothing that the server is told of.
+    await eventually(async () => (await log().catch((): string[] => [])).includes('tools/call hang'));
+    await cell.workcell.customer('ann').files.write('go-on', '');
+    const result = await running;
     expect(result).toMatchObject({ status: 'completed', value: ['TimeoutError', 'AbortError'] });
-    expect(result.calls).toMatchObject([{ ok: true }, { tool: 'hang', ok: false, error: { code: 'cancelled' } }]);
+    expect(result.calls).toMatchObject([{ tool: 'hang', ok: false, error: { code: 'cancelled' } }]);
     await eventually(async () => (await log()).some((line) => line.startsWith('notifications/cancelled')));
   });
 

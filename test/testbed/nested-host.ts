@@ -63,7 +63,8 @@ export async function bootNestedHost(options: NestedHostOptions): Promise<Nested
   if (qemu === undefined) throw new Error('QEMU is needed; run workcell setup');
   const share = undo.use(await serveHost(folder, options.folders, deadline));
   const console = join(folder, 'console.log');
-  const command = [qemu, ...machineArguments({ kernel: kernel.image, initramfs, disk, console, socket: share.socket })];
+  const parts = { kernel: kernel.image, initramfs, disk, console, socket: share.socket, khz: await clockKhz() };
+  const command = [qemu, ...machineArguments(parts)];
   const machine = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], {
     stdio: [options.interactive ? 'inherit' : 'ignore', 'pipe', 'ignore'],
     detached: true,
@@ -88,16 +89,34 @@ interface MachineParts {
   readonly console: string;
   /** Of the share. */
   readonly socket: string;
+  /** Of {@link clockKhz}. */
+  readonly khz: number | undefined;
+}
+
+/**
+ * How fast the clock of this machine's processor goes, which is that of the emulated one; undefined where it is not known.
+ *
+ * The nested kernel would measure it, and get it wrong by a factor when this machine holds it up meanwhile. In a virtual machine
+ * the frequency that Linux shows is that of this clock; elsewhere it is what the processor runs at just now.
+ */
+async function clockKhz(): Promise<number | undefined> {
+  const text = await readFile('/proc/cpuinfo', 'utf8');
+  const [, mhz] = /^cpu MHz\s*: (\d+\.\d+)$/m.exec(text) ?? [];
+  const isSteady = ['hypervisor', 'constant_tsc'].every((flag) =>
+    new RegExp(`^flags\\s*:.* ${flag}( |$)`, 'm').test(text),
+  );
+  return isSteady && mhz !== undefined ? Math.round(Number(mhz) * 1000) : undefined;
 }
 
 /** A script's words come out of the second serial port, which is QEMU's standard output. */
-function machineArguments({ kernel, initramfs, disk, console, socket }: MachineParts): string[] {
+function machineArguments({ kernel, initramfs, disk, console, socket, khz }: MachineParts): string[] {
+  const clock = khz === undefined ? [] : [`tsc_early_khz=${khz}`];
   return [
     ...['-name', 'workcell-testbed', '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none'],
     ...['-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm', '-smp', '2', '-m', String(MEMORY_MIB)],
     ...['-object', `memory-backend-memfd,id=memory,size=${MEMORY_MIB}M,share=on`, '-numa', 'node,memdev=memory'],
     ...['-kernel', kernel, '-initrd', initramfs],
-    ...['-append', `console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on ${FASTER.join(' ')}`],
+    ...['-append', `console=ttyS0 quiet panic=-1 reboot=t random.trust_cpu=on ${[...FASTER, ...clock].join(' ')}`],
     ...['-chardev', `file,id=console,path=${console}`, '-serial', 'chardev:console'],
     ...['-chardev', 'stdio,id=report,signal=off', '-serial', 'chardev:report'],
     ...['-drive', `file=${disk},if=none,id=disk,format=raw,cache=unsafe`, '-device', 'virtio-blk-pci,drive=disk'],

@@ -5,8 +5,8 @@ export type ReportLine =
   | { readonly kind: 'progress'; readonly text: string }
   | { readonly kind: 'check'; readonly name: string; readonly ms: number; readonly error?: string }
   | { readonly kind: 'operation'; readonly result: OperationResult }
-  /** Its processors have had something to do since the last time. */
-  | { readonly kind: 'busy' }
+  /** Its processors have had something to do since the last time. `ms`: since its first program began, by its own clock. */
+  | { readonly kind: 'busy'; readonly ms: number }
   | { readonly kind: 'end' };
 
 const MARK = '@testbed ';

@@ -10,12 +10,14 @@ const BUSY = 0.05;
  * it hangs, because the emulation has lost an interrupt that it waits for, everybody waits.
  */
 export function reportWork(): void {
+  const reportBusy = () => writeReport({ kind: 'busy', ms: performance.now() });
+  reportBusy();
   let before = timesOf();
   setInterval(() => {
     const now = timesOf();
     const busy = 1 - (now.idle - before.idle) / (now.all - before.all);
     before = now;
-    if (busy > BUSY) writeReport({ kind: 'busy' });
+    if (busy > BUSY) reportBusy();
   }, EVERY_MS).unref();
 }
 

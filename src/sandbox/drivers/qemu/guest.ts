@@ -29,6 +29,8 @@ export interface QemuGuestParts {
 
 /** How much later than its file server a machine may be seen to have ended. */
 const MACHINE_ENDS_MS = 250;
+/** The same, when the file server has ended as it does when its machine hangs up: freeing a guest's memory takes a while. */
+const MACHINE_HUNG_UP_MS = 5_000;
 
 /** A running machine and the processes and files that belong to it. */
 export class QemuGuest implements Guest {
@@ -102,9 +104,10 @@ export class QemuGuest implements Guest {
   async #watch(): Promise<GuestExit> {
     const { machine, fileServer, agent, folder } = this.#parts;
     const machineEnded = machine.exited.then(reasonOf);
-    const fileServerEnded = fileServer.exited.then(async () => {
+    const fileServerEnded = fileServer.exited.then(async ({ code }) => {
       // It hangs up when its machine does, and may be seen to have ended before it.
-      await new Promise((resolve) => setTimeout(resolve, MACHINE_ENDS_MS).unref());
+      const waitMs = code === 0 ? MACHINE_HUNG_UP_MS : MACHINE_ENDS_MS;
+      await new Promise((resolve) => setTimeout(resolve, waitMs).unref());
       return 'the file server of the guest ended';
     });
     const first = await Promise.race([machineEnded, fileServerEnded]);
