@@ -220,12 +220,15 @@ await Promise.all(['first', 'second'].map((counter) => increment({ counter })));
 return 'both';`;
     const ann = await openAnn(await configure({ hold: '3s' }));
     await expect(ann.execute(request({ code }))).rejects.toMatchObject({ code: 'paused' });
-    const [one, two] = await ann.listApprovals();
-    await ann.decideApproval(String(two?.approvalId), { approved: true, ...bob });
+    // Which of both is asked for first is chance.
+    const asked = await ann.listApprovals();
+    const idOf = (wanted: string) =>
+      String(asked.find((each) => (each.arguments as { counter: string }).counter === wanted)?.approvalId);
+    await ann.decideApproval(idOf('second'), { approved: true, ...bob });
     await eventually(async () => (await count('second')) === 1);
     // It runs again, waits for the other call, and is paused once more.
     await eventually(async () => (await ann.listApprovals()).length === 1);
-    await ann.decideApproval(String(one?.approvalId), { approved: true, ...bob });
+    await ann.decideApproval(idOf('first'), { approved: true, ...bob });
     expect(endOf(await followed(ann))).toEqual({ status: 'completed', value: 'both' });
     expect([await count('first'), await count('second')]).toEqual([1, 1]);
   });
