@@ -18,6 +18,10 @@ export function registerSearchTools(tools: ToolTable, customer: Customer): void 
         language: z.enum(LANGUAGES).default('typescript'),
         limit: z.int().min(1).max(50).default(5),
       },
+      outputSchema: {
+        tools: z.array(z.object({ server: z.string(), tool: z.string(), score: z.number(), text: z.string() })),
+        left_out: z.array(z.string()),
+      },
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
     },
     async ({ queries, detail, language, limit }) => {
@@ -25,7 +29,8 @@ export function registerSearchTools(tools: ToolTable, customer: Customer): void 
       const separator = detail === 'full' ? '\n\n' : '\n';
       const more = leftOut.length === 0 ? '' : `\n\nNo room for: ${leftOut.join(', ')}; search for them by name`;
       const none = `None of ${considered} tools fits; use other words`;
-      const found = hits.map(({ server: name, tool, score }) => ({ server: name, tool, score }));
+      // With the text, because a client may show a model either this or the content, and not both.
+      const found = hits.map(({ server, tool, score, text }) => ({ server, tool, score, text }));
       return answer((hits.map(({ text }) => text).join(separator) || none) + more, { tools: found, left_out: leftOut });
     },
   );

@@ -12,6 +12,9 @@ export function registerSkills(tools: ToolTable, customer: Customer): void {
       title: 'Find saved programs',
       description: "Programs saved before, to import from 'skills/<name>'.",
       inputSchema: { query: z.string() },
+      outputSchema: {
+        skills: z.array(z.object({ name: z.string(), description: z.string(), stale: z.string().optional() })),
+      },
       annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
     },
     async ({ query }) => {
@@ -37,6 +40,7 @@ export function registerSkills(tools: ToolTable, customer: Customer): void {
         execution_id: z.string(),
         description: z.string().describe('what it does, and when to use it'),
       },
+      outputSchema: { name: z.string() },
       annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false },
     },
     async ({ name, execution_id: execution, description }) => {

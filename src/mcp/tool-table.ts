@@ -35,8 +35,8 @@ export class ToolTable implements ToolSource {
     this.#tools.push({
       name,
       ...about,
-      inputSchema: jsonSchema(input, 'input'),
-      ...(outputSchema === undefined ? {} : { outputSchema: jsonSchema(z.object(outputSchema), 'output') }),
+      inputSchema: jsonSchema(input),
+      ...(outputSchema === undefined ? {} : { outputSchema: jsonSchema(z.object(outputSchema)) }),
     });
     this.#calls.set(name, async (args, extra) => {
       const { success, data, error } = input.safeParse(args);
@@ -60,8 +60,11 @@ export function traceOf({ _meta, requestInfo }: CallExtra): TraceContext | undef
   return traceContext(traceparent, tracestate);
 }
 
-/** Without the dialect, which is the protocol's own: an agent reads the definitions before every task. */
-function jsonSchema(schema: z.ZodObject, io: 'input' | 'output'): Tool['inputSchema'] {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io });
+/**
+ * Without the dialect, which is the protocol's own, and without a word on further fields: an agent reads the definitions before every
+ * task.
+ */
+function jsonSchema(schema: z.ZodObject): Tool['inputSchema'] {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: 'input' });
   return rest as Tool['inputSchema'];
 }

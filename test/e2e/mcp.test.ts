@@ -61,7 +61,10 @@ describe('the MCP server', () => {
       'save_skill',
     ]);
     for (const count of [o200k, cl100k]) expect(count(JSON.stringify(tools))).toBeLessThanOrEqual(1_200);
-    for (const { annotations } of tools) expect(annotations).toHaveProperty('readOnlyHint');
+    for (const { annotations, outputSchema } of tools) {
+      expect(annotations).toHaveProperty('readOnlyHint');
+      expect(outputSchema).toHaveProperty('properties');
+    }
     expect((await client.listTools()).tools).toEqual(tools);
   });
 
@@ -81,6 +84,8 @@ describe('the MCP server', () => {
 
   it('lets an agent find a tool, call it wrongly, mend its program, and save it', async () => {
     const found = await call('search_tools', { queries: ['double a number'] });
+    const [hit] = (found.structuredContent as { tools: { text: string }[] }).tools;
+    expect(textOf(found)).toContain(hit?.text);
     expect(textOf(found)).toContain("import { doubleNumber } from 'servers/maths'");
     expect(textOf(found)).toContain('n: number');
 
