@@ -145,14 +145,15 @@ function programRequest(
   { observed, gate }: Onlookers,
   { broker, ends }: Calls,
 ): ExecuteProgram {
-  const { outputBytes, valueBytes, timeoutMs: defaultMs } = lowerLimits(config.limits, lowered);
+  const limits = lowerLimits(config.limits, lowered);
+  const { outputBytes, valueBytes } = limits;
   let sandbox: SandboxInfo | undefined;
   return {
     customer: workspace.customer,
     mounts: customerMounts(workspace, config),
     hold: () => workspace.tenure.share(),
     program: { id: facts.id, ...build.runs, outputBytes, valueBytes, session: session.told },
-    timeoutMs: timeoutMs ?? defaultMs,
+    timeoutMs: timeoutMs ?? limits.timeoutMs,
     signal: AbortSignal.any([...ends, gate.parked]),
     onClock: (clock) => gate.follow(clock),
     onSandbox: (info) => {

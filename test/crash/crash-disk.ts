@@ -182,7 +182,9 @@ function pagesOf({ content, changes }: FileNode, random: Random): Buffer {
   const versions: [Buffer, ...Buffer[]] = [content];
   for (const change of changes) versions.push(change.apply(versions.at(-1) ?? content, 1));
   const result = Buffer.alloc(random.pick(versions).length);
-  for (let at = 0; at < result.length; at += PAGE_BYTES) random.pick(versions).copy(result, at, at, at + PAGE_BYTES);
+  // A version that ends before has nothing there.
+  for (let at = 0; at < result.length; at += PAGE_BYTES)
+    result.set(random.pick(versions).subarray(at, Math.min(at + PAGE_BYTES, result.length)), at);
   return result;
 }
 
