@@ -20,7 +20,7 @@ export type RegisterEntry = Omit<Claim, 'executionId'> | 'gone';
  * All executions that a customer has ever had: which session each is in, also those whose session was deleted.
  *
  * Lines `execution session start` in 256 files by the hash of the execution's id, each appended as a whole and synced. A
- * claim is written beside the start in the log, so after a crash there may be one for a start that is not there: whoever
+ * claim is on disk before the start is in the log, so after a crash there may be one for a start that is not there: whoever
  * finds a claim looks. The last entry of an execution is the one that holds.
  */
 export class ExecutionRegister {

@@ -180,7 +180,9 @@ export class LogFile {
     for (let batch = this.#waiting.splice(0); batch.length > 0; batch = this.#waiting.splice(0)) {
       try {
         const lines = placeLines(batch, this.#size);
-        await Promise.all([this.#sync(batch), this.#options.register.add(claimsOf(this.id, lines))]);
+        // First, so that no start is ever in a log that its register does not lead to.
+        await this.#options.register.add(claimsOf(this.id, lines));
+        await this.#sync(batch);
         this.#size = lines.at(-1)?.end ?? this.#size;
         for (const { event, written } of batch) {
           this.#options.onStored?.(event);

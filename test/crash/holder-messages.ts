@@ -1,4 +1,5 @@
 import type { HistoryEvent, Language } from '../../src/core/execution.ts';
+import type { SyncMoment } from './die-at-sync.ts';
 
 /** What a holder is to do. */
 export interface Command {
@@ -12,7 +13,7 @@ export interface Command {
   /** A file that the host writes. */
   readonly hostFile: string;
   /** Where it kills itself; otherwise it is killed. */
-  readonly dieAtSync?: { readonly count: number; readonly isAfter: boolean };
+  readonly dieAtSync?: SyncMoment;
 }
 
 /** What a holder says: everything but `ready` is an acknowledgement. */

@@ -2,9 +2,9 @@
  * A process that holds a cell until it is killed: `node holder.ts CONFIG`. It says when it is ready, waits for one command on
  * standard input, and tells on standard output, a JSON text a line, what it was told was done.
  */
-import { type FileHandle, open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { createWorkcell } from '../../src/workcell/workcell.ts';
+import { dieAtSync } from './die-at-sync.ts';
 import type { Command, Told } from './holder-messages.ts';
 
 const CUSTOMER = 'ann';
@@ -38,18 +38,4 @@ function tell(told: Told): void {
   const acknowledge = (globalThis as { [key: symbol]: unknown })[Symbol.for('test.acknowledged')];
   if (typeof acknowledge === 'function') acknowledge(told);
   process.stdout.write(`${JSON.stringify(told)}\n`);
-}
-
-/** Kills this process right before, or right after, one of the times that a file is synced. */
-async function dieAtSync({ count, isAfter }: NonNullable<Command['dieAtSync']>): Promise<void> {
-  await using any = await open(process.execPath);
-  const prototype = Object.getPrototypeOf(any) as Pick<FileHandle, 'datasync'>;
-  const { datasync } = prototype;
-  let left = count;
-  prototype.datasync = async function (this: FileHandle) {
-    left -= 1;
-    if (left === 0 && !isAfter) process.kill(process.pid, 'SIGKILL');
-    await datasync.call(this);
-    if (left === 0) process.kill(process.pid, 'SIGKILL');
-  };
 }

@@ -1,7 +1,13 @@
 import { appendFile, readdir, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { newSessionId, parseCustomerId, parseSessionId, type SessionId } from '../../../src/core/ids.ts';
+import {
+  newSessionId,
+  parseCustomerId,
+  parseExecutionId,
+  parseSessionId,
+  type SessionId,
+} from '../../../src/core/ids.ts';
 import type { SessionEvent, StoredEvent } from '../../../src/sessions/events.ts';
 import type { SessionLog } from '../../../src/sessions/session-log.ts';
 import { SessionStore } from '../../../src/sessions/session-store.ts';
@@ -212,6 +218,21 @@ describe('a session that is shared', () => {
 });
 
 describe('a session after a crash', () => {
+  test('has no start that cannot be found by its id, wherever in its course the process was killed', async () => {
+    const moments = [1, 2, 3, 4].flatMap((count) => ['before', 'after'].map((when) => [String(count), when] as const));
+    const starts = moments.map(async ([count, when]) => {
+      const { sessionsPath, store } = await freshStore();
+      await startChild(new URL('./killed-starter.ts', import.meta.url), [sessionsPath, id, count, when]).exit;
+      const started = (await eventsOf(await store.find(id))).filter(({ type }) => type === 'execution.started');
+      for (const { executionId } of started as { executionId: string }[])
+        expect(await store.locate(parseExecutionId(executionId)), `${when} sync ${count}`).toMatchObject({
+          session: id,
+        });
+      return started.length;
+    });
+    expect(Math.max(...(await Promise.all(starts)))).toBe(2);
+  });
+
   test('has lost nothing that was acknowledged when its writer was killed', async () => {
     const { sessionsPath, store } = await freshStore();
     for (let round = 1; round <= 3; round++) {
