@@ -45,6 +45,8 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
   const ended = once(worker, 'exit');
   try {
     const [report] = await Promise.race([once(worker, 'message'), hang.promise]);
+    // It removes its folders before.
+    await Promise.race([ended, hang.promise]);
     return report as FuzzReport;
   } catch (cause) {
     throw new Error(`Fuzzing stopped at input ${Atomics.load(progress, 0)} of seed ${options.seed}`, { cause });

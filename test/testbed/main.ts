@@ -25,7 +25,7 @@ const { values } = parseArgs({ options: { only: { type: 'string' }, keep: { type
 const { only, keep = false } = values;
 if (only !== undefined && !GROUPS.includes(only)) throw new Error(`--only is one of ${GROUPS.join(', ')}`);
 /** The processor with virtualisation is emulated, and now and then hangs or crashes with a guest in it. */
-const ATTEMPTS = keep ? 1 : 3;
+const ATTEMPTS = keep ? 1 : 5;
 /** Nothing that is checked is silent for so long. */
 const SILENCE_MS = (only === 'conformance' ? 600 : 240) * 1_000;
 /** Nor is there nothing at all to do for so long, on however slow a machine. */
@@ -52,6 +52,7 @@ const operations: OperationResult[] = [];
 let stopped = false;
 
 for (const group of wanted) {
+  if (stopped) break;
   let attempt = await run(group, ATTEMPTS === 1);
   for (let count = 1; count < ATTEMPTS && !stopped && attempt.failed > 0; count++) {
     say(`"${group}" is tried again in a new nested host`);
