@@ -51,7 +51,8 @@ export class EarlierApprovals {
 
   /** The one with this id, as long as nobody has decided on it. */
   findOpen(approvalId: string): PendingApproval | undefined {
-    return this.#find(approvalId, (each) => each.decision === undefined)?.approval;
+    const kept = this.#find(approvalId);
+    return kept?.decision === undefined ? kept?.approval : undefined;
   }
 
   /** The call of one that was open may pass, when that is the decision, or learns why it may not. */
@@ -74,7 +75,7 @@ export class EarlierApprovals {
     return isGranted;
   }
 
-  #find(approvalId: string, fits: (kept: Kept) => boolean = () => true): Kept | undefined {
-    return this.#all.find((each) => each.approval.approvalId === approvalId && fits(each));
+  #find(approvalId: string): Kept | undefined {
+    return this.#all.find((each) => each.approval.approvalId === approvalId);
   }
 }

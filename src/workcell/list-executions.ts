@@ -74,13 +74,14 @@ async function describe(
 ): Promise<readonly ListedExecution[]> {
   const sessionId = reader.id;
   const isOpen = ({ executionId, end }: Place) => end === undefined && executions.stateOf(executionId) === undefined;
-  const hasOpen = placesOf(ids, reader).some(isOpen);
+  const places = placesOf(ids, reader);
+  const hasOpen = places.some(isOpen);
   const isHeld = hasOpen && (await sessions.isOpenElsewhere(sessionId));
   // What nobody runs was cut off, or has ended since the log was looked at.
   const latest = hasOpen && !isHeld ? await sessions.findReader(sessionId) : reader;
   if (latest === undefined) return [];
   const listed: ListedExecution[] = [];
-  for (const place of placesOf(ids, latest)) {
+  for (const place of latest === reader ? places : placesOf(ids, latest)) {
     const { executionId, start } = place;
     const started = await latest.event(start);
     if (started.type !== 'execution.started') continue;

@@ -17,7 +17,7 @@ const snapshotSchema: z.ZodType<SnapshotInfo> = z
     storage: z
       .enum(['shared', 'objects'])
       .describe('Whether it shares blocks with the files, or keeps each content once'),
-    skipped: z.int().describe('What no snapshot holds: pipes, sockets, devices'),
+    skipped: z.int().describe('What no snapshot holds: pipes, sockets, devices, what is nested too deep'),
   })
   .meta({ id: 'Snapshot' });
 
@@ -40,7 +40,8 @@ export function snapshotRoutes(_context: HttpContext): readonly Route[] {
       method: 'POST',
       path: SNAPSHOTS,
       summary: 'Keep files and skills as they are',
-      description: 'Programs may run meanwhile: each file is kept as it was at one moment.',
+      description:
+        'Programs may run meanwhile: where blocks are shared each file is kept as it was at one moment, elsewhere as it was read.',
       scope: 'files',
       body: z.strictObject({ name: z.string().max(200).nullable().default(null) }).default({ name: null }),
       responses: { 201: { description: 'The snapshot', schema: snapshotSchema } },
